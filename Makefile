@@ -1,0 +1,31 @@
+# The commands of this project. Each creates .venv from requirements.txt when it is missing or older.
+PYTHON ?= python3
+PY := .venv/bin/python
+
+.PHONY: pretrain finetune test lint bench clean
+
+pretrain finetune: .venv/ready
+	$(PY) compute_chameleon_weights.py --mode $@
+
+test: .venv/ready-for-tests
+	$(PY) -m pytest
+
+lint: .venv/ready-for-tests
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+
+bench: .venv/ready
+	$(PY) -m benchmarks
+
+clean:
+	rm -rf .venv
+
+.venv/ready: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/ready-for-tests: .venv/ready tests/requirements.txt
+	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@

@@ -1,0 +1,48 @@
+"""Where a proxy's checkpoint is: a directory, or a model of the hub brought to one."""
+
+import re
+from pathlib import Path
+
+from chameleon.errors import InputError
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
+
+
+def find_checkpoint(checkpoint: str) -> Path:
+    """The directory of a checkpoint, downloaded into the hub's cache where it is a hub id.
+
+    Raises:
+        InputError: There is no such directory or hub model, or it holds no model.
+    """
+    path = Path(checkpoint).expanduser()
+    if not path.exists():
+        if not _HUB_ID.fullmatch(checkpoint):
+            raise InputError(
+                f"there is no checkpoint {checkpoint}; name the directory of a causal language model or "
+                "a hub id such as distilbert/distilgpt2"
+            )
+        path = _download(checkpoint)
+    if not (path / "config.json").is_file():
+        raise InputError(f"{checkpoint} is no checkpoint: it holds no config.json")
+    if not (any(path.glob("*.safetensors")) or any(path.glob("*.bin"))):
+        raise InputError(f"{checkpoint} is no checkpoint: it holds no weights (*.safetensors or *.bin)")
+    return path
+
+
+def _download(model: str) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
+        if not any(path.glob("*.safetensors")):
+            path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
+    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"there is no directory {model}, and the hub does not give such a model "
+            f"({type(error).__name__}: {reason}). To work offline, name a local directory by "
+            "--checkpoint_path, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
+        ) from None
+    return path

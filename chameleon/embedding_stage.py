@@ -1,0 +1,148 @@
+"""From what a run is asked for to an embedded corpus: finds the text and the proxy, and embeds."""
+
+import platform
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+
+import chameleon
+from chameleon.checkpoints import find_checkpoint
+from chameleon.corpora import BUILTIN, Corpus, open_corpus
+from chameleon.devices import choose_device, choose_dtype
+from chameleon.embedding import embed, plan_embedding
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json
+from chameleon.options import (
+    DEFAULT_CHECKPOINT,
+    DEFAULT_DATASET,
+    DEFAULT_NUM_SAMPLES,
+    DEFAULT_SAMPLE_LENGTH,
+    DEFAULT_SEED,
+    Options,
+)
+from chameleon.proxy import POOLING, Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.store import EmbeddedCorpus, Record, write_record
+from chameleon.windows import WindowRecipe
+
+Notify = Callable[[str], None]
+
+_BETTER_PROXY = (
+    "train the 82M proxy, or name any causal language model, such as --checkpoint_path distilbert/distilgpt2"
+)
+
+
+def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
+    """Embed the corpus that is asked for, so far as it is not stored in the embeddings directory.
+
+    Args:
+        options: What is asked for.
+        notify: Told in words what the user should know, when it is known.
+
+    Raises:
+        InputError: Corpus or checkpoint cannot be had or used, or the embeddings cannot be written.
+    """
+    told: list[str] = []
+
+    def tell(text: str) -> None:
+        told.append(text)
+        notify(text)
+
+    device = choose_device(options.device)
+    dataset = _dataset(options, tell)
+    # A checkpoint that cannot be had is told before a corpus is read.
+    named = options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
+    checkpoint = None if named is None else find_checkpoint(named)
+    corpus = open_corpus(dataset, options.skip_bad_lines)
+    for notice in corpus.notices:
+        tell(notice)
+    if checkpoint is None:
+        checkpoint = _standin(corpus, device, tell)
+        named = f"./{checkpoint}"
+    tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
+    proxy = load_proxy(checkpoint, device, choose_dtype(options.dtype, device), options.trust_remote_code)
+    windows = WindowRecipe(
+        seed=DEFAULT_SEED if options.seed is None else options.seed,
+        sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
+    )
+    if proxy.context is not None and windows.sample_length > proxy.context:
+        raise InputError(
+            f"--sample_length {windows.sample_length} is over the context of {proxy.context} tokens of "
+            f"{named}; give at most that"
+        )
+    num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
+    tasks = plan_embedding(corpus.domains, tokenizer, proxy, windows, num_samples, options.embeddings_dir)
+    for task in tasks:
+        if task.wanted < num_samples:
+            name, length = task.domain.name, windows.sample_length
+            tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
+    record = Record(
+        dataset=dataset,
+        settings={
+            "dataset": dataset,
+            "checkpoint_path": named,
+            "seed": windows.seed,
+            "sample_length": windows.sample_length,
+            "dtype": str(proxy.dtype).removeprefix("torch."),
+        },
+        num_samples=num_samples,
+        files={task.domain.name: task.path.name for task in tasks},
+        provenance=_provenance(corpus, proxy, tokenizer),
+        notices=tuple(told),
+        written=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    write_record(options.embeddings_dir, record)
+    return EmbeddedCorpus(
+        record, embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, notify)
+    )
+
+
+def _dataset(options: Options, tell: Notify) -> str:
+    """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
+    if options.dataset is not None:
+        return options.dataset
+    if options.checkpoint_path is not None or Path(DEFAULT_CHECKPOINT).exists():
+        return DEFAULT_DATASET
+    tell(
+        f"there is no proxy in {DEFAULT_CHECKPOINT}, so these weights are of the built-in corpus, text of "
+        f"this Python environment, and not of {DEFAULT_DATASET}; for those, {_BETTER_PROXY}"
+    )
+    return BUILTIN
+
+
+def _standin(corpus: Corpus, device: torch.device, tell: Notify) -> Path:
+    from chameleon.standin import standin_checkpoint
+
+    tell(
+        f"the proxy is a small stand-in, trained here on equal shares of the domains of {corpus.name}; "
+        f"for weights to rely on, {_BETTER_PROXY}"
+    )
+    return standin_checkpoint(corpus.domains, Path(DEFAULT_CHECKPOINT).parent, device)
+
+
+def _provenance(corpus: Corpus, proxy: Proxy, tokenizer: ProxyTokenizer) -> dict[str, Any]:
+    return {
+        "dataset": {
+            "name": corpus.name,
+            **corpus.provenance,
+            "fingerprint": digest_of_json([domain.fingerprint for domain in corpus.domains]),
+        },
+        "proxy": {
+            "digest": proxy.digest,
+            "tokenizer_digest": tokenizer.digest,
+            "block": proxy.block,
+            "num_blocks": proxy.num_blocks,
+            "width": proxy.width,
+            "pooling": POOLING,
+        },
+        "device": proxy.device.type,
+        "versions": {
+            "chameleon": chameleon.__version__,
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+            "python": platform.python_version(),
+        },
+    }

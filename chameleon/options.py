@@ -1,0 +1,43 @@
+"""What a run is asked for."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from chameleon.weights import Kernel, Mode
+
+DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
+DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
+DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
+DEFAULT_NUM_SAMPLES = 256
+DEFAULT_SAMPLE_LENGTH = 512
+DEFAULT_SEED = 0
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a run is asked for, by the names of the flags; None is left to the program.
+
+    `compute_chameleon_weights.py --help` says what each does.
+    """
+
+    mode: "Mode" = "pretrain"
+    dataset: str | None = None
+    checkpoint_path: str | None = None
+    embeddings_dir: Path = Path(DEFAULT_EMBEDDINGS_DIR)
+    recipe: str = "default"
+    kernel: "Kernel | None" = None
+    rbf_sigma: float | None = None
+    lambda_reg: float | None = None
+    pt_temperature: float | None = None
+    ft_temperature: float | None = None
+    num_samples: int | None = None
+    sample_length: int | None = None
+    seed: int | None = None
+    embedding_batch_size: int | None = None
+    device: str = "auto"
+    dtype: str = "auto"
+    skip_embedding_generation: bool = False
+    skip_bad_lines: bool = False
+    trust_remote_code: bool = False

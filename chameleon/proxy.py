@@ -1,0 +1,259 @@
+"""A causal language model cut after its middle block, and its pooled embeddings of windows.
+
+Shapes: b windows of a batch, t tokens of a window, d width of the model.
+"""
+
+import hashlib
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.utils import logging as transformers_logging
+
+from chameleon.errors import InputError
+from chameleon.files import digest_of_files
+from chameleon.text import Encoded
+
+POOLING = "mean over tokens of the output of the middle block"
+
+
+@dataclass(frozen=True)
+class ProxyTokenizer:
+    """The proxy's tokenizer: text to ids and where they begin, without special tokens."""
+
+    tokenizer: PreTrainedTokenizerBase
+    end_of_text: int
+    digest: str
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """See `chameleon.text.Tokenizer`."""
+        encodings = self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        return [
+            Encoded(
+                ids=np.array(each.ids, dtype=np.int32),
+                begins=np.array([begin for begin, _ in each.offsets], dtype=np.int64),
+            )
+            for each in encodings
+        ]
+
+
+@dataclass(frozen=True)
+class Proxy:
+    """A loaded model up to its middle block.
+
+    Attributes:
+        model: The decoder, its upper blocks left off.
+        middle_block: The block whose output is pooled; its last.
+        block: Its number m = (L + 1) // 2, counted from 1.
+        num_blocks: L of the whole checkpoint.
+        width: d.
+        context: The most tokens that a window may have, or None where the model sets no bound.
+        vocabulary: Rows of its token embedding.
+        device: Where it runs.
+        dtype: What it computes in.
+        digest: SHA-256 (hex) of its configuration and weights files.
+    """
+
+    model: nn.Module
+    middle_block: nn.Module
+    block: int
+    num_blocks: int
+    width: int
+    context: int | None
+    vocabulary: int
+    device: torch.device
+    dtype: torch.dtype
+    digest: str
+
+    @torch.inference_mode()
+    def embed(self, tokens: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Mean over each window's tokens of the middle block's output.
+
+        A causal model's states at real tokens do not see the padding to their right, so none is
+        masked in the forward pass: it is only left out of the mean.
+
+        Args:
+            tokens: (b, t) ids, right-padded with any ids of the vocabulary.
+            lengths: (b,) real tokens of each row, at least 1.
+
+        Returns:
+            (b, d) float32 on the proxy's device; on an accelerator it may still be computing.
+        """
+        ids = torch.from_numpy(tokens)
+        if self.device.type == "cuda":
+            ids = ids.pin_memory()
+        states = self._states(ids.to(self.device, non_blocking=True).long())
+        if (lengths == tokens.shape[1]).all():
+            return _mean(states, tokens.shape[1])
+        counts = torch.from_numpy(lengths).to(self.device)
+        padding = torch.arange(tokens.shape[1], device=self.device) >= counts[:, None]
+        states = states.masked_fill(padding[:, :, None], 0)
+        return _mean(states, counts[:, None])
+
+    def _states(self, ids: torch.Tensor) -> torch.Tensor:
+        """(b, t, d) output of the middle block. The model's own output has been through a last norm."""
+        seen: list[torch.Tensor] = []
+
+        def keep(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
+            seen.append(output[0] if isinstance(output, tuple) else output)
+
+        handle = self.middle_block.register_forward_hook(keep)
+        try:
+            self.model(input_ids=ids, use_cache=False)
+        finally:
+            handle.remove()
+        return seen[0]
+
+
+def _mean(states: torch.Tensor, counts: torch.Tensor | int) -> torch.Tensor:
+    return torch.div(states.sum(dim=1, dtype=torch.float32), counts)
+
+
+def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTokenizer:
+    """The tokenizer of a checkpoint directory.
+
+    Raises:
+        InputError: There is none, or it is not one of the `tokenizers` library, or it knows no
+            token for the end of a text.
+    """
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise InputError(_unloadable(checkpoint, "tokenizer", error)) from None
+    if not getattr(tokenizer, "is_fast", False):
+        raise InputError(
+            f"the tokenizer of {checkpoint} ({type(tokenizer).__name__}) is not one of the tokenizers "
+            "library; save it as tokenizer.json"
+        )
+    if len(tokenizer) <= len(tokenizer.all_special_tokens):
+        raise InputError(f"{checkpoint} holds no tokenizer; put the tokenizer's files beside the weights")
+    end_of_text = tokenizer.eos_token_id
+    if end_of_text is None:
+        raise InputError(f"the tokenizer of {checkpoint} has no end-of-text token (eos_token); set one in it")
+    definition = tokenizer.backend_tokenizer.to_str()
+    digest = hashlib.sha256(f"{end_of_text} {definition}".encode()).hexdigest()
+    return ProxyTokenizer(tokenizer, int(end_of_text), digest)
+
+
+def load_proxy(
+    checkpoint: Path, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+) -> Proxy:
+    """Load a causal LM's lower half: the upper blocks and the LM head are not even built.
+
+    Args:
+        checkpoint: Directory with config.json and the weights.
+        device: Where to run it.
+        dtype: What to compute in.
+        trust_remote_code: Run Python files that the checkpoint brings.
+
+    Raises:
+        InputError: The checkpoint cannot be loaded, lacks weights, or is no causal LM.
+    """
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity(
+        logging.ERROR
+    )  # the blocks left off are listed as unexpected otherwise
+    try:
+        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+        _require_causal_architecture(config, checkpoint)
+        text_config = config.get_text_config(decoder=True)
+        num_blocks = text_config.num_hidden_layers
+        block = (num_blocks + 1) // 2
+        _truncate(text_config, block)
+        model, loading = AutoModel.from_pretrained(
+            checkpoint,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(_unloadable(checkpoint, "model", error)) from None
+    finally:
+        transformers_logging.set_verbosity(verbosity)
+    if loading["missing_keys"]:
+        missing = sorted(loading["missing_keys"])
+        raise InputError(
+            f"{checkpoint} lacks {len(missing)} of the model's weights, {missing[0]} among them; "
+            "name a whole checkpoint"
+        )
+    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
+    proxy = Proxy(
+        model=decoder.eval().to(device),
+        middle_block=_blocks(decoder, block)[-1],
+        block=block,
+        num_blocks=num_blocks,
+        width=text_config.hidden_size,
+        context=getattr(text_config, "max_position_embeddings", None),
+        vocabulary=decoder.get_input_embeddings().num_embeddings,
+        device=device,
+        dtype=dtype,
+        digest=digest_of_files(_files(checkpoint)),
+    )
+    _require_causal_attention(proxy, checkpoint)
+    return proxy
+
+
+def _require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> None:
+    remote = getattr(config, "auto_map", None) or {}
+    known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in remote
+    causal_heads = ("ForCausalLM", "ForConditionalGeneration")
+    other = [name for name in config.architectures or () if "For" in name and not name.endswith(causal_heads)]
+    if other or not known or getattr(config, "is_encoder_decoder", False):
+        raise InputError(_not_causal(checkpoint, other[0] if other else config.model_type))
+
+
+def _require_causal_attention(proxy: Proxy, checkpoint: Path) -> None:
+    """Refuse a model in which a token sees those that follow it, by what it does."""
+    ids = torch.zeros(2, 8, dtype=torch.long, device=proxy.device)
+    ids[1, -1] = 1
+    with torch.inference_mode():
+        first, second = proxy._states(ids)[:, :-1].float()
+    if not torch.allclose(first, second, rtol=1e-3, atol=1e-3 * float(first.abs().max())):
+        raise InputError(_not_causal(checkpoint, type(proxy.model).__name__))
+
+
+def _not_causal(checkpoint: Path, kind: str) -> str:
+    return f"expected a causal language model (such as GPT-2 or Llama), {checkpoint} is of the kind {kind}"
+
+
+def _unloadable(checkpoint: Path, what: str, error: Exception) -> str:
+    reason = " ".join(str(error).split())[:300]
+    return f"cannot load the {what} of {checkpoint}: {reason}"
+
+
+def _truncate(config: PretrainedConfig, block: int) -> None:
+    """Leave the first `block` blocks in a configuration, and in what it lists block by block."""
+    num_blocks = config.num_hidden_layers
+    config.num_hidden_layers = block
+    for name, value in vars(config).items():
+        if isinstance(value, list) and len(value) == num_blocks and "layer" in name:
+            setattr(config, name, value[:block])
+
+
+def _blocks(decoder: nn.Module, block: int) -> nn.ModuleList:
+    """The decoder's list of blocks: the outermost list of that length."""
+    lists = [
+        module for module in decoder.modules() if isinstance(module, nn.ModuleList) and len(module) == block
+    ]
+    if not lists:
+        raise InputError(
+            f"cannot find the {block} blocks of {type(decoder).__name__}; use another checkpoint"
+        )
+    return lists[0]
+
+
+def _files(checkpoint: Path) -> list[Path]:
+    """What a checkpoint's numbers come from."""
+    weights = sorted(checkpoint.glob("*.safetensors")) or sorted(checkpoint.glob("*.bin"))
+    return [checkpoint / "config.json", *weights]

@@ -1,0 +1,152 @@
+"""Embeddings that are already on disk, without corpus, checkpoint, torch or transformers.
+
+What the flags name must agree with what is stored; what they leave open is taken from there. Files
+of the method's published code, `<domain>_embeddings.pt`, are read too.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chameleon.errors import InputError
+from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
+
+_PUBLISHED_SUFFIX = "_embeddings.pt"
+_MAKE_THEM = "run once without --skip_embedding_generation to make them"
+
+
+def stored_embeddings(
+    directory: Path, asked: Mapping[str, Any], num_samples: int | None = None
+) -> EmbeddedCorpus:
+    """The embeddings of the one corpus in `directory` that agrees with what is asked.
+
+    Args:
+        directory: Where embeddings are kept.
+        asked: Settings that the user named, by the names of their flags; None for those left open.
+        num_samples: Windows of each domain; by default as many as the last run used.
+
+    Raises:
+        InputError: There are none, or none or several agree with what is asked (names the values),
+            or they are incomplete, damaged, or fewer than asked for.
+    """
+    if not directory.is_dir():
+        raise InputError(f"there are no embeddings: no directory {directory}; {_MAKE_THEM}")
+    records = read_records(directory)
+    published = sorted(directory.glob(f"*{_PUBLISHED_SUFFIX}"))
+    if records and published:
+        raise InputError(
+            f"{directory} holds embeddings of this program and of the published code ({published[0].name}); "
+            "keep them in two directories and name one by --embeddings_dir"
+        )
+    if published:
+        return _published_embeddings(directory, published, asked, num_samples)
+    record = _choose(directory, records, asked)
+    wanted = num_samples or record.num_samples
+    domains = {name: _complete(directory / file, name, wanted) for name, file in record.files.items()}
+    return EmbeddedCorpus(record, domains)
+
+
+def _choose(directory: Path, records: list[Record], asked: Mapping[str, Any]) -> Record:
+    if not records:
+        raise InputError(f"there are no embeddings in {directory}; {_MAKE_THEM}")
+    agreeing = [record for record in records if not _contradictions(record, asked)]
+    if not agreeing:
+        nearest = min(records, key=lambda record: len(_contradictions(record, asked)))
+        name, (wanted, stored) = next(iter(_contradictions(nearest, asked).items()))
+        raise InputError(
+            f"--{name} {wanted} contradicts the embeddings in {directory}, made with {name} {stored}; "
+            f"leave the flag out to use them, or {_MAKE_THEM}"
+        )
+    if any(record.settings != agreeing[0].settings for record in agreeing):
+        raise InputError(
+            f"{directory} holds {len(agreeing)} sets of embeddings that agree with the flags given: "
+            f"{_differences(agreeing)}; name one by these flags"
+        )
+    # The same command ran on a corpus that has changed since: its last state counts.
+    newest = max(agreeing, key=lambda record: record.written)
+    if len(agreeing) == 1:
+        return newest
+    notice = f"using the embeddings of {newest.written}; {directory} holds earlier states of the corpus too"
+    return replace(newest, notices=(*newest.notices, notice))
+
+
+def _contradictions(record: Record, asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What was asked and what is stored, for each setting in which they differ."""
+    return {
+        name: (value, record.settings.get(name))
+        for name, value in asked.items()
+        if value is not None and not _same(value, record.settings.get(name))
+    }
+
+
+def _same(asked: Any, stored: Any) -> bool:  # noqa: ANN401
+    if isinstance(asked, str) and isinstance(stored, str):
+        return asked == stored or Path(asked).expanduser().resolve() == Path(stored).expanduser().resolve()
+    return bool(asked == stored)
+
+
+def _differences(records: list[Record]) -> str:
+    """The settings in which records differ, record by record."""
+    first = records[0].settings
+    names = [name for name in first if any(record.settings[name] != first[name] for record in records)]
+    return "; ".join(" ".join(f"--{name} {record.settings[name]}" for name in names) for record in records)
+
+
+def _complete(path: Path, domain: str, wanted: int) -> DomainEmbeddings:
+    if not path.exists():
+        raise InputError(f"the embeddings of domain {domain} are missing ({path}); {_MAKE_THEM}")
+    stored = read_embeddings(path)
+    if len(stored) < min(wanted, stored.available):
+        raise InputError(
+            f"domain {domain} has embeddings of {len(stored)} windows in {path}, "
+            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others"
+        )
+    return stored.first(wanted)
+
+
+def _published_embeddings(
+    directory: Path, paths: list[Path], asked: Mapping[str, Any], num_samples: int | None
+) -> EmbeddedCorpus:
+    """Embeddings as the published code writes them, its exact duplicates removed as it does when it reads."""
+    unknown = [name for name, value in asked.items() if value is not None]
+    if unknown:
+        raise InputError(
+            f"--{unknown[0]} {asked[unknown[0]]} cannot be held against {paths[0]}: files of the published "
+            "code do not say what made them; leave the flag out"
+        )
+    domains = {}
+    for path in paths:
+        tensor = _tensor(path)
+        distinct = np.sort(np.unique(tensor, axis=0, return_index=True)[1])
+        rows = tensor[distinct][:num_samples]
+        unknown_numbers = np.full(len(rows), -1, dtype=np.int64)
+        domains[path.name.removesuffix(_PUBLISHED_SUFFIX)] = DomainEmbeddings(
+            rows, unknown_numbers, unknown_numbers, unknown_numbers, available=len(rows)
+        )
+    record = Record(
+        dataset=str(directory),
+        settings={"dataset": str(directory)},
+        num_samples=max(map(len, domains.values())),
+        files={domain: path.name for domain, path in zip(domains, paths, strict=True)},
+        provenance={"embeddings": "files of the method's published code"},
+        notices=("these embeddings are of the published code: what made them is not recorded",),
+        written="",
+    )
+    return EmbeddedCorpus(record, domains)
+
+
+def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+    import torch
+
+    try:
+        tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"{path} holds no plain tensor or is damaged ({reason[:200]})") from None
+    if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or 0 in tensor.shape:
+        found = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {found}")
+    return tensor.float().numpy()

@@ -1,0 +1,219 @@
+"""A small stand-in for the proxy, trained on the spot on the corpus that it is to look at.
+
+It is the method's first step in miniature: a GPT-2 of a few million parameters and a byte-level
+BPE, both trained on equal shares of each domain. It lets the whole method run where no proxy is at
+hand; a real one sees more in a text.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch.utils.data import Dataset, SequentialSampler
+from tqdm import tqdm
+from transformers import (
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedTokenizerFast,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+)
+from transformers.trainer_callback import PrinterCallback
+
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json
+from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.text import Text
+from chameleon.windows import WindowRecipe, cut_windows, lay_grid
+
+END_OF_TEXT = "<|endoftext|>"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Size and training of the stand-in, chosen to take about a minute on two cores."""
+
+    vocabulary: int = 2048
+    tokenizer_bytes_per_domain: int = 1 << 18
+    blocks: int = 4
+    width: int = 128
+    heads: int = 4
+    context: int = 512
+    steps: int = 300
+    batch_size: int = 4
+    learning_rate: float = 3e-3
+    seed: int = 0
+
+
+DEFAULT = Settings()
+
+
+def standin_checkpoint(
+    domains: Sequence[Text], root: Path, device: torch.device, settings: Settings = DEFAULT
+) -> Path:
+    """The stand-in for these domains: from `root` if it was trained before, else trained now.
+
+    Args:
+        domains: What to train on, in equal shares of tokens.
+        root: The directory of checkpoints; the stand-in's own is written there whole or not at all.
+        device: Where to train.
+        settings: Its size and training.
+
+    Returns:
+        A checkpoint directory as `load_proxy` and `load_tokenizer` take it.
+
+    Raises:
+        InputError: `root` cannot be written.
+    """
+    identity = digest_of_json(
+        {"settings": asdict(settings), "domains": [domain.fingerprint for domain in domains]}
+    )
+    path = root / f"standin-{identity[:12]}"
+    if path.exists():
+        return path
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        unfinished = Path(tempfile.mkdtemp(dir=root, prefix=".standin-"))
+    except OSError as error:
+        raise InputError(f"cannot write a checkpoint in {root}: {error.strerror}") from None
+    try:
+        _train_tokenizer(domains, settings).save_pretrained(unfinished)
+        rows = _training_rows(domains, load_tokenizer(unfinished), settings)
+        _train_model(rows, device, settings, unfinished)
+        unfinished.chmod(0o755)
+        unfinished.replace(path)
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
+    return path
+
+
+def _train_tokenizer(domains: Sequence[Text], settings: Settings) -> PreTrainedTokenizerFast:
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=settings.vocabulary,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(
+        (text for domain in domains for text in _sample_of_text(domain, settings)), trainer
+    )
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, model_max_length=settings.context
+    )
+
+
+def _sample_of_text(domain: Text, settings: Settings, stretches: int = 32) -> Iterator[str]:
+    """Stretches of a domain, evenly over it, up to the bytes that the tokenizer learns from."""
+    length = settings.tokenizer_bytes_per_domain // stretches
+    for i in range(stretches):
+        begin = i * domain.num_bytes // stretches
+        end = min(begin + length, (i + 1) * domain.num_bytes // stretches)
+        for document in domain.documents_from(begin):
+            if document.start >= end:
+                break
+            within = slice(max(begin - document.start, 0), end - document.start)
+            yield document.text[within].decode(errors="ignore")
+
+
+def _training_rows(
+    domains: Sequence[Text], tokenizer: ProxyTokenizer, settings: Settings
+) -> npt.NDArray[np.int64]:
+    """(steps x batch size, context) windows: row i is of domain i mod k, each domain in its own order."""
+    total = settings.steps * settings.batch_size
+    recipe = WindowRecipe(seed=settings.seed, sample_length=settings.context)
+    rows = np.empty((total, recipe.sample_length), dtype=np.int64)
+    for i, domain in enumerate(domains):
+        grid = lay_grid(domain, tokenizer, recipe)
+        wanted = len(range(i, total, len(domains)))
+        windows = cut_windows(domain, tokenizer, recipe, grid, 0, min(wanted, grid.num_windows))
+        rows[i :: len(domains)] = windows.tokens[np.arange(wanted) % len(windows.tokens)]
+    return rows
+
+
+class _Rows(Dataset[dict[str, torch.Tensor]]):
+    def __init__(self, rows: npt.NDArray[np.int64]) -> None:
+        self._rows = torch.from_numpy(rows)
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {"input_ids": self._rows[index], "labels": self._rows[index]}
+
+
+class _Bar(TrainerCallback):
+    """Progress on stderr, where the Trainer's own callbacks print to stdout."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        self._bar = tqdm(total=state.max_steps, desc="training stand-in", unit="step", delay=1, disable=None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        self._bar.update()
+
+    def on_log(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ANN401
+        if "loss" in facts["logs"]:
+            self._bar.set_postfix(loss=facts["logs"]["loss"], refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
+        self._bar.close()
+
+
+class _InOrder(Trainer):
+    """Takes the rows as they come: their order already mixes the domains."""
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:  # noqa: ANN401
+        rows: Any = train_dataset or self.train_dataset
+        return SequentialSampler(rows)
+
+
+def _train_model(
+    rows: npt.NDArray[np.int64], device: torch.device, settings: Settings, directory: Path
+) -> None:
+    torch.manual_seed(settings.seed)
+    model = GPT2LMHeadModel(
+        GPT2Config(
+            vocab_size=settings.vocabulary,
+            n_positions=settings.context,
+            n_embd=settings.width,
+            n_layer=settings.blocks,
+            n_head=settings.heads,
+            bos_token_id=0,
+            eos_token_id=0,
+            resid_pdrop=0.0,
+            embd_pdrop=0.0,
+            attn_pdrop=0.0,
+        )
+    )
+    arguments = TrainingArguments(
+        output_dir=str(directory),
+        max_steps=settings.steps,
+        per_device_train_batch_size=settings.batch_size,
+        learning_rate=settings.learning_rate,
+        lr_scheduler_type="cosine",
+        warmup_steps=settings.steps // 10,
+        weight_decay=0.01,
+        seed=settings.seed,
+        use_cpu=device.type == "cpu",
+        bf16=device.type == "cuda",
+        save_strategy="no",
+        logging_strategy="steps",
+        logging_steps=20,
+        report_to=[],
+        disable_tqdm=True,
+        dataloader_pin_memory=device.type == "cuda",
+    )
+    trainer = _InOrder(model=model, args=arguments, train_dataset=_Rows(rows), callbacks=[_Bar()])
+    trainer.remove_callback(PrinterCallback)  # it prints to stdout
+    trainer.train()
+    model.save_pretrained(directory)

@@ -1,0 +1,178 @@
+"""Embeddings on disk: one safetensors file a domain, and a record of each corpus that was embedded.
+
+A domain's file is named by the domain and the digest of its recipe, which is everything that may
+change its numbers; the recipe itself and the windows that the domain has stand in the file. Row j
+is window j, so a file with fewer rows than wanted is extended and one with more serves as it is.
+A record `<corpus>-<digest>.run.json` says which files make up a corpus, so that weights can be
+computed from the directory alone.
+
+Shapes: n windows of a domain, d width of an embedding.
+"""
+
+import json
+import re
+import struct
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json, write_atomically
+
+FORMAT = "chameleon-embeddings/1"
+RECORD_SUFFIX = ".run.json"
+_DTYPES = {"embeddings": "float32", "positions": "int64", "documents": "int64", "tokens": "int64"}
+
+
+@dataclass(frozen=True)
+class DomainEmbeddings:
+    """Embeddings of the first n windows of a domain.
+
+    Attributes:
+        embeddings: (n, d) float32, a row a window.
+        positions: (n,) int64, the byte of the domain at which each window was cut.
+        documents: (n,) int64, the byte of the domain at which its first document begins.
+        tokens: (n,) int64, tokens of each window.
+        available: Windows that the domain has in all.
+    """
+
+    embeddings: npt.NDArray[np.float32]
+    positions: npt.NDArray[np.int64]
+    documents: npt.NDArray[np.int64]
+    tokens: npt.NDArray[np.int64]
+    available: int
+
+    def __len__(self) -> int:
+        return len(self.embeddings)
+
+    def first(self, n: int) -> Self:
+        """The first n windows, or all of them where there are fewer."""
+        arrays = {name: getattr(self, name)[:n] for name in _DTYPES}
+        return replace(self, **arrays)
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One after the other, at least one of them, all of the same domain."""
+        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES}
+        return cls(**arrays, available=parts[-1].available)
+
+
+def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
+    """Name of a domain's file: readable, and unlike that of any other domain or recipe."""
+    return f"{_readable(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
+
+
+def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored: DomainEmbeddings) -> None:
+    """Write a domain's file, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    metadata = {
+        "format": FORMAT,
+        "domain": domain,
+        "recipe": json.dumps(recipe, sort_keys=True),
+        "available": str(stored.available),
+    }
+    arrays = {name: np.ascontiguousarray(getattr(stored, name)) for name in _DTYPES}
+    write_atomically(path, save(arrays, metadata))
+
+
+def read_embeddings(path: Path) -> DomainEmbeddings:
+    """Read a domain's file.
+
+    Raises:
+        InputError: The file cannot be read, or is truncated, or not one of these.
+    """
+    remedy = "delete it to have its windows embedded again"
+    try:
+        with safe_open(path, framework="numpy") as file:
+            metadata = file.metadata() or {}
+            if metadata.get("format") != FORMAT:
+                raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {remedy}")
+            arrays = {name: file.get_tensor(name) for name in _DTYPES}
+        stored = DomainEmbeddings(**arrays, available=int(metadata["available"]))
+    except (SafetensorError, OSError, KeyError, ValueError, struct.error) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} is truncated or damaged ({error}); {remedy}") from None
+    shapes = {name: array.shape for name, array in arrays.items()}
+    fits = stored.embeddings.ndim == 2 and all(shape[:1] == (len(stored),) for shape in shapes.values())
+    if not fits or any(array.dtype != _DTYPES[name] for name, array in arrays.items()):
+        raise InputError(f"{path} holds arrays that do not fit each other ({shapes}); {remedy}")
+    return stored
+
+
+@dataclass(frozen=True)
+class Record:
+    """Which files hold the embeddings of a corpus, and what made them.
+
+    Attributes:
+        dataset: Name of the corpus.
+        settings: Settings by the names of their flags: seed, sample_length, dtype, checkpoint_path, ...
+        num_samples: Windows of each domain that the last run used, if it has so many.
+        files: For each domain its file's name.
+        provenance: Facts about corpus and proxy for the weights file.
+        notices: What the user was told of the corpus.
+        written: When, ISO 8601.
+    """
+
+    dataset: str
+    settings: Mapping[str, Any]
+    num_samples: int
+    files: Mapping[str, str]
+    provenance: Mapping[str, Any]
+    notices: tuple[str, ...]
+    written: str
+
+    @property
+    def name(self) -> str:
+        """The record's file name: the same for every run on the same domains with the same recipes."""
+        return f"{_readable(self.dataset)}-{digest_of_json(dict(self.files))[:8]}{RECORD_SUFFIX}"
+
+
+@dataclass(frozen=True)
+class EmbeddedCorpus:
+    """All that weights are computed from: a corpus's embeddings and how they came about."""
+
+    record: Record
+    domains: Mapping[str, DomainEmbeddings]
+
+
+def write_record(directory: Path, record: Record) -> None:
+    """Write a record, whole or not at all.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    text = json.dumps({"format": FORMAT, **vars(record)}, indent=2, ensure_ascii=False) + "\n"
+    write_atomically(directory / record.name, text.encode())
+
+
+def read_records(directory: Path) -> list[Record]:
+    """All records of a directory, by name.
+
+    Raises:
+        InputError: One of them cannot be read.
+    """
+    records = []
+    for path in sorted(directory.glob(f"*{RECORD_SUFFIX}")):
+        try:
+            content = json.loads(path.read_bytes())
+            if content.pop("format") != FORMAT:
+                raise ValueError(f"its format is not {FORMAT}")
+            records.append(Record(**{**content, "notices": tuple(content["notices"])}))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise InputError(f"{path} is damaged or not of this program ({error}); delete it") from None
+    return records
+
+
+def _readable(name: str) -> str:
+    """A name made of letters, digits, dots and dashes that a file may have."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[-60:] or "_"

@@ -1,0 +1,199 @@
+"""Leverage scores to domain weights, and the whole numerical way in one call.
+
+Shapes: k domains, n windows of a domain, d width of an embedding.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import softmax
+
+from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity
+from chameleon.domain_weights import DomainWeights
+from chameleon.errors import InputError
+from chameleon.leverage import effective_dimension, leverage_scores
+
+Mode = Literal["pretrain", "finetune"]
+Kernel = Literal["rbf", "linear"]
+
+# Temperatures are stated for the seven domains that the method was published on.
+REFERENCE_DOMAINS = 7
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Named defaults of the weight computation.
+
+    `ridge` (k lambda) or `lambda_reg` is given, the other None. With `scale_temperature` the
+    temperatures hold for 7 domains and are adapted to k (see `scaled_temperature`).
+    """
+
+    kernel: Kernel
+    ridge: float | None
+    lambda_reg: float | None
+    scale_temperature: bool
+    pretrain_temperature: float = 5.0
+    finetune_temperature: float = 0.2
+
+
+RECIPES: Mapping[str, Recipe] = {
+    # A ridge of half of a domain's affinity with itself, whatever k.
+    "default": Recipe(kernel="rbf", ridge=0.5, lambda_reg=None, scale_temperature=True),
+    # The method's published code.
+    "released": Recipe(kernel="linear", ridge=None, lambda_reg=10.0, scale_temperature=False),
+}
+
+
+def pretrain_weights(scores: npt.ArrayLike, temperature: float = 5.0) -> Array:
+    """softmax((1/p) / T) of the normalised scores p = S / sum(S): common ground up.
+
+    A score of exactly zero is the limit of ever smaller ones: such domains share all the weight.
+
+    Args:
+        scores: (k,) leverage scores, not negative, in any scale.
+        temperature: T > 0, as it stands; higher is flatter.
+
+    Returns:
+        (k,) float64 weights summing to 1.
+
+    Raises:
+        InputError: A score is negative or not finite, or the temperature is not positive.
+    """
+    with np.errstate(divide="ignore", over="ignore"):
+        inverse = 1.0 / _normalised(scores, temperature) / temperature
+    vanishing = np.isinf(inverse)
+    if vanishing.any():
+        return np.asarray(vanishing / np.count_nonzero(vanishing), dtype=np.float64)
+    return np.asarray(softmax(inverse))
+
+
+def finetune_weights(scores: npt.ArrayLike, temperature: float = 0.2) -> Array:
+    """softmax(p / T) of the normalised scores p = S / sum(S): what is special up.
+
+    Arguments, result and errors as for `pretrain_weights`.
+    """
+    return np.asarray(softmax(_normalised(scores, temperature) / temperature))
+
+
+def scaled_temperature(mode: Mode, temperature: float, k: int) -> float:
+    """The temperature for k domains of one that is stated for 7.
+
+    Normalised scores p are of the size 1/k. So 1/p grows with k and its temperature becomes T k/7,
+    p shrinks and its temperature becomes T 7/k: weights neither collapse nor flatten as k grows.
+    """
+    ratio = k / REFERENCE_DOMAINS
+    return temperature * ratio if mode == "pretrain" else temperature / ratio
+
+
+def compute_weights(
+    embeddings: Mapping[str, npt.ArrayLike],
+    mode: Mode = "pretrain",
+    *,
+    recipe: str = "default",
+    kernel: Kernel | None = None,
+    rbf_sigma: float | None = None,
+    lambda_reg: float | None = None,
+    temperature: float | None = None,
+) -> DomainWeights:
+    """Weights of domains from their embeddings: affinity, leverage scores, softmax.
+
+    Args:
+        embeddings: For each domain its name and either the (n, d) embeddings of its windows or
+            their (d,) mean. Windows are averaged in float64.
+        mode: "pretrain" or "finetune".
+        recipe: "default" (RBF, ridge k lambda = 1/2, temperatures adapted to k) or "released" (the
+            published code: centred linear kernel, lambda 10, temperatures as they stand).
+        kernel, rbf_sigma, lambda_reg, temperature: Each overrides the recipe's value. The
+            temperature is adapted to k where the recipe does so.
+
+    Returns:
+        The weights with scores per domain, the settings used and the effective dimension.
+
+    Raises:
+        InputError: Fewer than two domains, shapes that do not fit each other, numbers that are not
+            finite (names the domain and window), or a setting out of range.
+    """
+    if mode not in get_args(Mode):
+        raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
+    if recipe not in RECIPES:
+        raise InputError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+    chosen = RECIPES[recipe]
+    kernel = kernel or chosen.kernel
+    if kernel not in get_args(Kernel):
+        raise InputError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
+    if rbf_sigma is not None and kernel != "rbf":
+        raise InputError(f"a sigma of {rbf_sigma:g} was given, but the {kernel} kernel has none")
+
+    names = tuple(embeddings)
+    k = len(names)
+    means = domain_means(embeddings)
+    if lambda_reg is None:
+        lambda_reg = chosen.lambda_reg if chosen.ridge is None else chosen.ridge / k
+    assert lambda_reg is not None
+    if temperature is None:
+        temperature = chosen.pretrain_temperature if mode == "pretrain" else chosen.finetune_temperature
+    used = scaled_temperature(mode, temperature, k) if chosen.scale_temperature else temperature
+
+    sigma = None
+    if kernel == "rbf":
+        sigma = median_sigma(means) if rbf_sigma is None else rbf_sigma
+    affinity = linear_affinity(means) if sigma is None else rbf_affinity(means, sigma)
+    scores = leverage_scores(affinity, lambda_reg)
+    weights = pretrain_weights(scores, used) if mode == "pretrain" else finetune_weights(scores, used)
+    return DomainWeights(
+        names=names,
+        weights=weights,
+        method="chameleon",
+        mode=mode,
+        domains={name: {"score": float(score)} for name, score in zip(names, scores, strict=True)},
+        diagnostics={"effective_dimension": effective_dimension(scores)},
+        settings={
+            "recipe": recipe,
+            "kernel": kernel,
+            "rbf_sigma": sigma,
+            "rbf_sigma_from": None if sigma is None else "median distance" if rbf_sigma is None else "given",
+            "lambda_reg": lambda_reg,
+            "ridge": k * lambda_reg,
+            "temperature": temperature,
+            "temperature_used": used,
+        },
+    )
+
+
+def domain_means(embeddings: Mapping[str, npt.ArrayLike]) -> Array:
+    """(k, d) float64 means over windows of the embeddings that `compute_weights` takes."""
+    if len(embeddings) < 2:
+        raise InputError(f"weights need at least 2 domains, got {len(embeddings)}: {', '.join(embeddings)}")
+    means = [_domain_mean(name, rows) for name, rows in embeddings.items()]
+    widths = {name: len(mean) for name, mean in zip(embeddings, means, strict=True)}
+    if len(set(widths.values())) > 1:
+        raise InputError(f"embeddings of all domains must have one width, got {widths}")
+    return np.stack(means)
+
+
+def _domain_mean(name: str, embeddings: npt.ArrayLike) -> Array:
+    rows = np.atleast_2d(np.asarray(embeddings))
+    if rows.ndim != 2 or 0 in rows.shape:
+        shape = np.shape(embeddings)
+        raise InputError(f"domain {name}: expected (n, d) or (d,) embeddings, got shape {shape}")
+    finite = np.isfinite(rows).all(axis=1)
+    if not finite.all():
+        raise InputError(
+            f"domain {name}: the embedding of window {int(np.argmin(finite))} is not finite "
+            f"({np.count_nonzero(~finite)} of {len(rows)} windows); embed it again with --dtype float32"
+        )
+    return np.asarray(rows.mean(axis=0, dtype=np.float64))
+
+
+def _normalised(scores: npt.ArrayLike, temperature: float) -> Array:
+    s = np.asarray(scores, dtype=np.float64)
+    if s.ndim != 1 or not len(s) or not np.isfinite(s).all() or (s < 0).any():
+        raise InputError(f"scores must be a vector of finite numbers, none negative, got {s}")
+    if not (np.isfinite(temperature) and temperature > 0):
+        raise InputError(f"the temperature must be a positive number, got {temperature}")
+    total = s.sum()
+    # All domains at one point: none stands out, each has the same share.
+    return s / total if total > 0 else np.full(len(s), 1.0 / len(s))
