@@ -15,7 +15,7 @@ from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import embed, plan_embedding
 from chameleon.errors import InputError
-from chameleon.files import digest_of_json
+from chameleon.files import check_writable, digest_of_json
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
@@ -31,7 +31,7 @@ from chameleon.windows import WindowRecipe
 Notify = Callable[[str], None]
 
 _BETTER_PROXY = (
-    "train the 82M proxy, or name any causal language model, such as --checkpoint_path distilbert/distilgpt2"
+    "put a proxy there or name any causal language model, such as --checkpoint_path distilbert/distilgpt2"
 )
 
 
@@ -51,8 +51,9 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
         told.append(text)
         notify(text)
 
+    check_writable(options.embeddings_dir / "embeddings")
     device = choose_device(options.device)
-    dataset = _dataset(options, tell)
+    dataset = _dataset(options)
     # A checkpoint that cannot be had is told before a corpus is read.
     named = options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
     checkpoint = None if named is None else find_checkpoint(named)
@@ -60,19 +61,11 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
     for notice in corpus.notices:
         tell(notice)
     if checkpoint is None:
-        checkpoint = _standin(corpus, device, tell)
+        checkpoint = _standin(options, corpus, device, tell)
         named = f"./{checkpoint}"
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
     proxy = load_proxy(checkpoint, device, choose_dtype(options.dtype, device), options.trust_remote_code)
-    windows = WindowRecipe(
-        seed=DEFAULT_SEED if options.seed is None else options.seed,
-        sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
-    )
-    if proxy.context is not None and windows.sample_length > proxy.context:
-        raise InputError(
-            f"--sample_length {windows.sample_length} is over the context of {proxy.context} tokens of "
-            f"{named}; give at most that"
-        )
+    windows = _window_recipe(options, proxy, named)
     num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
     tasks = plan_embedding(corpus.domains, tokenizer, proxy, windows, num_samples, options.embeddings_dir)
     for task in tasks:
@@ -100,25 +93,36 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
     )
 
 
-def _dataset(options: Options, tell: Notify) -> str:
+def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> WindowRecipe:
+    windows = WindowRecipe(
+        seed=DEFAULT_SEED if options.seed is None else options.seed,
+        sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
+    )
+    if proxy.context is not None and windows.sample_length > proxy.context:
+        raise InputError(
+            f"a window of {windows.sample_length} tokens is over the context of {proxy.context} tokens of "
+            f"{checkpoint}; give --sample_length {proxy.context} or less"
+        )
+    return windows
+
+
+def _dataset(options: Options) -> str:
     """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
     if options.dataset is not None:
         return options.dataset
-    if options.checkpoint_path is not None or Path(DEFAULT_CHECKPOINT).exists():
-        return DEFAULT_DATASET
-    tell(
-        f"there is no proxy in {DEFAULT_CHECKPOINT}, so these weights are of the built-in corpus, text of "
-        f"this Python environment, and not of {DEFAULT_DATASET}; for those, {_BETTER_PROXY}"
-    )
-    return BUILTIN
+    proxy_is_there = options.checkpoint_path is not None or Path(DEFAULT_CHECKPOINT).exists()
+    return DEFAULT_DATASET if proxy_is_there else BUILTIN
 
 
-def _standin(corpus: Corpus, device: torch.device, tell: Notify) -> Path:
+def _standin(options: Options, corpus: Corpus, device: torch.device, tell: Notify) -> Path:
     from chameleon.standin import standin_checkpoint
 
+    text = f"the text of {corpus.name}"
+    if options.dataset is None:
+        text = f"the built-in corpus (text of this Python environment, not {DEFAULT_DATASET})"
     tell(
-        f"the proxy is a small stand-in, trained here on equal shares of the domains of {corpus.name}; "
-        f"for weights to rely on, {_BETTER_PROXY}"
+        f"there is no proxy in {DEFAULT_CHECKPOINT}: using {text} and a small stand-in proxy trained on it "
+        f"here. For weights to rely on, {_BETTER_PROXY}"
     )
     return standin_checkpoint(corpus.domains, Path(DEFAULT_CHECKPOINT).parent, device)
 

@@ -4,7 +4,6 @@ Shapes: b windows of a batch, t tokens of a window, d width of the model.
 """
 
 import hashlib
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +12,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
-from transformers.utils import logging as transformers_logging
 
 from chameleon.errors import InputError
 from chameleon.files import digest_of_files
+from chameleon.quiet import quiet_transformers
 from chameleon.text import Encoded
 
 POOLING = "mean over tokens of the output of the middle block"
@@ -157,10 +157,6 @@ def load_proxy(
     Raises:
         InputError: The checkpoint cannot be loaded, lacks weights, or is no causal LM.
     """
-    verbosity = transformers_logging.get_verbosity()
-    transformers_logging.set_verbosity(
-        logging.ERROR
-    )  # the blocks left off are listed as unexpected otherwise
     try:
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
         _require_causal_architecture(config, checkpoint)
@@ -168,19 +164,18 @@ def load_proxy(
         num_blocks = text_config.num_hidden_layers
         block = (num_blocks + 1) // 2
         _truncate(text_config, block)
-        model, loading = AutoModel.from_pretrained(
-            checkpoint,
-            config=config,
-            dtype=dtype,
-            output_loading_info=True,
-            trust_remote_code=trust_remote_code,
-        )
-    except (OSError, ValueError, ImportError, RuntimeError) as error:
+        with quiet_transformers():
+            model, loading = AutoModel.from_pretrained(
+                checkpoint,
+                config=config,
+                dtype=dtype,
+                output_loading_info=True,
+                trust_remote_code=trust_remote_code,
+            )
+    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(_unloadable(checkpoint, "model", error)) from None
-    finally:
-        transformers_logging.set_verbosity(verbosity)
     if loading["missing_keys"]:
         missing = sorted(loading["missing_keys"])
         raise InputError(

@@ -31,6 +31,7 @@ from transformers.trainer_callback import PrinterCallback
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.quiet import quiet_transformers
 from chameleon.text import Text
 from chameleon.windows import WindowRecipe, cut_windows, lay_grid
 
@@ -47,8 +48,8 @@ class Settings:
     width: int = 128
     heads: int = 4
     context: int = 512
-    steps: int = 300
-    batch_size: int = 4
+    steps: int = 400
+    batch_size: int = 2
     learning_rate: float = 3e-3
     seed: int = 0
 
@@ -87,7 +88,8 @@ def standin_checkpoint(
     try:
         _train_tokenizer(domains, settings).save_pretrained(unfinished)
         rows = _training_rows(domains, load_tokenizer(unfinished), settings)
-        _train_model(rows, device, settings, unfinished)
+        with quiet_transformers():
+            _train_model(rows, device, settings, unfinished)
         unfinished.chmod(0o755)
         unfinished.replace(path)
     finally:

@@ -1,0 +1,134 @@
+"""Small real things that tests share: text, a tokenizer, a checkpoint, the command."""
+
+import json
+import os
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from chameleon.text import Encoded
+
+ROOT = Path(__file__).parent.parent
+SCRIPT = ROOT / "compute_chameleon_weights.py"
+
+WORDS: Mapping[str, str] = {
+    "law": "court plaintiff statute appeal evidence the of was by under section held",
+    "cooking": "onion butter simmer oven salt the with until and stir minutes add",
+    "code": "def return self import ( ) : = for in if None",
+}
+
+
+def make_texts(words: str, seed: int, documents: int = 40, longest: int = 400) -> list[str]:
+    """Documents of random words, of very unequal lengths."""
+    rng = random.Random(seed)
+    vocabulary = words.split()
+    return [
+        " ".join(rng.choices(vocabulary, k=rng.randint(1, longest)))
+        + rng.choice(["", ".", "\n", " é ü 漢字"])
+        for _ in range(documents)
+    ]
+
+
+def write_jsonl(path: Path, texts: Sequence[str]) -> None:
+    """A JSON Lines file of documents, with other fields around the text."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [json.dumps({"id": i, "text": text, "meta": {"n": i}}) for i, text in enumerate(texts)]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def corpus_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A corpus of three domains: two files and a sub-directory of two."""
+    directory = tmp_path_factory.mktemp("corpus")
+    write_jsonl(directory / "law.jsonl", make_texts(WORDS["law"], 1))
+    write_jsonl(directory / "cooking.jsonl", make_texts(WORDS["cooking"], 2))
+    write_jsonl(directory / "code" / "a.jsonl", make_texts(WORDS["code"], 3))
+    write_jsonl(directory / "code" / "b.jsonl", make_texts(WORDS["code"], 4))
+    return directory
+
+
+@dataclass(frozen=True)
+class BytesTokenizer:
+    """A token a byte: what windows are can be read off the text."""
+
+    end_of_text: int = 256
+
+    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+        """See `chameleon.text.Tokenizer`."""
+        return [_bytes_of(text) for text in texts]
+
+
+def _bytes_of(text: str) -> Encoded:
+    sizes = [len(character.encode()) for character in text]
+    ids = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32)
+    return Encoded(ids, np.repeat(np.arange(len(text)), sizes).astype(np.int64))
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny GPT-2 with random weights and a byte-level BPE of the corpus's words."""
+    return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
+
+
+def make_checkpoint(directory: Path, context: int = 64) -> Path:
+    """Save a tiny random GPT-2 and its tokenizer in a directory."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    from chameleon.quiet import quiet_transformers
+
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=len(tokenizer), n_positions=context, n_embd=16, n_layer=3, n_head=2, eos_token_id=0
+    )
+    with quiet_transformers():
+        GPT2LMHeadModel(config).save_pretrained(directory)
+    tokenizer.save_pretrained(directory)
+    return directory
+
+
+def make_tokenizer():  # type: ignore[no-untyped-def]  # noqa: ANN201
+    """A byte-level BPE trained on the words of the corpus."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator([" ".join(make_texts(words, 0)) for words in WORDS.values()], trainer)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture
+def command(tmp_path: Path) -> Command:
+    """The real command, run in an empty directory: command("--mode", "pretrain", env={...})."""
+
+    def run(*flags: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+        return subprocess.run(
+            [sys.executable, SCRIPT, *map(str, flags)],
+            cwd=tmp_path,
+            env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    return run

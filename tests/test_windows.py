@@ -1,0 +1,162 @@
+"""Windows against the domain's whole token stream, made the slow way."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import WORDS, BytesTokenizer, make_checkpoint, make_texts, write_jsonl
+
+from chameleon.corpora import Domain, open_corpus
+from chameleon.corpora.builtin import domain_of_texts
+from chameleon.corpora.corpus import BLOCK_BYTES
+from chameleon.text import Tokenizer
+from chameleon.windows import WindowRecipe, Windows, cut_windows, lay_grid
+
+BYTES = BytesTokenizer()
+
+
+def cut(domain: Domain, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int) -> Windows:
+    return cut_windows(domain, tokenizer, recipe, lay_grid(domain, tokenizer, recipe), first, last)
+
+
+def whole_stream(domain: Domain, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
+    """All tokens of a domain, each document encoded whole, and the byte at which each begins."""
+    ids, begins = [], []
+    for document in domain.documents_from(0):
+        text = document.text.decode()
+        encoded = tokenizer.encode([text])[0]
+        at = np.cumsum([0, *(len(character.encode()) for character in text)])
+        ids += [*encoded.ids.tolist(), tokenizer.end_of_text]
+        begins += [*(document.start + at[encoded.begins]).tolist(), document.start + len(document.text)]
+    return ids, begins
+
+
+@pytest.fixture(scope="module")
+def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    from chameleon.proxy import load_tokenizer
+
+    return load_tokenizer(make_checkpoint(tmp_path_factory.mktemp("bpe")))
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("kind", ["bytes", "bpe"])
+def test_a_window_is_the_tokens_of_its_documents_from_where_it_was_cut(
+    kind: str, seed: int, bpe: Tokenizer
+) -> None:
+    tokenizer = BYTES if kind == "bytes" else bpe
+    domain = domain_of_texts("d", make_texts(WORDS["law"], seed, documents=25, longest=300))
+    ids, begins = whole_stream(domain, tokenizer)
+    recipe = WindowRecipe(seed, 50)
+    grid = lay_grid(domain, tokenizer, recipe)
+    windows = cut_windows(domain, tokenizer, recipe, grid, 0, grid.num_windows)
+    assert (windows.lengths == 50).all()
+    for row, position, document in zip(windows.tokens, windows.positions, windows.documents, strict=True):
+        first = int(np.searchsorted(begins, position)) % len(ids)
+        assert row.tolist() == [ids[(first + j) % len(ids)] for j in range(50)]
+        assert document == max(each.start for each in domain.documents_from(0) if each.start <= position)
+
+
+def test_the_number_of_windows_is_what_the_tokens_fill() -> None:
+    domain = domain_of_texts("d", make_texts(WORDS["law"], 0))
+    assert lay_grid(domain, BYTES, WindowRecipe(0, 100)).num_windows == domain.num_bytes // 100
+
+
+def test_all_windows_together_are_the_whole_domain() -> None:
+    domain = domain_of_texts("d", ["x" * 1023])
+    recipe = WindowRecipe(seed=3, sample_length=64)
+    windows = cut(domain, BYTES, recipe, 0, 16)
+    covered = Counter(int(p + j) % 1024 for p in windows.positions for j in range(64))
+    assert covered == dict.fromkeys(range(1024), 1)
+
+
+def test_fewer_windows_are_the_first_of_more_however_they_are_asked_for() -> None:
+    domain = domain_of_texts("d", make_texts(WORDS["law"], 5))
+    recipe = WindowRecipe(seed=1, sample_length=32)
+    many = cut(domain, BYTES, recipe, 0, 60)
+    parts = [cut(domain, BYTES, recipe, first, last) for first, last in ((0, 7), (7, 8), (8, 60))]
+    for name in ("tokens", "lengths", "positions", "documents"):
+        joined = np.concatenate([getattr(part, name) for part in parts])
+        np.testing.assert_array_equal(getattr(many, name), joined)
+
+
+def test_another_seed_gives_other_windows_and_the_same_one_the_same() -> None:
+    domain = domain_of_texts("d", make_texts(WORDS["law"], 5))
+    one, again, other = (cut(domain, BYTES, WindowRecipe(seed, 32), 0, 20) for seed in (0, 0, 1))
+    np.testing.assert_array_equal(one.tokens, again.tokens)
+    assert set(one.positions.tolist()) != set(other.positions.tolist())
+
+
+def test_a_document_gives_windows_in_proportion_to_its_tokens() -> None:
+    texts = ["L" * 30_000, *(f"{i:03d}" + "s" * 27 for i in range(323))]
+    domain = domain_of_texts("d", texts)
+    share = 30_001 / domain.num_bytes
+    hits = 0
+    for seed in range(40):
+        windows = cut(domain, BYTES, WindowRecipe(seed, 10), 0, 20)
+        hits += int((windows.positions <= 30_000).sum())
+    # 800 draws: three standard deviations of independent ones.
+    assert abs(hits / 800 - share) < 3 * np.sqrt(share * (1 - share) / 800)
+
+
+def test_every_byte_is_as_likely_as_another_to_begin_a_window() -> None:
+    domain = domain_of_texts("d", ["x" * 99, "y" * 99, "z" * 99])
+    firsts = [cut(domain, BYTES, WindowRecipe(seed, 20), 0, 1).positions[0] for seed in range(3000)]
+    counts = np.bincount(np.array(firsts) // 30, minlength=10)
+    assert ((counts - 300) ** 2 / 300).sum() < 27.9  # chi-square of 9 degrees, 1 in 1,000
+
+
+def test_neighbours_in_order_do_not_lie_in_one_long_document() -> None:
+    books = [letter * 5000 for letter in "abcdefghij"]
+    windows = cut(domain_of_texts("d", books), BYTES, WindowRecipe(0, 100), 0, 200)
+    same = (windows.documents[1:] == windows.documents[:-1]).mean()
+    assert same < 0.25
+
+
+def test_the_layout_of_files_does_not_change_windows(tmp_path: Path) -> None:
+    texts = make_texts(WORDS["law"], 7, documents=300)
+    for directory in ("one", "many"):
+        write_jsonl(tmp_path / directory / "other.jsonl", ["something else"])
+    write_jsonl(tmp_path / "one" / "law.jsonl", texts)
+    for part in range(6):
+        write_jsonl(tmp_path / "many" / "law" / f"{part}.jsonl", texts[part * 50 : (part + 1) * 50])
+    domains = [open_corpus(str(tmp_path / each)).domains[0] for each in ("one", "many")]
+    assert domains[0].fingerprint == domains[1].fingerprint
+    one, many = (cut(domain, BYTES, WindowRecipe(0, 64), 0, 100) for domain in domains)
+    np.testing.assert_array_equal(one.tokens, many.tokens)
+
+
+def test_a_domain_of_less_than_a_window_is_one_short_window_from_its_beginning() -> None:
+    domain = domain_of_texts("d", ["ab", "c"])
+    recipe = WindowRecipe(seed=9, sample_length=64)
+    assert lay_grid(domain, BYTES, recipe).num_windows == 1
+    windows = cut(domain, BYTES, recipe, 0, 1)
+    assert windows.lengths.tolist() == [5]
+    assert windows.tokens[0, :5].tolist() == [97, 98, 256, 99, 256]
+
+
+def test_documents_from_any_position_agree_with_the_whole(tmp_path: Path) -> None:
+    texts = ["x" * (BLOCK_BYTES // 3), "é" * 10, "", " \n", "y" * BLOCK_BYTES, "z"] * 3
+    write_jsonl(tmp_path / "c" / "d.jsonl", texts)
+    write_jsonl(tmp_path / "c" / "e.jsonl", ["e"])
+    domain = open_corpus(str(tmp_path / "c")).domains[0]
+    kept = [text.encode() for text in texts if text.strip()]
+    starts = np.cumsum([0, *(len(text) + 1 for text in kept)])
+    assert domain.num_bytes == starts[-1]
+    assert domain.num_documents == len(kept)
+    for i, (start, text) in enumerate(zip(starts[:-1], kept, strict=True)):
+        for position in (start, start + len(text)):
+            found = list(domain.documents_from(int(position)))
+            assert [(each.start, each.text) for each in found] == list(
+                zip(starts[i:-1].tolist(), kept[i:], strict=True)
+            )
+
+
+def test_json_spacing_and_other_fields_do_not_change_the_fingerprint(tmp_path: Path) -> None:
+    for name, line in (("a", '{"text": "one"}'), ("b", json.dumps({"meta": 1, "text": "one"}, indent=None))):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "d.jsonl").write_text(line + "\n\r\n")
+        (tmp_path / name / "e.jsonl").write_text('\ufeff{"text": "e"}', encoding="utf-8")
+    a, b = (open_corpus(str(tmp_path / name)) for name in "ab")
+    assert [d.fingerprint for d in a.domains] == [d.fingerprint for d in b.domains]
