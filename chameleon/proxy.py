@@ -125,7 +125,8 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
             token for the end of a text.
     """
     try:
-        tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+        with quiet_transformers():
+            tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError) as error:
         raise InputError(_unloadable(checkpoint, "tokenizer", error)) from None
     if not getattr(tokenizer, "is_fast", False):
@@ -158,13 +159,13 @@ def load_proxy(
         InputError: The checkpoint cannot be loaded, lacks weights, or is no causal LM.
     """
     try:
-        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-        _require_causal_architecture(config, checkpoint)
-        text_config = config.get_text_config(decoder=True)
-        num_blocks = text_config.num_hidden_layers
-        block = (num_blocks + 1) // 2
-        _truncate(text_config, block)
         with quiet_transformers():
+            config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+            _require_causal_architecture(config, checkpoint)
+            text_config = config.get_text_config(decoder=True)
+            num_blocks = text_config.num_hidden_layers
+            block = (num_blocks + 1) // 2
+            _truncate(text_config, block)
             model, loading = AutoModel.from_pretrained(
                 checkpoint,
                 config=config,

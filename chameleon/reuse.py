@@ -4,6 +4,8 @@ What the flags name must agree with what is stored; what they leave open is take
 of the method's published code, `<domain>_embeddings.pt`, are read too.
 """
 
+import pickle
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -142,10 +144,14 @@ def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
     import torch
 
     try:
-        tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"{path} holds no plain tensor or is damaged ({reason[:200]})") from None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, OSError, ValueError, RuntimeError, EOFError, KeyError) as error:
+        # Its own message advises to read the file unsafely.
+        raise InputError(
+            f"{path} holds no plain tensor or is damaged ({type(error).__name__}); make it again"
+        ) from None
     if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or 0 in tensor.shape:
         found = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {found}")

@@ -3,10 +3,12 @@
 import json
 import os
 import random
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -115,20 +117,42 @@ def make_tokenizer():  # type: ignore[no-untyped-def]  # noqa: ANN201
 Command = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def run_command(
+    directory: Path, *flags: str | Path, env: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """The real command, run in a directory."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    return subprocess.run(
+        [sys.executable, SCRIPT, *map(str, flags)],
+        cwd=directory,
+        env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
 @pytest.fixture
 def command(tmp_path: Path) -> Command:
     """The real command, run in an empty directory: command("--mode", "pretrain", env={...})."""
+    return partial(run_command, tmp_path)
 
-    def run(*flags: str | Path, env: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
-        return subprocess.run(
-            [sys.executable, SCRIPT, *map(str, flags)],
-            cwd=tmp_path,
-            env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
-            capture_output=True,
-            text=True,
-            timeout=300,
-            check=False,
-        )
 
-    return run
+@pytest.fixture(scope="session")
+def stored_run(corpus_directory: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A directory in which the command has run on the corpus: 12 windows of 32 tokens a domain."""
+    directory = tmp_path_factory.mktemp("run")
+    flags = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint]
+    run = run_command(directory, *flags, "--num_samples", "12", "--sample_length", "32")
+    assert run.returncode == 0, run.stderr
+    return directory
+
+
+def refused(run: subprocess.CompletedProcess[str], expected: str) -> None:
+    """Assert that a run ended with exit code 2 and one line on stderr that matches."""
+    assert run.returncode == 2, run.stderr
+    errors = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    assert len(errors) == 1, run.stderr
+    assert re.search(expected, errors[0]), errors[0]
+    assert run.stdout == ""

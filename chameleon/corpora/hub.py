@@ -63,7 +63,15 @@ def open_hub_dataset(dataset: str) -> Corpus:
     Raises:
         InputError: It cannot be had from the hub or its cache, or has no such labels or no text.
     """
-    table = _load(dataset)
+    return corpus_of_table(dataset, _load(dataset))
+
+
+def corpus_of_table(dataset: str, table: "datasets.Dataset") -> Corpus:
+    """A corpus of a table that is loaded, a domain for each label.
+
+    Raises:
+        InputError: It has no text or no labels.
+    """
     missing = {TEXT_COLUMN, LABEL_COLUMN.partition(".")[0]} - set(table.column_names)
     if missing:
         raise InputError(
@@ -102,7 +110,7 @@ def _load(dataset: str) -> "datasets.Dataset":
 
 def _revision(table: "datasets.Dataset") -> str:
     """The commit that the table was made from: the folder in which the library caches it."""
-    return Path(table.cache_files[0]["filename"]).parent.name
+    return Path(table.cache_files[0]["filename"]).parent.name if table.cache_files else "in memory"
 
 
 def _labels(rows: "pa.Table") -> "pa.ChunkedArray":

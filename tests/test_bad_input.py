@@ -1,0 +1,162 @@
+"""Each fault of the user's: one clear line, exit code 2, nothing lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from conftest import Command, refused, write_jsonl
+
+from chameleon.corpora import open_corpus
+from chameleon.errors import InputError
+
+GOOD = json.dumps({"text": "good text"})
+
+
+def corpus_with(directory: Path, content: bytes) -> Path:
+    """A directory of two domains, one of them with this content in its file."""
+    write_jsonl(directory / "fine.jsonl", ["something", "else"])
+    (directory / "odd.jsonl").write_bytes(content)
+    return directory
+
+
+LINES: list[tuple[bytes, str]] = [
+    (b'{"text": "cut off', "odd.jsonl, line 2: malformed JSON: Unterminated string"),
+    (b"[" * 100_000, "odd.jsonl, line 2: malformed JSON: nested too deeply"),
+    (b'["a list"]', 'odd.jsonl, line 2: expected an object with a field "text", got list'),
+    (b'{"content": "x", "id": 1}', 'line 2: expected a field "text", found the fields content, id'),
+    (b'{"text": null}', 'line 2: expected a string in the field "text", got null'),
+    (b'{"text": "caf\xe9"}', "line 2: not UTF-8: byte 0xe9 in column 14"),
+    (b'{"text": "\\ud800"}', 'line 2: the field "text" holds half of a surrogate pair'),
+]
+
+
+@pytest.mark.parametrize(("line", "expected"), LINES, ids=[expected[-20:] for _, expected in LINES])
+def test_a_bad_line_is_named(line: bytes, expected: str, tmp_path: Path) -> None:
+    corpus_with(tmp_path, GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
+    with pytest.raises(InputError) as caught:
+        open_corpus(str(tmp_path))
+    assert expected in str(caught.value)
+    assert "--skip_bad_lines" in str(caught.value)
+
+
+def test_bad_lines_are_left_out_and_counted_when_asked(tmp_path: Path) -> None:
+    lines = [GOOD.encode(), *(line for line, _ in LINES), GOOD.encode()]
+    corpus = open_corpus(str(corpus_with(tmp_path, b"\n".join(lines))), skip_bad_lines=True)
+    odd = corpus.domains[1]
+    assert [document.text for document in odd.documents_from(0)] == [b"good text"] * 2
+    assert corpus.provenance["skipped_lines"] == {"odd": len(LINES)}
+    assert corpus.notices[0].startswith(f"odd: {len(LINES)} bad lines left out, the first is {tmp_path}")
+
+
+def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
+    corpus = open_corpus(str(corpus_with(tmp_path, GOOD.encode())))
+    (tmp_path / "odd.jsonl").write_bytes(b"x" * len(GOOD))
+    with pytest.raises(InputError, match="changed while it was read"):
+        list(corpus.domains[1].documents_from(0))
+
+
+def test_directories_that_are_no_corpus(tmp_path: Path) -> None:
+    cases = {
+        "empty": ([], "is empty; expected one .jsonl file"),
+        "one": (["a.jsonl"], "weights need at least 2 domains, but .* holds only a"),
+        "foreign": (["a.jsonl", "b.parquet"], "expected .jsonl files .* found b.parquet"),
+        "twice": (["a.jsonl", "a/x.jsonl"], "holds both a.jsonl and a/"),
+        "hollow": (["a.jsonl", "b/.hidden"], "b holds no .jsonl files"),
+    }
+    for name, (files, expected) in cases.items():
+        (tmp_path / name).mkdir()
+        for file in files:
+            write_jsonl(tmp_path / name / file, ["text"])
+        with pytest.raises(InputError, match=expected):
+            open_corpus(str(tmp_path / name))
+
+
+def test_a_domain_without_text_is_named(tmp_path: Path) -> None:
+    corpus_with(tmp_path, b'{"text": ""}\n{"text": "  "}\n\n')
+    with pytest.raises(InputError, match="no text in domain odd"):
+        open_corpus(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--num_samples", "0"], "--num_samples: expected a whole number of at least 1, got '0'"),
+        (["--num_samples", "many"], "--num_samples: expected a whole number of at least 1, got 'many'"),
+        (["--sample_length", "-5"], "--sample_length: expected"),
+        (["--embedding_batch_size", "0"], "--embedding_batch_size: expected"),
+        (["--lambda_reg", "0"], "--lambda_reg: expected a number above 0, got '0'"),
+        (["--lambda_reg", "nan"], "--lambda_reg: expected"),
+        (["--pt_temperature", "-1"], "--pt_temperature: expected"),
+        (["--ft_temperature", "inf"], "--ft_temperature: expected"),
+        (["--rbf_sigma", "0"], "--rbf_sigma: expected"),
+        (["--seed", "-1"], "--seed: expected a whole number, not negative"),
+        (["--mode", "train"], "--mode: invalid choice: 'train'"),
+        (["--moed", "pretrain"], "unrecognized arguments: --moed pretrain"),
+        (["--dataset", "./nowhere"], "there is no directory ./nowhere"),
+        (["--checkpoint_path", "./nowhere", "--dataset", "builtin"], "there is no checkpoint ./nowhere"),
+        (["--device", "abacus"], "--device abacus cannot be used here"),
+        (["--output", "."], "cannot write .: it is a directory"),
+        (["--skip_embedding_generation"], "there are no embeddings"),
+    ],
+)
+def test_a_flag_that_cannot_be(command: Command, flags: list[str], expected: str) -> None:
+    refused(command(*flags), expected)
+
+
+def test_outputs_that_cannot_be_written_are_told_before_the_work(command: Command, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    refused(
+        command("--output", "file/weights.json"), "cannot write file/weights.json: .*file is not a directory"
+    )
+    refused(command("--embeddings_dir", "file"), "cannot write file/embeddings")
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_checkpoints_that_are_none(command: Command, corpus_directory: Path, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "weightless").mkdir()
+    (tmp_path / "weightless" / "config.json").write_text("{}")
+    common = ["--dataset", corpus_directory, "--checkpoint_path"]
+    refused(command(*common, "empty"), "empty is no checkpoint: it holds no config.json")
+    refused(command(*common, "weightless"), "weightless is no checkpoint: it holds no weights")
+
+
+def test_windows_longer_than_the_context(command: Command, corpus_directory: Path, checkpoint: Path) -> None:
+    run = command("--dataset", corpus_directory, "--checkpoint_path", checkpoint)
+    refused(run, "a window of 512 tokens is over the context of 64 tokens .* give --sample_length 64")
+
+
+@pytest.mark.parametrize("how", ["truncated", "foreign", "not finite"])
+def test_damaged_embeddings(how: str, command: Command, stored_run: Path, tmp_path: Path) -> None:
+    import numpy as np
+    from safetensors.numpy import load, save
+
+    shutil.copytree(stored_run / "embeddings", tmp_path / "embeddings")
+    path = next((tmp_path / "embeddings").glob("law-*.safetensors"))
+    content = path.read_bytes()
+    if how == "truncated":
+        path.write_bytes(content[:-100])
+        expected = f"{path.name} is truncated or damaged .* delete it"
+    elif how == "foreign":
+        path.write_bytes(save({"embeddings": np.zeros((12, 16), np.float32)}))
+        expected = f"{path.name} is not a file of embeddings of this program"
+    else:
+        header = 8 + int.from_bytes(content[:8], "little")
+        begin = content.index(b'"embeddings"')
+        offset = int(content[content.index(b'"data_offsets":[', begin) + 16 :].split(b",", 1)[0])
+        at = header + offset + 5 * 16 * 4
+        path.write_bytes(content[:at] + np.float32(np.nan).tobytes() + content[at + 4 :])
+        assert not np.isfinite(load(path.read_bytes())["embeddings"][5]).all()
+        expected = "domain law: the embedding of window 5 is not finite"
+    refused(command("--skip_embedding_generation"), expected)
+
+
+def test_a_file_of_embeddings_that_is_missing_or_a_record_that_is_damaged(
+    command: Command, stored_run: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(stored_run / "embeddings", tmp_path / "embeddings")
+    next((tmp_path / "embeddings").glob("law-*.safetensors")).unlink()
+    refused(command("--skip_embedding_generation"), "the embeddings of domain law are missing")
+    next((tmp_path / "embeddings").glob("*.run.json")).write_text("{")
+    refused(command("--skip_embedding_generation"), "run.json is damaged or not of this program")

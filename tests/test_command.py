@@ -1,0 +1,280 @@
+"""The real command, end to end."""
+
+import ast
+import json
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest import ROOT, SCRIPT, WORDS, Command, make_texts, refused, write_jsonl
+
+from chameleon import DomainWeights, compute_weights
+from chameleon.store import read_embeddings
+
+SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
+
+
+def weights_of(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    jsonschema.validate(content, SCHEMA)
+    return content
+
+
+@pytest.fixture
+def embedded(command: Command, stored_run: Path, tmp_path: Path) -> Command:
+    """The command in a directory where it has run on the corpus."""
+    shutil.copytree(stored_run, tmp_path, dirs_exist_ok=True)
+    return command
+
+
+def test_pretrain_writes_a_file_that_explains_itself(
+    embedded: Command, corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    content = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+    assert list(content["weights"]) == ["code", "cooking", "law"]
+    assert content["mode"] == "pretrain"
+    assert content["unit"] == "share of tokens"
+    assert {f["windows"] for f in content["domains"].values()} == {12}
+    assert {f["tokens"] for f in content["domains"].values()} == {12 * 32}
+    used = content["settings"]
+    assert (used["dataset"], used["checkpoint_path"]) == (str(corpus_directory), str(checkpoint))
+    assert (used["seed"], used["sample_length"], used["num_samples"]) == (0, 32, 12)
+    assert content["provenance"]["proxy"]["block"] == 2
+    # The weights are those of the stored windows.
+    rows = {
+        path.name.split("-")[0]: read_embeddings(path).embeddings
+        for path in (tmp_path / "embeddings").glob("*.safetensors")
+    }
+    again = compute_weights({name: rows[name] for name in content["weights"]}, "pretrain")
+    assert again.by_name() == pytest.approx(content["weights"], abs=1e-12)
+
+
+def test_the_table_is_on_stdout_and_nothing_else(
+    command: Command, corpus_directory: Path, checkpoint: Path
+) -> None:
+    run = command(
+        "--mode", "finetune", "--dataset", corpus_directory, "--checkpoint_path", checkpoint,
+        "--num_samples", "4", "--sample_length", "32",
+    )  # fmt: skip
+    assert run.returncode == 0, run.stderr
+    assert run.stderr == ""
+    for expected in ("to finetune on", "domain", "uniform", "law", "effective dimension", "lambda 0.1667"):
+        assert expected in run.stdout
+    assert "weights file         chameleon_weights_finetune.json" in run.stdout
+
+
+def test_skipping_needs_neither_text_nor_proxy_nor_their_libraries(embedded: Command, tmp_path: Path) -> None:
+    before = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+    blocker = tmp_path / "blocked"
+    for name in ("torch", "transformers", "datasets", "pyarrow", "tokenizers"):
+        (blocker / name).mkdir(parents=True)
+        (blocker / name / "__init__.py").write_text(f"raise RuntimeError('{name} was imported')")
+    run = embedded("--skip_embedding_generation", "--output", "again.json", env={"PYTHONPATH": str(blocker)})
+    assert run.returncode == 0, run.stderr
+    after = weights_of(tmp_path / "again.json")
+    assert {**after, "date": 0} == {**before, "date": 0}
+
+
+def test_skipping_with_other_weight_settings(embedded: Command, tmp_path: Path) -> None:
+    flags = ["--kernel", "linear", "--lambda_reg", "0.01", "--pt_temperature", "50", "--num_samples", "7"]
+    run = embedded("--skip_embedding_generation", *flags)
+    assert run.returncode == 0, run.stderr
+    content = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+    used = content["settings"]
+    assert (used["kernel"], used["lambda_reg"], used["temperature"]) == ("linear", 0.01, 50)
+    assert used["num_samples"] == 7
+    assert {facts["windows"] for facts in content["domains"].values()} == {7}
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--seed", "3"], "--seed 3 contradicts .* made with seed 0"),
+        (["--sample_length", "16"], "--sample_length 16 contradicts .* made with sample_length 32"),
+        (["--dataset", "other"], "--dataset other contradicts .* made with dataset"),
+        (["--dtype", "bfloat16"], "--dtype bfloat16 contradicts .* made with dtype float32"),
+        (["--num_samples", "13"], "domain code has embeddings of 12 windows .* --num_samples is 13"),
+        (["--embeddings_dir", "nowhere"], "no directory nowhere"),
+    ],
+)
+def test_a_flag_that_contradicts_what_is_stored(embedded: Command, flags: list[str], expected: str) -> None:
+    refused(embedded("--skip_embedding_generation", *flags), expected)
+
+
+def test_several_stored_sets_are_told_apart_by_flags(
+    embedded: Command, corpus_directory: Path, checkpoint: Path
+) -> None:
+    common = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint, "--sample_length", "32"]
+    assert embedded(*common, "--seed", "1", "--num_samples", "3").returncode == 0
+    refused(
+        embedded("--skip_embedding_generation"), "2 sets of embeddings .*: --seed [01]; --seed [01]; name one"
+    )
+    run = embedded("--skip_embedding_generation", "--seed", "1", "--output", "-")
+    assert json.loads(run.stdout)["settings"]["seed"] == 1
+
+
+def test_a_domain_that_comes_is_all_that_is_embedded(
+    embedded: Command, corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    stored = {path: path.stat().st_mtime_ns for path in (tmp_path / "embeddings").glob("*.safetensors")}
+    shutil.copytree(corpus_directory, tmp_path / "grown")
+    write_jsonl(tmp_path / "grown" / "new.jsonl", make_texts(WORDS["law"], 9))
+    run = embedded(
+        "--dataset", "grown", "--checkpoint_path", checkpoint, "--num_samples", "12", "--sample_length", "32"
+    )
+    assert run.returncode == 0, run.stderr
+    assert {path: path.stat().st_mtime_ns for path in stored} == stored
+    assert len(list((tmp_path / "embeddings").glob("*.safetensors"))) == len(stored) + 1
+
+
+def test_output_to_stdout_is_json_alone(embedded: Command) -> None:
+    run = embedded("--skip_embedding_generation", "--output", "-")
+    jsonschema.validate(json.loads(run.stdout), SCHEMA)
+    assert "effective dimension" in run.stderr
+
+
+def test_embeddings_of_the_published_code_are_read(command: Command, tmp_path: Path) -> None:
+    import torch
+
+    directory = tmp_path / "published"
+    directory.mkdir()
+    means = np.load(ROOT / "tests" / "data" / "domain_means.npy")
+    reference = json.loads((ROOT / "tests" / "data" / "released_formula.json").read_text())
+    for name, mean in zip(reference["domains"], means, strict=True):
+        torch.save(torch.from_numpy(np.stack([mean, mean])), directory / f"{name}_embeddings.pt")
+    run = command(
+        "--skip_embedding_generation", "--embeddings_dir", directory, "--recipe", "released", "--output", "-"
+    )
+    assert run.returncode == 0, run.stderr
+    content = json.loads(run.stdout)
+    jsonschema.validate(content, SCHEMA)
+    expected = next(each for each in reference["results"] if each["lambda_reg"] == 10.0)
+    assert list(content["weights"].values()) == pytest.approx(expected["pretrain_t5"], abs=1e-5)
+    assert content["domains"]["cc"]["windows"] == 1  # the exact duplicate is left out
+
+
+def test_a_published_file_with_code_in_it_is_not_run(command: Command, tmp_path: Path) -> None:
+    import pickle
+
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (exec, (f"open({str(tmp_path / 'pwned')!r}, 'w')",))
+
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a_embeddings.pt").write_bytes(pickle.dumps(Evil()))
+    refused(
+        command("--skip_embedding_generation", "--embeddings_dir", "p"),
+        "a_embeddings.pt holds no plain tensor",
+    )
+    assert not (tmp_path / "pwned").exists()
+
+
+def test_an_interrupt_exits_130_and_keeps_windows(
+    corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    flags = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint, "--sample_length", "32"]
+    flags += ["--num_samples", "100000", "--embedding_batch_size", "1"]
+    process = subprocess.Popen(
+        [sys.executable, "-c", INTERRUPTED, str(SCRIPT), *map(str, flags)],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "embedding\n"
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "interrupted; windows embedded so far are kept"
+    kept = [len(read_embeddings(path)) for path in (tmp_path / "embeddings").glob("*.safetensors")]
+    assert sum(kept) >= 4
+
+
+# The command, slowed down and telling when it has embedded its first windows.
+INTERRUPTED = """
+import runpy, sys, time
+sys.argv = sys.argv[1:]
+sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
+from chameleon.proxy import Proxy
+real, count = Proxy.embed, []
+def slow(self, tokens, lengths):
+    count.append(1)
+    if len(count) == 6:
+        print("embedding", flush=True)
+        time.sleep(30)
+    return real(self, tokens, lengths)
+Proxy.embed = slow
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_help_is_quick_and_says_of_each_flag_when_to_change_it() -> None:
+    begin = time.perf_counter()
+    run = subprocess.run([sys.executable, SCRIPT, "--help"], capture_output=True, text=True, check=True)
+    assert time.perf_counter() - begin < 5  # a guard against torch; the figure is in benchmarks/
+    entries = re.split(r"\n  (?=--)", run.stdout)[1:]
+    assert len(entries) >= 20
+    for entry in entries:
+        text = " ".join(entry.split())
+        assert "(default: " in text, text
+        assert re.search(r"Change it|Raise it|Lower it|Give it|change it", text), text
+
+
+def test_light_ways_load_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys, contextlib, io, compute_chameleon_weights as script, chameleon\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    script.main(['--help'])\n"
+        "assert 'numpy' not in sys.modules\n"
+        "assert chameleon.compute_weights\n"
+        "assert not {'torch', 'transformers', 'datasets', 'pyarrow'} & set(sys.modules), sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_library_face_is_there() -> None:
+    import chameleon
+
+    for name in chameleon.__all__:
+        assert getattr(chameleon, name).__doc__
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = chameleon.nonsense
+    assert isinstance(compute_weights({"a": [0.0, 1], "b": [1.0, 0], "c": [3.0, 3]}), DomainWeights)
+
+
+LAYERS: list[set[str]] = [
+    {"errors", "options", "text", "permutation", "quiet"},
+    {"files", "affinity", "leverage", "domain_weights", "windows", "devices"},
+    {"weights", "store", "proxy", "corpora", "checkpoints", "table"},
+    {"reuse", "embedding", "standin"},
+    {"embedding_stage"},
+    {"pipeline"},
+]
+
+
+def test_imports_run_downward_only() -> None:
+    level = {name: height for height, names in enumerate(LAYERS) for name in names}
+    package = resources.files("chameleon")
+    paths = [path for path in Path(str(package)).rglob("*.py") if path.parent.name == "chameleon"]
+    assert {path.stem for path in paths} - {"__init__"} | {"corpora"} == set(level)
+    for path in Path(str(package)).rglob("*.py"):
+        room = "corpora" if path.parent.name == "corpora" else path.stem
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.ImportFrom) or not (node.module or "").startswith("chameleon."):
+                continue
+            target = str(node.module).split(".")[1]
+            typing_only = room == "options"
+            if room not in {target, "__init__"} and not typing_only:
+                same_level_values = {("affinity", "leverage"), ("files", "domain_weights")}
+                allowed = level[target] < level[room] or (target, room) in same_level_values
+                assert allowed, f"{path} imports {node.module}"

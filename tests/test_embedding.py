@@ -1,0 +1,155 @@
+"""From windows to files: what is computed when, and what is left after a fault."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from chameleon.corpora import open_corpus
+from chameleon.embedding import Task, embed, plan_embedding
+from chameleon.errors import InputError
+from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.store import DomainEmbeddings, read_embeddings
+from chameleon.windows import WindowRecipe
+
+WINDOWS = WindowRecipe(seed=0, sample_length=32)
+
+
+@pytest.fixture(scope="module")
+def tokenizer(checkpoint: Path) -> ProxyTokenizer:
+    return load_tokenizer(checkpoint)
+
+
+@pytest.fixture(scope="module")
+def proxy(checkpoint: Path) -> Proxy:
+    return load_proxy(checkpoint, torch.device("cpu"), torch.float32)
+
+
+class Setting:
+    """A corpus, a proxy whose forward passes are counted, and a directory."""
+
+    def __init__(self, corpus: Path, tokenizer: ProxyTokenizer, proxy: Proxy, directory: Path) -> None:
+        self.domains = open_corpus(str(corpus)).domains
+        self.tokenizer, self.proxy, self.directory = tokenizer, proxy, directory
+        self.embedded_windows = 0
+        self.fail_at: int | None = None
+        self.failure: BaseException = KeyboardInterrupt()
+        self.told: list[str] = []
+
+    def plan(self, n: int) -> list[Task]:
+        return plan_embedding(self.domains, self.tokenizer, self.proxy, WINDOWS, n, self.directory)
+
+    def run(self, n: int, batch_size: int = 4) -> dict[str, DomainEmbeddings]:
+        return embed(self.plan(n), self.tokenizer, self.proxy, WINDOWS, batch_size, self.told.append)
+
+
+@pytest.fixture
+def setting(
+    corpus_directory: Path,
+    tokenizer: ProxyTokenizer,
+    proxy: Proxy,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Setting:
+    setting = Setting(corpus_directory, tokenizer, proxy, tmp_path)
+    real = Proxy.embed
+
+    def counted(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+        if setting.fail_at is not None and setting.embedded_windows + len(tokens) > setting.fail_at:
+            raise setting.failure
+        setting.embedded_windows += len(tokens)
+        return real(self, tokens, lengths)
+
+    monkeypatch.setattr(Proxy, "embed", counted)
+    return setting
+
+
+def test_more_windows_cost_the_difference_and_equal_those_embedded_at_once(
+    setting: Setting, tmp_path: Path
+) -> None:
+    setting.run(6)
+    assert setting.embedded_windows == 3 * 6
+    grown = setting.run(20)
+    assert setting.embedded_windows == 3 * 20
+    setting.directory = tmp_path / "at once"
+    at_once = setting.run(20)
+    for name, stored in at_once.items():
+        np.testing.assert_allclose(grown[name].embeddings, stored.embeddings, rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(grown[name].positions, stored.positions)
+    fewer = setting.run(5)
+    assert setting.embedded_windows == 3 * 40
+    np.testing.assert_array_equal(fewer["law"].embeddings, at_once["law"].embeddings[:5])
+
+
+def test_the_batch_size_does_not_change_embeddings(setting: Setting, tmp_path: Path) -> None:
+    one = setting.run(11, batch_size=1)
+    setting.directory = tmp_path / "other"
+    other = setting.run(11, batch_size=7)
+    for name in one:
+        np.testing.assert_allclose(one[name].embeddings, other[name].embeddings, rtol=1e-5, atol=1e-6)
+
+
+def test_an_interrupt_keeps_what_was_embedded_and_the_next_run_goes_on(setting: Setting) -> None:
+    setting.fail_at = 40
+    with pytest.raises(KeyboardInterrupt):
+        setting.run(20)
+    kept = [read_embeddings(path) for path in sorted(setting.directory.glob("*.safetensors"))]
+    stored = sum(map(len, kept))
+    assert 20 < stored <= setting.embedded_windows <= 40
+    setting.fail_at, before = None, setting.embedded_windows
+    setting.run(20)
+    assert setting.embedded_windows - before == 60 - stored
+
+
+def test_out_of_memory_halves_the_batch_and_goes_on(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Proxy.embed
+
+    def small(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+        if len(tokens) > 3:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return counted(self, tokens, lengths)
+
+    monkeypatch.setattr(Proxy, "embed", small)
+    embedded = setting.run(10, batch_size=8)
+    assert {name: len(stored) for name, stored in embedded.items()} == {"code": 10, "cooking": 10, "law": 10}
+    assert setting.told == [
+        "out of memory: going on with batches of 4 windows",
+        "out of memory: going on with batches of 2 windows",
+    ]
+
+
+def test_memory_for_no_window_at_all_is_an_error(setting: Setting) -> None:
+    setting.fail_at, setting.failure = 0, RuntimeError("DefaultCPUAllocator: can't allocate memory")
+    with pytest.raises(InputError, match="not enough memory on cpu for one window of 32 tokens"):
+        setting.run(4)
+
+
+def test_other_faults_of_the_device_are_not_taken_for_memory(setting: Setting) -> None:
+    setting.fail_at, setting.failure = 0, RuntimeError("device-side assert")
+    with pytest.raises(RuntimeError, match="device-side assert"):
+        setting.run(4)
+
+
+def test_an_embedding_that_is_not_finite_is_named(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted = Proxy.embed
+
+    def broken(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+        rows = counted(self, tokens, lengths).clone()
+        if setting.embedded_windows > 12:
+            rows[1, 3] = torch.nan
+        return rows
+
+    monkeypatch.setattr(Proxy, "embed", broken)
+    with pytest.raises(
+        InputError, match="domain cooking: the embedding of window 1 is not finite in float32"
+    ):
+        setting.run(12)
+
+
+def test_a_domain_with_fewer_windows_gives_all_it_has(setting: Setting) -> None:
+    available = {task.domain.name: task.grid.num_windows for task in setting.plan(10**9)}
+    embedded = setting.run(10**9, batch_size=64)
+    assert {name: len(stored) for name, stored in embedded.items()} == available

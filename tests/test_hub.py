@@ -1,0 +1,132 @@
+"""SlimPajama and a model from a hub, over real HTTP on this machine."""
+
+import json
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import WORDS, Command, make_texts, refused
+from hub_server import Hub, Repository, hub
+
+SLIMPAJAMA = {
+    "RedPajamaArXiv": "arxiv",
+    "RedPajamaBook": "book",
+    "RedPajamaC4": "c4",
+    "RedPajamaCommonCrawl": "cc",
+    "RedPajamaGithub": "github",
+    "RedPajamaStackExchange": "stackexchange",
+    "RedPajamaWikipedia": "wikipedia",
+}
+
+
+@pytest.fixture(scope="module")
+def slimpajama(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """Two training files and a validation file in the dataset's schema, rows of the domains mixed."""
+    folder = tmp_path_factory.mktemp("slimpajama")
+    (folder / "data").mkdir()
+    words = list(WORDS.values())
+    rows = [
+        {"text": text, "meta": {"redpajama_set_name": label}, "__index_level_0__": i}
+        for i in range(40)
+        for number, label in enumerate(SLIMPAJAMA)
+        for text in make_texts(words[number % 3], 100 * i + number, documents=1, longest=200)
+    ]
+    files = {"train-00000-of-00002": rows[:150], "train-00001-of-00002": rows[150:], "validation-0": rows[:7]}
+    for name, part in files.items():
+        pq.write_table(pa.Table.from_pylist(part), folder / "data" / f"{name}.parquet", row_group_size=50)
+    return Repository("datasets", "DKYoon/SlimPajama-6B", folder)
+
+
+def environment(server: Hub, home: Path) -> dict[str, str]:
+    return {
+        "HF_ENDPOINT": server.endpoint,
+        "HF_HOME": str(home),
+        "HF_HUB_OFFLINE": "0",
+        "HF_HUB_DISABLE_TELEMETRY": "1",
+        "HF_HUB_DISABLE_PROGRESS_BARS": "1",
+        "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
+        "NO_PROXY": "127.0.0.1",
+    }
+
+
+def test_the_default_corpus_and_a_model_of_the_hub_and_then_offline_from_its_cache(
+    slimpajama: Repository, checkpoint: Path, command: Command, tmp_path: Path
+) -> None:
+    model = Repository("models", "someone/tiny", checkpoint)
+    flags = ["--checkpoint_path", "someone/tiny", "--num_samples", "3", "--sample_length", "32"]
+    home = tmp_path / "home"
+    with hub(slimpajama, model) as server:
+        run = command(*flags, env=environment(server, home))
+        assert run.returncode == 0, run.stderr
+    first = json.loads((tmp_path / "chameleon_weights_pretrain.json").read_text())
+    assert list(first["weights"]) == list(SLIMPAJAMA.values())
+    assert first["settings"]["dataset"] == "DKYoon/SlimPajama-6B"
+    assert first["provenance"]["dataset"]["revision"] == slimpajama.commit()
+    assert first["provenance"]["dataset"]["split"] == "train"
+
+    offline = {"HF_HOME": str(home), "HF_HUB_OFFLINE": "1"}
+    run = command(*flags, "--output", "offline.json", env=offline)
+    assert run.returncode == 0, run.stderr
+    second = json.loads((tmp_path / "offline.json").read_text())
+    assert second["weights"] == first["weights"]
+    assert second["provenance"] == first["provenance"]
+
+
+def test_domains_of_the_hub_are_the_rows_of_their_labels(slimpajama: Repository, tmp_path: Path) -> None:
+    import datasets
+
+    from chameleon.corpora.hub import corpus_of_table
+
+    files = sorted(str(path) for path in (slimpajama.folder / "data").glob("train*"))
+    table = datasets.load_dataset("parquet", data_files=files, split="train", cache_dir=str(tmp_path))
+    corpus = corpus_of_table("somewhere", table)
+    assert [domain.name for domain in corpus.domains] == list(SLIMPAJAMA.values())
+    for domain, label in zip(corpus.domains, SLIMPAJAMA, strict=True):
+        expected = [row["text"].encode() for row in table if row["meta"]["redpajama_set_name"] == label]
+        assert [document.text for document in domain.documents_from(0)] == expected
+        assert domain.num_bytes == sum(map(len, expected)) + len(expected)
+        last = list(domain.documents_from(domain.num_bytes - 1))
+        assert [document.text for document in last] == expected[-1:]
+
+
+def test_what_the_hub_does_not_have(slimpajama: Repository, command: Command, tmp_path: Path) -> None:
+    with hub(slimpajama) as server:
+        env = environment(server, tmp_path / "home")
+        run = command("--dataset", "someone/else", env=env)
+        refused(run, "cannot get someone/else from the hub .*DatasetNotFoundError.* To work offline")
+        run = command("--dataset", "builtin", "--checkpoint_path", "someone/else", env=env)
+        refused(run, "there is no directory someone/else, and the hub does not give such a model")
+
+
+def test_an_unreachable_hub_says_how_to_work_offline(
+    command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    run = command("--checkpoint_path", checkpoint, env={"HF_HOME": str(tmp_path / "home")})
+    refused(run, "cannot get DKYoon/SlimPajama-6B from the hub .* HF_HUB_OFFLINE=1; or name .*builtin")
+
+
+def test_a_download_that_breaks_off(
+    slimpajama: Repository, command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    # The 11th request is for the content of a file, which the library does not try again.
+    with hub(slimpajama, fail_after=10) as server:
+        env = environment(server, tmp_path / "home")
+        run = command("--checkpoint_path", checkpoint, env=env)
+    refused(run, "cannot get DKYoon/SlimPajama-6B from the hub")
+
+
+def test_a_dataset_without_labels_lists_its_columns(tmp_path: Path) -> None:
+    import datasets
+
+    from chameleon.corpora.hub import corpus_of_table
+    from chameleon.errors import InputError
+
+    table = datasets.Dataset.from_dict({"content": ["x"], "id": [1]})
+    with pytest.raises(
+        InputError, match=r"expected columns text and meta\.redpajama_set_name, found content, id"
+    ):
+        corpus_of_table("somewhere", table)
+    table = datasets.Dataset.from_list([{"text": "x", "meta": {"redpajama_set_name": None}}])
+    with pytest.raises(InputError, match="row 0 of the split train has no label"):
+        corpus_of_table("somewhere", table)

@@ -1,0 +1,173 @@
+"""The cut model against the whole one, for tiny random models of each family."""
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from conftest import make_checkpoint
+
+from chameleon.errors import InputError
+from chameleon.proxy import Proxy, load_proxy, load_tokenizer
+from chameleon.quiet import quiet_transformers
+
+VOCABULARY = 97
+SMALL: dict[str, Any] = {
+    "vocab_size": VOCABULARY,
+    "hidden_size": 32,
+    "num_hidden_layers": 5,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": None,
+}
+VISION = {
+    "hidden_size": 32,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "image_size": 28,
+    "patch_size": 14,
+}
+GPT2 = {"vocab_size": VOCABULARY, "n_embd": 32, "n_layer": 6, "n_head": 4, "n_positions": 64}
+GPT2 |= {"bos_token_id": 1, "eos_token_id": 2}
+OPT = {
+    name: SMALL[name]
+    for name in ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "pad_token_id")
+}
+OPT |= {"max_position_embeddings": 64, "ffn_dim": 48, "word_embed_proj_dim": 32}
+GEMMA = SMALL | {"head_dim": 8}
+FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
+    "gpt2": ("GPT2Config", GPT2),
+    "gpt_neox": ("GPTNeoXConfig", SMALL),
+    "llama": ("LlamaConfig", SMALL),
+    "qwen2": ("Qwen2Config", SMALL),
+    "qwen3": ("Qwen3Config", GEMMA),
+    "opt": ("OPTConfig", OPT),
+    "mistral": ("MistralConfig", SMALL),
+    "gemma": ("GemmaConfig", GEMMA),
+    "gemma2": ("Gemma2Config", GEMMA),
+    "gemma3_text": ("Gemma3TextConfig", GEMMA),
+    "gemma3, with images": (
+        "Gemma3Config",
+        {
+            "text_config": GEMMA,
+            "vision_config": VISION,
+            "mm_tokens_per_image": 1,
+            "image_token_index": 96,
+            "boi_token_index": 95,
+            "eoi_token_index": 94,
+        },
+    ),
+}
+
+
+def save_model(directory: Path, model: torch.nn.Module) -> None:
+    """Save a model whose norms are random, so that one applied too many is seen."""
+    for name, parameter in model.named_parameters():
+        if "norm" in name or "ln" in name:
+            torch.nn.init.normal_(parameter, 1.0, 0.5)
+    with quiet_transformers():
+        model.save_pretrained(directory)
+
+
+def load(directory: Path) -> Proxy:
+    return load_proxy(directory, torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pooled_state_is_that_of_the_whole_model_after_its_middle_block(family: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    name, settings = FAMILIES[family]
+    config = getattr(transformers, name)(**settings)
+    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    save_model(tmp_path, model)
+    proxy = load(tmp_path)
+    num_blocks = config.get_text_config().num_hidden_layers
+    assert (proxy.block, proxy.num_blocks, proxy.context) == ((num_blocks + 1) // 2, num_blocks, 64)
+    ids = torch.randint(3, 90, (3, 20))
+    with torch.no_grad():
+        states = model(input_ids=ids, output_hidden_states=True).hidden_states[proxy.block]
+    embedded = proxy.embed(ids.numpy().astype(np.int32), np.array([20, 20, 20]))
+    torch.testing.assert_close(embedded, states.mean(dim=1), rtol=1e-5, atol=1e-6)
+    # Neither the upper blocks nor the head are there.
+    held = sum(parameter.numel() for parameter in proxy.model.parameters())
+    assert held < 0.8 * sum(parameter.numel() for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neox", "opt", "gemma2"])
+def test_padding_on_the_right_changes_nothing(family: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    name, settings = FAMILIES[family]
+    config = getattr(transformers, name)(**settings)
+    save_model(tmp_path, transformers.AutoModelForCausalLM.from_config(config))
+    proxy = load(tmp_path)
+    ids = np.random.default_rng(0).integers(3, 90, (2, 30)).astype(np.int32)
+    padded = proxy.embed(ids, np.array([30, 11]))
+    torch.testing.assert_close(padded[1:], proxy.embed(ids[1:, :11].copy(), np.array([11])))
+    torch.testing.assert_close(padded[:1], proxy.embed(ids[:1].copy(), np.array([30])))
+
+
+def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path) -> None:
+    config = transformers.BertConfig(
+        vocab_size=97, hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=48
+    )
+    with quiet_transformers():
+        transformers.BertForMaskedLM(config).save_pretrained(tmp_path / "masked")
+        transformers.BertModel(config).save_pretrained(tmp_path / "unnamed")
+    with pytest.raises(
+        InputError, match=r"expected a causal language model .* is of the kind BertForMaskedLM"
+    ):
+        load(tmp_path / "masked")
+    with pytest.raises(InputError, match=r"expected a causal language model .* is of the kind BertModel"):
+        load(tmp_path / "unnamed")
+
+
+def test_an_encoder_with_decoder_is_refused(tmp_path: Path) -> None:
+    transformers.T5Config().save_pretrained(tmp_path)
+    with pytest.raises(InputError, match="is of the kind t5"):
+        load(tmp_path)
+
+
+def test_weights_that_are_missing_are_not_made_up(checkpoint: Path, tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    tensors = load_file(tmp_path / "model.safetensors")
+    lost = [name for name in tensors if "h.1.attn.c_attn.weight" in name]
+    save_file(
+        {name: each for name, each in tensors.items() if name not in lost},
+        tmp_path / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    with pytest.raises(InputError, match=r"lacks 1 of the model's weights, h\.1\.attn\.c_attn\.weight"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("cut", [100, 5000])
+def test_damaged_weights_are_told_in_one_line(checkpoint: Path, tmp_path: Path, cut: int) -> None:
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(InputError, match="cannot load the model of") as caught:
+        load(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_checkpoint_without_tokenizer_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    for name in ("config.json", "model.safetensors"):
+        shutil.copy(checkpoint / name, tmp_path / name)
+    with pytest.raises(InputError, match="tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_the_digest_names_the_weights_and_not_their_place(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    assert load(checkpoint).digest == load(tmp_path / "copy").digest
+    assert load(checkpoint).digest != load(make_checkpoint(tmp_path / "other", context=32)).digest

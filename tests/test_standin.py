@@ -1,0 +1,91 @@
+"""The built-in corpus and the stand-in proxy: the whole method from nothing."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, Command
+
+from chameleon.corpora import open_corpus
+from chameleon.proxy import load_proxy, load_tokenizer
+from chameleon.standin import Settings, standin_checkpoint
+
+TINY = Settings(vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4)
+CPU = torch.device("cpu")
+BUILTIN_DOMAINS = [
+    "cpp_headers", "docstrings", "licences", "manual", "package_descriptions", "python", "type_stubs",
+]  # fmt: skip
+
+
+def test_the_builtin_corpus_is_the_same_each_time_and_has_text_enough() -> None:
+    one, again = open_corpus("builtin"), open_corpus("builtin")
+    assert [domain.name for domain in one.domains] == BUILTIN_DOMAINS
+    assert [d.fingerprint for d in one.domains] == [d.fingerprint for d in again.domains]
+    for domain in one.domains:
+        assert domain.num_bytes > 200_000, domain.name
+        documents = [document.text for document in domain.documents_from(0)]
+        assert len(set(documents)) == len(documents) == domain.num_documents
+
+
+def test_training_learns_and_is_reused(corpus_directory: Path, tmp_path: Path) -> None:
+    domains = open_corpus(str(corpus_directory)).domains
+    path = standin_checkpoint(domains, tmp_path, CPU, TINY)
+    assert list(tmp_path.iterdir()) == [path]
+    written = path.stat().st_mtime_ns
+    assert standin_checkpoint(domains, tmp_path, CPU, TINY) == path
+    assert path.stat().st_mtime_ns == written
+    tokenizer, proxy = load_tokenizer(path), load_proxy(path, CPU, torch.float32)
+    assert (proxy.num_blocks, proxy.block, proxy.context) == (2, 1, 32)
+
+    from transformers import GPT2LMHeadModel
+
+    model = GPT2LMHeadModel.from_pretrained(path)
+    text = next(domains[0].documents_from(0)).text.decode()
+    ids = torch.from_numpy(tokenizer.encode([text])[0].ids[:32].astype(np.int64))[None]
+    with torch.no_grad():
+        loss = float(model(input_ids=ids, labels=ids).loss)
+    assert loss < 0.9 * np.log(TINY.vocabulary)
+
+
+def test_the_same_training_gives_the_same_stand_in(corpus_directory: Path, tmp_path: Path) -> None:
+    domains = open_corpus(str(corpus_directory)).domains
+    paths = [standin_checkpoint(domains, tmp_path / name, CPU, TINY) for name in "ab"]
+    for name in ("tokenizer.json", "model.safetensors"):
+        assert (paths[0] / name).read_bytes() == (paths[1] / name).read_bytes()
+    other = standin_checkpoint(domains[:2], tmp_path / "a", CPU, TINY)
+    assert other.name != paths[0].name
+
+
+def test_training_that_is_interrupted_leaves_nothing(
+    corpus_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("chameleon.standin._train_model", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        standin_checkpoint(open_corpus(str(corpus_directory)).domains, tmp_path, CPU, TINY)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_the_flagless_command_is_the_whole_method_from_nothing(command: Command, tmp_path: Path) -> None:
+    run = command()
+    assert run.returncode == 0, run.stderr
+    notices = [line for line in run.stderr.splitlines() if line.startswith("note: ")]
+    assert notices[0].startswith(
+        "note: there is no proxy in ./checkpoints/BASE-82M/: using the built-in corpus"
+    )
+    content = json.loads((tmp_path / "chameleon_weights_pretrain.json").read_text())
+    jsonschema.validate(content, json.loads((ROOT / "docs" / "weights.schema.json").read_text()))
+    assert list(content["weights"]) == BUILTIN_DOMAINS
+    assert content["settings"]["dataset"] == "builtin"
+    # Text that is much like other text is common ground; licences are like nothing else there.
+    assert content["weights"]["docstrings"] > content["weights"]["licences"]
+    again = command("--mode", "finetune", "--skip_embedding_generation")
+    assert again.returncode == 0, again.stderr
+    finetune = json.loads((tmp_path / "chameleon_weights_finetune.json").read_text())
+    assert finetune["weights"]["licences"] > finetune["weights"]["docstrings"]
