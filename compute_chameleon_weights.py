@@ -65,6 +65,7 @@ def _positive(text: str) -> float:
 def build_parser() -> argparse.ArgumentParser:
     """The command line, grouped by the stages of the pipeline."""
     parser = _Parser(
+        prog="compute_chameleon_weights.py",
         description="Compute how much of each text domain to train a language model on, "
         "from kernel ridge leverage scores of the domains' embeddings.",
         allow_abbrev=False,

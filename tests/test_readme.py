@@ -1,0 +1,28 @@
+"""The README tells the truth about flags and files."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from conftest import ROOT, SCRIPT
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def test_all_flags_stand_in_the_readme_as_help_gives_them() -> None:
+    env = {**os.environ, "COLUMNS": "110"}
+    run = subprocess.run(
+        [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, env=env, check=True
+    )
+    assert run.stdout.strip() in README
+
+
+def test_the_file_tree_is_that_of_the_repository() -> None:
+    tree = README.partition("## Files")[2].partition("```\n")[2].partition("```")[0]
+    named = {line.split()[0].rstrip("/") for line in tree.splitlines()}
+    tops = {"docs", "tests", "benchmarks", "checkpoints", "embeddings", "chameleon", "requirements.txt"}
+    tops |= {"Makefile", "pyproject.toml", SCRIPT.name, ".ci/run"}
+    modules = {path.name for path in (ROOT / "chameleon").rglob("*.py")} | {"corpora"}
+    assert named == tops | modules
+    assert all(Path(ROOT, top).exists() for top in tops)
