@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from chameleon.errors import InputError
+from chameleon.quiet import quiet_hub
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
@@ -35,9 +36,10 @@ def _download(model: str) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
-        path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
-        if not any(path.glob("*.safetensors")):
-            path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
+        with quiet_hub():
+            path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
+            if not any(path.glob("*.safetensors")):
+                path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
     except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(

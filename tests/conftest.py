@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +97,7 @@ def make_checkpoint(directory: Path, context: int = 64) -> Path:
     return directory
 
 
-def make_tokenizer():  # type: ignore[no-untyped-def]  # noqa: ANN201
+def make_tokenizer() -> Any:  # noqa: ANN401
     """A byte-level BPE trained on the words of the corpus."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -111,7 +112,8 @@ def make_tokenizer():  # type: ignore[no-untyped-def]  # noqa: ANN201
         show_progress=False,
     )
     tokenizer.train_from_iterator([" ".join(make_texts(words, 0)) for words in WORDS.values()], trainer)
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+    made: Any = PreTrainedTokenizerFast
+    return made(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]
@@ -143,7 +145,7 @@ def command(tmp_path: Path) -> Command:
 def stored_run(corpus_directory: Path, checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory in which the command has run on the corpus: 12 windows of 32 tokens a domain."""
     directory = tmp_path_factory.mktemp("run")
-    flags = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint]
+    flags: list[str | Path] = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint]
     run = run_command(directory, *flags, "--num_samples", "12", "--sample_length", "32")
     assert run.returncode == 0, run.stderr
     return directory

@@ -68,13 +68,18 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 }
 
 
-def save_model(directory: Path, model: torch.nn.Module) -> None:
+def save_model(directory: Path, model: Any) -> None:  # noqa: ANN401
     """Save a model whose norms are random, so that one applied too many is seen."""
     for name, parameter in model.named_parameters():
         if "norm" in name or "ln" in name:
             torch.nn.init.normal_(parameter, 1.0, 0.5)
     with quiet_transformers():
         model.save_pretrained(directory)
+
+
+def random_model(config: Any) -> Any:  # noqa: ANN401
+    """A causal LM of the configuration, ready to be run."""
+    return getattr(transformers.AutoModelForCausalLM, "from_config")(config).eval()  # noqa: B009
 
 
 def load(directory: Path) -> Proxy:
@@ -86,7 +91,7 @@ def test_pooled_state_is_that_of_the_whole_model_after_its_middle_block(family: 
     torch.manual_seed(0)
     name, settings = FAMILIES[family]
     config = getattr(transformers, name)(**settings)
-    model = transformers.AutoModelForCausalLM.from_config(config).eval()
+    model = random_model(config)
     save_model(tmp_path, model)
     proxy = load(tmp_path)
     num_blocks = config.get_text_config().num_hidden_layers
@@ -106,7 +111,7 @@ def test_padding_on_the_right_changes_nothing(family: str, tmp_path: Path) -> No
     torch.manual_seed(0)
     name, settings = FAMILIES[family]
     config = getattr(transformers, name)(**settings)
-    save_model(tmp_path, transformers.AutoModelForCausalLM.from_config(config))
+    save_model(tmp_path, random_model(config))
     proxy = load(tmp_path)
     ids = np.random.default_rng(0).integers(3, 90, (2, 30)).astype(np.int32)
     padded = proxy.embed(ids, np.array([30, 11]))

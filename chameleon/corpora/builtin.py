@@ -15,6 +15,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from tqdm import tqdm
+
 from chameleon.corpora.corpus import Corpus, Domain, TextIndex
 
 # Enough for some hundreds of windows a domain, and read in a second or two.
@@ -42,7 +44,8 @@ def open_builtin() -> Corpus:
     """
     places = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
     installed = _found_below(*map(Path, places))
-    domains = tuple(domain_of_texts(name, documents(installed)) for name, documents in _DOMAINS.items())
+    kinds = tqdm(_DOMAINS.items(), desc="reading environment", unit="domain", delay=1, disable=None)
+    domains = tuple(domain_of_texts(name, documents(installed)) for name, documents in kinds)
     return Corpus("builtin", domains, {"kind": "text of the Python environment"})
 
 

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
+from chameleon.quiet import quiet_hub
 
 if TYPE_CHECKING:
     import datasets
@@ -98,7 +99,8 @@ def _load(dataset: str) -> "datasets.Dataset":
 
     unreachable = (OSError, HfHubHTTPError, OfflineModeIsEnabled, datasets.exceptions.DatasetsError)
     try:
-        return datasets.load_dataset(dataset, split=SPLIT)
+        with quiet_hub():
+            return datasets.load_dataset(dataset, split=SPLIT)
     except (*unreachable, ValueError) as error:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
