@@ -184,17 +184,17 @@ def test_an_interrupt_keeps_windows(
 ) -> None:
     flags = ["--dataset", corpus_directory, "--checkpoint_path", checkpoint, "--sample_length", "32"]
     flags += ["--num_samples", "100000", "--embedding_batch_size", "1"]
-    process = subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, "-c", INTERRUPTED, str(SCRIPT), *map(str, flags)],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout is not None
-    assert process.stdout.readline() == "embedding\n"
-    process.send_signal(sent)
-    _, errors = process.communicate(timeout=60)
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "embedding\n"
+        process.send_signal(sent)
+        _, errors = process.communicate(timeout=60)
     assert process.returncode == code, errors
     assert "Traceback" not in errors
     assert ("interrupted; windows embedded so far are kept" in errors) == (sent == signal.SIGINT)
@@ -204,7 +204,8 @@ def test_an_interrupt_keeps_windows(
 
 # The command, slowed down and telling when it has embedded its first windows.
 INTERRUPTED = """
-import runpy, sys, time
+import runpy, signal, sys, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
 from chameleon.proxy import Proxy
