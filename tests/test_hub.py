@@ -122,11 +122,10 @@ def test_a_dataset_without_labels_lists_its_columns(tmp_path: Path) -> None:
     from chameleon.corpora.hub import corpus_of_table
     from chameleon.errors import InputError
 
-    table = datasets.Dataset.from_dict({"content": ["x"], "id": [1]})
-    with pytest.raises(
-        InputError, match=r"expected columns text and meta\.redpajama_set_name, found content, id"
-    ):
-        corpus_of_table("somewhere", table)
+    for columns in ({"content": ["x"]}, {"text": ["x"], "meta": ["{}"]}, {"text": [1], "meta": [{"a": 1}]}):
+        table = datasets.Dataset.from_dict(columns)
+        with pytest.raises(InputError, match=rf"expected columns text and .* found {next(iter(columns))} \("):
+            corpus_of_table("somewhere", table)
     table = datasets.Dataset.from_list([{"text": "x", "meta": {"redpajama_set_name": None}}])
     with pytest.raises(InputError, match="row 0 of the split train has no label"):
         corpus_of_table("somewhere", table)

@@ -73,14 +73,17 @@ def corpus_of_table(dataset: str, table: "datasets.Dataset") -> Corpus:
     Raises:
         InputError: It has no text or no labels.
     """
-    missing = {TEXT_COLUMN, LABEL_COLUMN.partition(".")[0]} - set(table.column_names)
-    if missing:
+    column, _, field = LABEL_COLUMN.partition(".")
+    labels = table.features.get(column)
+    texts = getattr(table.features.get(TEXT_COLUMN), "dtype", None)
+    if texts not in ("string", "large_string") or not isinstance(labels, dict) or field not in labels:
+        found = ", ".join(f"{name} ({kind})" for name, kind in table.features.items())
         raise InputError(
-            f"{dataset}: expected columns {TEXT_COLUMN} and {LABEL_COLUMN}, "
-            f"found {', '.join(table.column_names)}; convert it to a directory of one JSONL file a domain"
+            f"{dataset}: expected columns {TEXT_COLUMN} and {LABEL_COLUMN} with strings, "
+            f"found {found[:400]}; convert it to a directory of one JSONL file a domain"
         )
     revision = _revision(table)
-    rows = table.select_columns([TEXT_COLUMN, LABEL_COLUMN.partition(".")[0]]).with_format("arrow")
+    rows = table.select_columns([TEXT_COLUMN, column]).with_format("arrow")
     sizes = _sizes_by_label(rows, dataset)
     domains = []
     for label in sorted(sizes, key=lambda each: _NAMES.get(each, each)):
@@ -131,7 +134,7 @@ def _sizes_by_label(rows: "datasets.Dataset", dataset: str) -> dict[str, tuple[n
     counts: dict[str, int] = {}
     blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
     for block, batch in enumerate(tqdm(blocks, "reading labels", num_blocks, delay=1, disable=None)):
-        lengths = pc.binary_length(batch[TEXT_COLUMN]).to_numpy()
+        lengths = pc.binary_length(batch[TEXT_COLUMN]).fill_null(0).to_numpy()
         labels = _labels(batch).to_numpy(zero_copy_only=False)
         if None in labels:
             row = block * _ROWS_PER_BLOCK + labels.tolist().index(None)
