@@ -1,0 +1,35 @@
+"""All benchmarks in turn, each in a process of its own so that none finds what another has loaded."""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.machine import ROOT, command_line
+
+BENCHMARKS = ("skip_embedding", "memory", "embedding", "bfloat16")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run all; the exit code is 0, or 1 if one of them could not be carried out."""
+    arguments = command_line(__doc__).parse_args(argv)
+    reports, failed = [], False
+    with tempfile.TemporaryDirectory() as directory:
+        for name in BENCHMARKS:
+            part = Path(directory) / f"{name}.json"
+            command = [sys.executable, "-m", f"benchmarks.{name}", "--output", str(part)]
+            dataset = Path(arguments.dataset)
+            named = str(dataset.resolve()) if dataset.exists() else arguments.dataset
+            if subprocess.run([*command, "--dataset", named], cwd=ROOT).returncode:
+                failed = True
+            else:
+                reports.append(json.loads(part.read_text()))
+    if arguments.output is not None:
+        arguments.output.write_text(json.dumps(reports, indent=2, ensure_ascii=False) + "\n")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""Throughput of embedding, against the method's published way and the machine's own arithmetic.
+
+The same windows of a corpus are embedded with a GPT-2 of 82M parameters (6 blocks of width 768)
+
+- naively, the baseline: the whole causal LM in float32 with its head and all hidden states, windows
+  decoded to text and tokenised again with padding, 64 at a time, as the method's published code does;
+- by `chameleon.embedding.embed`, from text to written file, in the device's own dtype;
+- by the forward pass of `chameleon.proxy` alone, on windows already cut.
+
+The machine's rate of matrix products is measured in the same dtype, and the share of it that the
+arithmetic needed by the lower blocks reaches. What is compared is measured in turn.
+"""
+
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from torch import nn
+from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
+from transformers import PreTrainedTokenizerFast as FastTokenizer
+
+from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
+from chameleon.corpora import Domain, open_corpus
+from chameleon.devices import choose_device, choose_dtype
+from chameleon.embedding import Task, default_batch_size, embed, plan_embedding
+from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.quiet import quiet_transformers
+from chameleon.windows import WindowRecipe, Windows, cut_windows
+
+WIDTH, BLOCKS, HEADS, CONTEXT, VOCABULARY = 768, 6, 12, 512, 50257
+NAIVE_BATCH = 64
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--device", default="auto", help="as of the command (default: auto)")
+    parser.add_argument("--repeats", type=whole, default=3, help="of each (default: 3)")
+    parser.add_argument("--windows", type=whole, help="of a domain (default: 8 on a CPU, else 512)")
+    arguments = parser.parse_args(argv)
+    device = choose_device(arguments.device)
+    on_cpu = device.type == "cpu"
+    domains = open_corpus(arguments.dataset).domains
+    recipe = WindowRecipe(seed=0, sample_length=CONTEXT)
+    with tempfile.TemporaryDirectory() as name:
+        checkpoint = random_checkpoint(domains, Path(name) / "checkpoint")
+        tokenizer = load_tokenizer(checkpoint)
+        proxy = load_proxy(checkpoint, device, choose_dtype("auto", device))
+        wanted = arguments.windows or (8 if on_cpu else 512)
+        tasks = plan_embedding(domains, tokenizer, proxy, recipe, wanted, Path(name) / "embeddings")
+        num_tokens = sum(task.wanted for task in tasks) * CONTEXT
+        rows = _measure(tasks, tokenizer, proxy, recipe, checkpoint, arguments.repeats)
+    naive, ours, forward, rate = zip(*rows, strict=True)
+    need = num_tokens * _flops_per_token(proxy.block)
+    share, forward_share = medians(
+        (need / a / each, need / b / each) for a, b, each in zip(ours, forward, rate, strict=True)
+    )
+    figures = (
+        Figure("(a) naive, baseline", num_tokens / median(naive), "tokens/s"),
+        Figure("(b) chameleon, text to file", num_tokens / median(ours), "tokens/s"),
+        Figure("(b) / (a)", median(naive) / median(ours), "times", at_least=4 if on_cpu else 10),
+        Figure("    forward pass alone", num_tokens / median(forward), "tokens/s"),
+        Figure("(c) matrix products", median(rate) / 1e9, "GFLOP/s"),
+        Figure("arithmetic of (b) / (c)", 100 * share, "%", at_least=70 if on_cpu else 40),
+        Figure("arithmetic of forward pass / (c)", 100 * forward_share, "%"),
+    )
+    conditions = {
+        "windows": f"{num_tokens // CONTEXT} of {CONTEXT} tokens",
+        "dtype of (b) and (c)": str(proxy.dtype).removeprefix("torch."),
+        "windows a batch of (b)": default_batch_size(proxy, recipe),
+        "repeats": arguments.repeats,
+    }
+    report = Report("embedding", "the published way: whole model, float32, batch 64", conditions, figures)
+    return publish(report, arguments.output)
+
+
+def random_checkpoint(domains: Sequence[Domain], directory: Path) -> Path:
+    """A GPT-2 of 82M parameters with random weights and a BPE learnt from all its text."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=VOCABULARY,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    texts = (each.text.decode() for domain in domains for each in domain.documents_from(0))
+    bpe.train_from_iterator(texts, trainer)
+    FastTokenizer(  # type: ignore[no-untyped-call]
+        tokenizer_object=bpe, eos_token="<|endoftext|>", model_max_length=CONTEXT
+    ).save_pretrained(directory)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=WIDTH, n_layer=BLOCKS, n_head=HEADS
+    )
+    with quiet_transformers():
+        GPT2LMHeadModel(config).save_pretrained(directory)
+    return directory
+
+
+def _measure(
+    tasks: Sequence[Task],
+    tokenizer: ProxyTokenizer,
+    proxy: Proxy,
+    recipe: WindowRecipe,
+    checkpoint: Path,
+    repeats: int,
+) -> list[tuple[float, float, float, float]]:
+    """For each repeat the seconds of the naive way, ours and our forward pass, and FLOP/s of products."""
+    cut = [cut_windows(task.domain, tokenizer, recipe, task.grid, 0, task.wanted) for task in tasks]
+    naive = _Naive(checkpoint, proxy.device)
+    tokens = np.concatenate([windows.tokens for windows in cut])
+    batch = default_batch_size(proxy, recipe)
+    ours = partial(embed, tasks, tokenizer, proxy, recipe)
+    forward = partial(_forward, proxy, cut, batch)
+    for warm_up in (partial(naive.embed, tokens[:2]), ours, forward):
+        warm_up()
+    return [
+        (
+            _seconds(partial(naive.embed, tokens), proxy.device),
+            _seconds(ours, proxy.device),
+            _seconds(forward, proxy.device),
+            _product_rate(proxy, batch * recipe.sample_length),
+        )
+        for _ in range(repeats)
+    ]
+
+
+class _Naive:
+    """The published way, written afresh."""
+
+    def __init__(self, checkpoint: Path, device: torch.device) -> None:
+        with quiet_transformers():
+            model: nn.Module = AutoModelForCausalLM.from_pretrained(checkpoint, dtype=torch.float32)
+        self._model = model.to(device).eval()
+        self._tokenizer = AutoTokenizer.from_pretrained(checkpoint)
+        self._tokenizer.pad_token = self._tokenizer.eos_token
+        self._device = device
+
+    @torch.no_grad()
+    def embed(self, tokens: np.ndarray[tuple[int, ...], np.dtype[np.int32]]) -> torch.Tensor:
+        means = []
+        for begin in range(0, len(tokens), NAIVE_BATCH):
+            texts = self._tokenizer.batch_decode(tokens[begin : begin + NAIVE_BATCH])
+            inputs = self._tokenizer(
+                texts, return_tensors="pt", padding=True, truncation=True, max_length=CONTEXT
+            ).to(self._device)
+            states = self._model(**inputs, output_hidden_states=True).hidden_states
+            means.append(states[len(states) // 2].mean(dim=1).cpu())
+        return torch.cat(means)
+
+
+def _forward(proxy: Proxy, cut: Sequence[Windows], batch: int) -> None:
+    for windows in cut:
+        for begin in range(0, len(windows.tokens), batch):
+            rows = slice(begin, begin + batch)
+            proxy.embed(windows.tokens[rows], windows.lengths[rows])
+
+
+def _product_rate(proxy: Proxy, num_tokens: int) -> float:
+    """FLOP/s of the fastest of the products that a block consists of, each at its median."""
+    rates = []
+    for inner, outer in ((WIDTH, 3 * WIDTH), (WIDTH, 4 * WIDTH), (4 * WIDTH, WIDTH)):
+        left = torch.randn(num_tokens, inner, device=proxy.device, dtype=proxy.dtype)
+        right = torch.randn(inner, outer, device=proxy.device, dtype=proxy.dtype)
+        product = partial(torch.mm, left, right, out=left @ right)
+        times = [_seconds(product, proxy.device) for _ in range(9)]
+        rates.append(2 * num_tokens * inner * outer / median(times))
+    return max(rates)
+
+
+def _flops_per_token(blocks: int) -> float:
+    """What the lower blocks need: their matrices, and scores and values of half a window on average."""
+    return blocks * (2 * 12 * WIDTH**2 + 2 * 2 * WIDTH * CONTEXT / 2)
+
+
+def _seconds(work: Callable[[], object], device: torch.device) -> float:
+    _finish(device)
+    begin = perf_counter()
+    work()
+    _finish(device)
+    return perf_counter() - begin
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
