@@ -48,7 +48,7 @@ class Settings:
     width: int = 128
     heads: int = 4
     context: int = 512
-    steps: int = 400
+    steps: int = 300
     batch_size: int = 2
     learning_rate: float = 3e-3
     seed: int = 0

@@ -130,7 +130,7 @@ def run_command(
         env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
         check=False,
     )
 
