@@ -1,0 +1,251 @@
+"""The weights value and its file, how it is made, and what is refused on the way in and out."""
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chameleon.domain_weights import UNIT, DomainWeights
+from chameleon.errors import InputError
+from chameleon.weights import compute_weights
+
+SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
+DATE = datetime(2025, 6, 1, 12, 30, 15, 999, tzinfo=UTC)
+ODD_NAMES = ("", " ", "a b", 'quo"te', "it's", "back\\slash", "slash/..", "new\nline", "日本語", "é",
+             "e\u0301", "🦎", "weights", "0", "null", "a" * 1000)  # fmt: skip
+seeded = settings(derandomize=True, deadline=None, max_examples=40)
+names_and_sizes = st.dictionaries(st.text(), st.floats(1e-300, 1), min_size=1, max_size=12)
+
+
+def full(names: tuple[str, ...] = ODD_NAMES) -> DomainWeights:
+    weights = np.arange(1, len(names) + 1) / sum(range(len(names) + 1))
+    return DomainWeights(
+        names=names,
+        weights=weights,
+        method="chameleon",
+        mode="finetune",
+        domains={name: {"score": i / 100, "windows": i + 1} for i, name in enumerate(names)},
+        diagnostics={"effective_dimension": 1.5},
+        settings={"recipe": "default", "rbf_sigma": None},
+        provenance={"corpus": {"name": "x"}},
+        notices=("one", "zwei ü"),
+    )
+
+
+def assert_same(one: DomainWeights, other: DomainWeights) -> None:
+    for field in dataclasses.fields(DomainWeights):
+        if field.name == "weights":
+            np.testing.assert_array_equal(one.weights, other.weights)
+        else:
+            assert getattr(one, field.name) == getattr(other, field.name), field.name
+
+
+@seeded
+@given(names_and_sizes)
+def test_to_dict_and_back_keeps_everything(sizes: Mapping[str, float]) -> None:
+    shares = np.array(list(sizes.values())) / sum(sizes.values())
+    weights = dataclasses.replace(full(tuple(sizes)), weights=shares)
+    assert_same(DomainWeights.from_dict(weights.to_dict()), weights)
+    assert_same(DomainWeights.from_dict(json.loads(weights.to_json())), weights)
+
+
+def test_a_file_reads_back_as_it_was_written(tmp_path: Path) -> None:
+    full().write(tmp_path / "new" / "w.json")
+    assert_same(DomainWeights.read(tmp_path / "new" / "w.json"), full())
+    full().write(str(tmp_path / "text"))
+    assert_same(DomainWeights.read(str(tmp_path / "text")), full())
+
+
+def test_a_file_is_readable_text_in_the_order_of_the_names(tmp_path: Path) -> None:
+    full().write(tmp_path / "w.json")
+    text = (tmp_path / "w.json").read_bytes().decode()
+    assert "日本語" in text
+    assert text.endswith("}\n")
+    content = json.loads(text)
+    for key in ("weights", "domains", "scores"):
+        assert tuple(content[key]) == ODD_NAMES
+    assert next(iter(content)) == "weights"
+
+
+def test_weights_go_by_name_whatever_the_order_of_the_facts() -> None:
+    domains = {"b": {"score": 0.2}, "a": {"score": 0.1, "windows": 4}}
+    content = DomainWeights(("a", "b", "c"), np.array([0.5, 0.3, 0.2]), "m", domains=domains).to_dict(DATE)
+    assert content["weights"] == {"a": 0.5, "b": 0.3, "c": 0.2}
+    assert content["domains"] == {"a": {"score": 0.1, "windows": 4}, "b": {"score": 0.2}, "c": {}}
+    assert content["scores"] == {"a": 0.1, "b": 0.2}
+    assert DomainWeights.from_dict({"weights": {"b": 0.25, "a": 0.75}}).by_name() == {"a": 0.75, "b": 0.25}
+
+
+def test_the_date_is_the_given_one_or_now() -> None:
+    assert full().to_dict(DATE)["date"] == "2025-06-01T12:30:15+00:00"
+    now = datetime.fromisoformat(full().to_dict()["date"])
+    assert abs((datetime.now(UTC) - now).total_seconds()) < 60
+
+
+def test_computed_weights_hold_plain_json_values_that_fit_the_schema() -> None:
+    domains = {"a": np.eye(3, dtype=np.float16)[0], "b": np.eye(3)[1:], "c": [0.5, 0.5, 0.5]}
+    for recipe in ("default", "released"):
+        content = json.loads(compute_weights(domains, recipe=recipe).to_json())
+        content["settings"] |= {"dataset": "x", "num_samples": 2}  # known to the pipeline alone
+        jsonschema.validate(content, SCHEMA)
+    assert all(type(share) is float for share in compute_weights(domains).by_name().values())
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("place", ["settings", "diagnostics", "provenance", "domains"])
+def test_no_file_holds_what_is_no_json_number(tmp_path: Path, place: str, value: float) -> None:
+    facts: dict[str, Any] = {place: {"日本語": {"score": value}}}
+    weights = dataclasses.replace(full(), **facts)
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        weights.write(tmp_path / "w.json")
+    assert not list(tmp_path.iterdir())
+
+
+def test_only_weights_must_be_in_a_file(tmp_path: Path) -> None:
+    (tmp_path / "w.json").write_text('{"weights": {"a": 1, "b": 0.0}}')
+    plain = DomainWeights.read(tmp_path / "w.json")
+    assert_same(plain, DomainWeights(("a", "b"), np.array([1.0, 0.0]), "unknown"))
+    assert (plain.mode, plain.unit, plain.notices) == (None, UNIT, ())
+    assert plain.weights.dtype == np.float64
+
+
+@pytest.mark.parametrize("excess", [-5e-7, 0.0, 5e-7])
+def test_sums_that_differ_from_one_by_rounding_are_taken(excess: float) -> None:
+    weights = np.array([0.5, 0.5 + excess])
+    np.testing.assert_array_equal(DomainWeights(("a", "b"), weights, "m").weights, weights)
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [
+        ([0.5, 0.4], "sum to 0.9$"),
+        ([0.5, 0.500002], "sum to 1"),
+        ([0.0, 0.0], "sum to 0$"),
+        ([1.25, -0.25], "sum to 1"),
+        ([0.5, math.nan], "sum to nan$"),
+        ([0.5, math.inf], "sum to inf$"),
+    ],
+)
+def test_weights_that_are_no_shares_are_refused(weights: list[float], told: str) -> None:
+    with pytest.raises(InputError, match=f"shares that sum to 1, none negative; .*{told}"):
+        DomainWeights(("a", "b"), np.array(weights), "m")
+
+
+def test_names_that_repeat_are_refused() -> None:
+    with pytest.raises(InputError, match="named once, got a, b, a"):
+        DomainWeights(("a", "b", "a"), np.array([0.5, 0.25, 0.25]), "m")
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 1)])
+def test_weights_that_do_not_fit_the_names_are_refused(shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError, match="2 domains have weights of shape") as caught:
+        DomainWeights(("a", "b"), np.full(shape, 0.5), "m")
+    assert str(caught.value).endswith(str(shape))
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"weights": None}, {"weights": [0.5, 0.5]}, {"weights": 1}, {"weight": {"a": 1}},
+                {"weights": {"a": "1"}}, {"weights": {"a": True}}, {"weights": {"a": [1]}}]
+)  # fmt: skip
+def test_content_without_numbers_by_name_is_refused(content: Mapping[str, Any]) -> None:
+    with pytest.raises(InputError, match='expected an object "weights" from domain names to numbers'):
+        DomainWeights.from_dict(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"", "Expecting value"),
+        (b"{", "is not a weights file"),
+        (b"a,b\n0.5,0.5\n", "Expecting value"),
+        (b"\xff\xfe\x00", "is not a weights file"),
+        (b"[]", "is not a weights file"),
+        (b"null", "is not a weights file"),
+        (b'"text"', "is not a weights file"),
+        (b"{}", 'expected an object "weights"'),
+        (b'{"weights": {"a": NaN, "b": 1}}', "sum to nan"),
+        (b'{"weights": {"a": Infinity}}', "sum to inf"),
+        (b'{"weights": {"a": 0.5, "b": 0.6}}', "sum to 1.1"),
+    ],
+)
+def test_files_that_are_no_weights_files_are_refused_by_name(
+    tmp_path: Path, content: bytes, expected: str
+) -> None:
+    path = tmp_path / "some file"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"some file is not a weights file: ") as caught:
+        DomainWeights.read(path)
+    assert expected in str(caught.value)
+
+
+def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"cannot read the weights file .*none\.json: No such file"):
+        DomainWeights.read(tmp_path / "none.json")
+    with pytest.raises(InputError, match=f"cannot read the weights file {tmp_path}: Is a directory"):
+        DomainWeights.read(tmp_path)
+
+
+def test_settings_in_force_are_recorded() -> None:
+    domains = {f"domain {i}": row for i, row in enumerate(np.eye(4))}
+    assert compute_weights(domains).settings == pytest.approx({
+        "recipe": "default", "kernel": "rbf", "rbf_sigma": math.sqrt(2), "rbf_sigma_from": "median distance",
+        "lambda_reg": 0.125, "ridge": 0.5, "temperature": 5.0, "temperature_used": 5 * 4 / 7,
+    })  # fmt: skip
+    given_all = compute_weights(domains, "finetune", rbf_sigma=2.0, lambda_reg=3.0, temperature=0.7).settings
+    assert given_all == pytest.approx({
+        "recipe": "default", "kernel": "rbf", "rbf_sigma": 2.0, "rbf_sigma_from": "given",
+        "lambda_reg": 3.0, "ridge": 12.0, "temperature": 0.7, "temperature_used": 0.7 * 7 / 4,
+    })  # fmt: skip
+    assert compute_weights(domains, "finetune", recipe="released").settings == pytest.approx({
+        "recipe": "released", "kernel": "linear", "rbf_sigma": None, "rbf_sigma_from": None,
+        "lambda_reg": 10.0, "ridge": 40.0, "temperature": 0.2, "temperature_used": 0.2,
+    })  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("domains", "expected"),
+    [
+        ({}, "at least 2 domains, got 0"),
+        ({"only one": [1, 2]}, "at least 2 domains, got 1: only one"),
+        ({"a": [1, 2, 3], "b": [[1, 2]]}, "one width, got {'a': 3, 'b': 2}"),
+        ({"a": [1, 2], "b": np.ones((2, 3, 4))}, r"domain b: .* got shape \(2, 3, 4\)"),
+        ({"a": [1, 2], "b": np.ones((0, 2))}, r"domain b: .* got shape \(0, 2\)"),
+        ({"a": [], "b": [1, 2]}, r"domain a: .* got shape \(0,\)"),
+        ({"a": [1, 2], "b": [[1, 2], [1, math.nan], [math.inf, 2]]}, r"domain b: .* window 1 .*\(2 of 3 win"),
+        ({"a": [1, 2], "b": np.array([1, np.inf], dtype=np.float16)}, "domain b: .* window 0 is not finite"),
+        ({"a": [1, 2], "b": [1, 2], "c": [1, 2]}, "have the same embedding"),
+    ],
+)
+def test_embeddings_that_cannot_be_used_are_refused(
+    domains: Mapping[str, npt.ArrayLike], expected: str
+) -> None:
+    with pytest.raises(InputError, match=expected):
+        compute_weights(domains)
+
+
+@pytest.mark.parametrize(
+    ("setting", "expected"),
+    [
+        ({"mode": "train"}, "mode must be one of pretrain, finetune, got 'train'"),
+        ({"recipe": "best"}, "recipe must be one of default, released, got 'best'"),
+        ({"kernel": "cosine"}, "kernel must be one of rbf, linear, got 'cosine'"),
+        ({"kernel": "linear", "rbf_sigma": 2.5}, "sigma of 2.5 was given, but the linear kernel"),
+        ({"recipe": "released", "rbf_sigma": 2.5}, "sigma of 2.5 was given, but the linear kernel"),
+        ({"rbf_sigma": 0.0}, "sigma must be a positive number, got 0.0"),
+        ({"lambda_reg": 0.0}, "lambda must be a positive number, got 0.0"),
+        ({"temperature": 0.0}, "temperature must be a positive number, got 0.0"),
+    ],
+)
+def test_settings_out_of_range_are_refused(setting: Mapping[str, Any], expected: str) -> None:
+    with pytest.raises(InputError, match=expected):
+        compute_weights({"a": [1, 2], "b": [3, 4]}, **setting)
