@@ -1,7 +1,6 @@
 """The random order: a bijection, had in parts, named by its key, and as good as random."""
 
 import hashlib
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -75,12 +74,6 @@ def test_an_image_is_uniform_over_keys(size: int, index: int) -> None:
     assert excess(images, size) < 5
 
 
-def test_all_orders_of_a_few_things_are_as_likely() -> None:
-    orders = [tuple(permuted(np.arange(4), 4, key_of(i)).tolist()) for i in range(600)]
-    numbers = {order: number for number, order in enumerate(permutations(range(4)))}
-    assert excess([numbers[order] for order in orders], 24) < 5
-
-
 @pytest.mark.parametrize("step", [1, 2, 256, 512])
 def test_images_of_near_indices_are_unrelated(step: int) -> None:
     indices = np.arange(0, 2**16, 2 * step)
@@ -96,3 +89,4 @@ def test_orders_stay_what_they_were() -> None:
     # Stored embeddings are of windows in this order: another one must come with another window scheme.
     assert permuted(np.arange(6), 1000, 12345).tolist() == [288, 759, 522, 685, 849, 950]
     assert permuted(np.arange(3), 10**12, 2**64 - 1).tolist() == [146768832504, 338638339776, 414079205616]
+    assert permuted(np.arange(5), 5, 3).tolist() == [0, 3, 1, 2, 4]
