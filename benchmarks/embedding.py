@@ -77,7 +77,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "windows a batch of (b)": default_batch_size(proxy, recipe),
         "repeats": arguments.repeats,
     }
-    report = Report("embedding", "the published way: whole model, float32, batch 64", conditions, figures)
+    report = Report("embedding", "published way: whole model, float32, batch up to 64", conditions, figures)
     return publish(report, arguments.output)
 
 
