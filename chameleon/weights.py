@@ -82,7 +82,8 @@ def scaled_temperature(mode: Mode, temperature: float, k: int) -> float:
     """The temperature for k domains of one that is stated for 7.
 
     Normalised scores p are of the size 1/k. So 1/p grows with k and its temperature becomes T k/7,
-    p shrinks and its temperature becomes T 7/k: weights neither collapse nor flatten as k grows.
+    p shrinks and its temperature becomes T 7/k. This keeps the usual size of the exponents; a domain whose
+    score lies far below all others can still take most of the pretrain weight.
     """
     ratio = k / REFERENCE_DOMAINS
     return temperature * ratio if mode == "pretrain" else temperature / ratio
