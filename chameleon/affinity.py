@@ -5,6 +5,7 @@ Shapes: k domains, d width of an embedding. All arithmetic is float64.
 
 import numpy as np
 import numpy.typing as npt
+from scipy.spatial.distance import pdist, squareform
 
 from chameleon.errors import InputError
 
@@ -24,10 +25,19 @@ def linear_affinity(means: npt.ArrayLike) -> Array:
         (k, k) symmetric positive semi-definite matrix.
 
     Raises:
-        InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1.
+        InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or too large for its
+            products to be float64 numbers.
     """
-    centred = _centred(means)
-    return np.asarray(centred @ centred.T)
+    x = _domain_embeddings(means)
+    with np.errstate(over="ignore", invalid="ignore"):
+        centred = x - x.mean(axis=0)
+        affinity = np.asarray(centred @ centred.T)
+    if not np.isfinite(affinity).all():
+        raise InputError(
+            f"domain embeddings of up to {np.abs(x).max():.3g} are too large for a linear kernel; "
+            "scale them down or use the RBF kernel"
+        )
+    return affinity
 
 
 def rbf_affinity(means: npt.ArrayLike, sigma: float | None = None) -> Array:
@@ -44,13 +54,15 @@ def rbf_affinity(means: npt.ArrayLike, sigma: float | None = None) -> Array:
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or `sigma` is not
             a positive number, or no width can be derived because most domains coincide.
     """
-    squared = _squared_distances(means)
+    distances, unit = _distances(means)
     if sigma is None:
-        sigma = _median_sigma(squared)
+        sigma = _median_sigma(distances, unit)
     if not (np.isfinite(sigma) and sigma > 0):
         raise InputError(f"sigma must be a positive number, got {sigma}")
-    squared *= -0.5 / sigma**2
-    return np.exp(squared, out=squared)
+    with np.errstate(over="ignore"):  # infinitely far apart at this width: an affinity of 0
+        affinity = squareform(np.exp(-0.5 * np.square(distances / sigma * unit)))
+    np.fill_diagonal(affinity, 1.0)
+    return np.asarray(affinity)
 
 
 def median_sigma(means: npt.ArrayLike) -> float:
@@ -60,39 +72,54 @@ def median_sigma(means: npt.ArrayLike) -> float:
         means: (k, d) domain embeddings, any real dtype.
 
     Raises:
-        InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or at least half of
+        InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or more than half of
             the pairs of domains coincide, so that the median distance is zero.
     """
-    return _median_sigma(_squared_distances(means))
+    return _median_sigma(*_distances(means))
 
 
-def _median_sigma(squared: Array) -> float:
-    sigma = float(np.sqrt(np.median(squared[np.triu_indices_from(squared, 1)])))
+def _median_sigma(distances: Array, unit: float) -> float:
+    sigma = float(np.sqrt(np.median(np.square(distances)))) * unit
     if sigma == 0.0:
         raise InputError(
-            "at least half of the pairs of domains have the same embedding, so no RBF width can be "
+            "more than half of the pairs of domains have the same embedding, so no RBF width can be "
             "derived from their distances: remove duplicate domains or give the width (--rbf_sigma)"
         )
     return sigma
 
 
-def _squared_distances(means: npt.ArrayLike) -> Array:
-    """(k, k) squared distances, exactly symmetric, never negative, zero on the diagonal."""
-    # Distances do not change with centring, and the cancellation in |x|^2 + |y|^2 - 2 xy then
-    # works on the size of the differences between domains rather than on that of their embeddings.
-    centred = _centred(means)
-    gram = centred @ centred.T
-    norms = np.diag(gram).copy()
-    squared = norms[:, None] + norms[None, :] - (gram + gram.T)
-    np.fill_diagonal(squared, 0.0)
-    return np.maximum(squared, 0.0, out=squared)
+def _distances(means: npt.ArrayLike) -> tuple[Array, float]:
+    """(k (k-1) / 2,) distances of pairs, and the unit that they are in.
+
+    From the differences of coordinates: |x|^2 + |y|^2 - 2 xy would lose the digits of distances
+    that are small beside the embeddings. The unit, a power of two, keeps squares from overflowing.
+    """
+    x = _domain_embeddings(means)
+    largest = float(np.abs(x).max())
+    unit = float(2.0 ** np.floor(np.log2(largest))) if largest else 1.0
+    return np.asarray(pdist(x / unit)), unit
 
 
-def _centred(means: npt.ArrayLike) -> Array:
-    x = np.asarray(means, dtype=np.float64)
+def _domain_embeddings(means: npt.ArrayLike) -> Array:
+    x = real_array(means, "domain embeddings")
     if x.ndim != 2 or x.shape[0] < 2 or x.shape[1] < 1:
         raise InputError(f"expected embeddings of at least 2 domains as a (k, d) array, got shape {x.shape}")
     if not np.isfinite(x).all():
         bad = np.flatnonzero(~np.isfinite(x).all(axis=1))
         raise InputError(f"domain embeddings must be finite numbers, those in rows {bad.tolist()} are not")
-    return np.asarray(x - x.mean(axis=0))
+    return x
+
+
+def real_array(values: npt.ArrayLike, what: str) -> Array:
+    """`values` as a float64 array.
+
+    Raises:
+        InputError: They are no array of real numbers; `what` names them.
+    """
+    try:
+        array = np.asarray(values)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{what} must be an array of real numbers: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise InputError(f"{what} must be real numbers, got {array.dtype.name}")
+    return array.astype(np.float64, copy=False)

@@ -9,8 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 
-from chameleon.affinity import Array
+from chameleon.affinity import Array, real_array
 from chameleon.errors import InputError
+
+# The most that rounding may move a score. Scores this far off still give weights to three digits.
+_WORST_ROUNDING = 1e-4
+_INDEFINITE = "the affinity matrix is not positive semi-definite"
 
 
 def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
@@ -27,30 +31,46 @@ def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
         (k,) float64 scores in [0, 1).
 
     Raises:
-        InputError: K is not square, symmetric and finite, lambda is not positive, or K + mu I is
-            not positive definite in float64 (lambda too small for the size of K).
+        InputError: K is not square, symmetric and finite, is seen not to be positive semi-definite
+            (a negative diagonal or score), or lambda is not positive, or so small that the
+            rounding of K decides the scores.
     """
-    K = np.asarray(affinity, dtype=np.float64)
-    if K.ndim != 2 or K.shape[0] != K.shape[1]:
-        raise InputError(f"expected a square affinity matrix, got shape {K.shape}")
-    if not np.isfinite(K).all():
-        raise InputError("the affinity matrix holds numbers that are not finite")
-    if not np.allclose(K, K.T, rtol=1e-9, atol=1e-12 * float(np.abs(K).max(initial=0.0))):
-        raise InputError("the affinity matrix is not symmetric")
-    if not (np.isfinite(lambda_reg) and lambda_reg > 0):
+    K = _checked_affinity(affinity)
+    if not (np.isfinite(lambda_reg) and lambda_reg > 0 and np.isfinite(len(K) * lambda_reg)):
         raise InputError(f"lambda must be a positive number, got {lambda_reg}")
-
+    ridge = len(K) * lambda_reg
+    trace = float(np.trace(K))
+    # K is known to machine epsilon times its size, and the scores to that over the ridge.
+    rounding = float(np.finfo(np.float64).eps) * trace / ridge
+    if not rounding <= _WORST_ROUNDING:
+        enough = 2 * lambda_reg * rounding / _WORST_ROUNDING
+        raise InputError(
+            f"lambda {lambda_reg:g} is too small for this affinity matrix (trace {trace:g}): its rounding "
+            f"in float64 would decide the scores; give {enough:.1g} or more"
+        )
     regularised = K.copy()
-    regularised[np.diag_indices_from(regularised)] += len(K) * lambda_reg
+    regularised[np.diag_indices_from(regularised)] += ridge
     try:
         factor = cho_factor(regularised, lower=True, overwrite_a=True, check_finite=False)
     except LinAlgError:
-        raise InputError(
-            f"lambda {lambda_reg:g} is too small for this affinity matrix (trace {np.trace(K):g}): "
-            "K + k lambda I is singular in float64; give a larger lambda"
-        ) from None
+        raise InputError(_INDEFINITE) from None
     scores = np.diag(cho_solve(factor, K, check_finite=False)).copy()
-    return np.maximum(scores, 0.0, out=scores)
+    if (scores < -10 * rounding).any():
+        raise InputError(_INDEFINITE)
+    return np.clip(scores, 0.0, np.nextafter(1.0, 0.0), out=scores)
+
+
+def _checked_affinity(affinity: npt.ArrayLike) -> Array:
+    K = real_array(affinity, "affinities")
+    if K.ndim != 2 or K.shape[0] != K.shape[1] or not len(K):
+        raise InputError(f"expected a square affinity matrix, got shape {K.shape}")
+    if not np.isfinite(K).all():
+        raise InputError("the affinity matrix holds numbers that are not finite")
+    if not np.allclose(K, K.T, rtol=1e-9, atol=1e-12 * float(np.abs(K).max())):
+        raise InputError("the affinity matrix is not symmetric")
+    if (np.diag(K) < 0).any():
+        raise InputError(_INDEFINITE)
+    return K
 
 
 def effective_dimension(scores: npt.ArrayLike) -> float:

@@ -5,13 +5,12 @@ Shapes: k domains, n windows of a domain, d width of an embedding.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import softmax
 
-from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity
+from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity, real_array
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.leverage import effective_dimension, leverage_scores
@@ -50,7 +49,8 @@ RECIPES: Mapping[str, Recipe] = {
 def pretrain_weights(scores: npt.ArrayLike, temperature: float = 5.0) -> Array:
     """softmax((1/p) / T) of the normalised scores p = S / sum(S): common ground up.
 
-    A score of exactly zero is the limit of ever smaller ones: such domains share all the weight.
+    A score of zero, or too small for 1/p to be a float64 number, is the limit of ever smaller ones:
+    such domains share all the weight.
 
     Args:
         scores: (k,) leverage scores, not negative, in any scale.
@@ -62,12 +62,14 @@ def pretrain_weights(scores: npt.ArrayLike, temperature: float = 5.0) -> Array:
     Raises:
         InputError: A score is negative or not finite, or the temperature is not positive.
     """
+    p = _normalised(scores)
     with np.errstate(divide="ignore", over="ignore"):
-        inverse = 1.0 / _normalised(scores, temperature) / temperature
+        inverse = 1.0 / p
     vanishing = np.isinf(inverse)
     if vanishing.any():
+        _require_temperature(temperature)
         return np.asarray(vanishing / np.count_nonzero(vanishing), dtype=np.float64)
-    return np.asarray(softmax(inverse))
+    return _softmax(inverse, temperature)
 
 
 def finetune_weights(scores: npt.ArrayLike, temperature: float = 0.2) -> Array:
@@ -75,7 +77,7 @@ def finetune_weights(scores: npt.ArrayLike, temperature: float = 0.2) -> Array:
 
     Arguments, result and errors as for `pretrain_weights`.
     """
-    return np.asarray(softmax(_normalised(scores, temperature) / temperature))
+    return _softmax(_normalised(scores), temperature)
 
 
 def scaled_temperature(mode: Mode, temperature: float, k: int) -> float:
@@ -119,30 +121,11 @@ def compute_weights(
     """
     if mode not in get_args(Mode):
         raise InputError(f"mode must be one of {', '.join(get_args(Mode))}, got {mode!r}")
-    if recipe not in RECIPES:
-        raise InputError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
-    chosen = RECIPES[recipe]
-    kernel = kernel or chosen.kernel
-    if kernel not in get_args(Kernel):
-        raise InputError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
-    if rbf_sigma is not None and kernel != "rbf":
-        raise InputError(f"a sigma of {rbf_sigma:g} was given, but the {kernel} kernel has none")
-
-    names = tuple(embeddings)
-    k = len(names)
-    means = domain_means(embeddings)
-    if lambda_reg is None:
-        lambda_reg = chosen.lambda_reg if chosen.ridge is None else chosen.ridge / k
-    assert lambda_reg is not None
-    if temperature is None:
-        temperature = chosen.pretrain_temperature if mode == "pretrain" else chosen.finetune_temperature
-    used = scaled_temperature(mode, temperature, k) if chosen.scale_temperature else temperature
-
-    sigma = None
-    if kernel == "rbf":
-        sigma = median_sigma(means) if rbf_sigma is None else rbf_sigma
+    names, means = tuple(embeddings), domain_means(embeddings)
+    settings = _settings(mode, recipe, kernel, rbf_sigma, lambda_reg, temperature, means)
+    sigma, used = settings["rbf_sigma"], settings["temperature_used"]
     affinity = linear_affinity(means) if sigma is None else rbf_affinity(means, sigma)
-    scores = leverage_scores(affinity, lambda_reg)
+    scores = leverage_scores(affinity, settings["lambda_reg"])
     weights = pretrain_weights(scores, used) if mode == "pretrain" else finetune_weights(scores, used)
     return DomainWeights(
         names=names,
@@ -151,17 +134,49 @@ def compute_weights(
         mode=mode,
         domains={name: {"score": float(score)} for name, score in zip(names, scores, strict=True)},
         diagnostics={"effective_dimension": effective_dimension(scores)},
-        settings={
-            "recipe": recipe,
-            "kernel": kernel,
-            "rbf_sigma": sigma,
-            "rbf_sigma_from": None if sigma is None else "median distance" if rbf_sigma is None else "given",
-            "lambda_reg": lambda_reg,
-            "ridge": k * lambda_reg,
-            "temperature": temperature,
-            "temperature_used": used,
-        },
+        settings=settings,
     )
+
+
+def _settings(
+    mode: Mode,
+    recipe: str,
+    kernel: Kernel | None,
+    rbf_sigma: float | None,
+    lambda_reg: float | None,
+    temperature: float | None,
+    means: Array,
+) -> dict[str, Any]:
+    """What `compute_weights` goes by: its arguments, and the recipe's where they are None."""
+    if recipe not in RECIPES:
+        raise InputError(f"recipe must be one of {', '.join(RECIPES)}, got {recipe!r}")
+    chosen, k = RECIPES[recipe], len(means)
+    kernel = chosen.kernel if kernel is None else kernel
+    if kernel not in get_args(Kernel):
+        raise InputError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
+    if rbf_sigma is not None and kernel != "rbf":
+        raise InputError(f"a sigma of {rbf_sigma:g} was given, but the {kernel} kernel has none")
+    sigma, sigma_from = rbf_sigma, None
+    if kernel == "rbf":
+        sigma = median_sigma(means) if rbf_sigma is None else rbf_sigma
+        sigma_from = "median distance" if rbf_sigma is None else "given"
+    if lambda_reg is None:
+        lambda_reg = chosen.lambda_reg if chosen.ridge is None else chosen.ridge / k
+    assert lambda_reg is not None
+    if temperature is None:
+        temperature = chosen.pretrain_temperature if mode == "pretrain" else chosen.finetune_temperature
+    return {
+        "recipe": recipe,
+        "kernel": kernel,
+        "rbf_sigma": sigma,
+        "rbf_sigma_from": sigma_from,
+        "lambda_reg": lambda_reg,
+        "ridge": k * lambda_reg,
+        "temperature": temperature,
+        "temperature_used": scaled_temperature(mode, temperature, k)
+        if chosen.scale_temperature
+        else temperature,
+    }
 
 
 def domain_means(embeddings: Mapping[str, npt.ArrayLike]) -> Array:
@@ -176,9 +191,10 @@ def domain_means(embeddings: Mapping[str, npt.ArrayLike]) -> Array:
 
 
 def _domain_mean(name: str, embeddings: npt.ArrayLike) -> Array:
-    rows = np.atleast_2d(np.asarray(embeddings))
+    rows = real_array(embeddings, f"domain {name}: its embeddings")
+    shape = rows.shape
+    rows = rows[None] if rows.ndim == 1 else rows
     if rows.ndim != 2 or 0 in rows.shape:
-        shape = np.shape(embeddings)
         raise InputError(f"domain {name}: expected (n, d) or (d,) embeddings, got shape {shape}")
     finite = np.isfinite(rows).all(axis=1)
     if not finite.all():
@@ -186,15 +202,28 @@ def _domain_mean(name: str, embeddings: npt.ArrayLike) -> Array:
             f"domain {name}: the embedding of window {int(np.argmin(finite))} is not finite "
             f"({np.count_nonzero(~finite)} of {len(rows)} windows); embed it again with --dtype float32"
         )
-    return np.asarray(rows.mean(axis=0, dtype=np.float64))
+    with np.errstate(over="ignore"):  # an infinite mean is refused by the kernel
+        return np.asarray(rows.mean(axis=0))
 
 
-def _normalised(scores: npt.ArrayLike, temperature: float) -> Array:
-    s = np.asarray(scores, dtype=np.float64)
+def _normalised(scores: npt.ArrayLike) -> Array:
+    s = real_array(scores, "scores")
     if s.ndim != 1 or not len(s) or not np.isfinite(s).all() or (s < 0).any():
         raise InputError(f"scores must be a vector of finite numbers, none negative, got {s}")
+    largest = s.max()
+    if largest == 0:  # all domains at one point: none stands out, each has the same share
+        return np.full(len(s), 1.0 / len(s))
+    return np.asarray(s / largest / (s / largest).sum())
+
+
+def _softmax(exponents: Array, temperature: float) -> Array:
+    """softmax(exponents / T), without overflow for any T."""
+    _require_temperature(temperature)
+    with np.errstate(over="ignore"):
+        powers = np.exp((exponents - exponents.max()) / temperature)
+    return np.asarray(powers / powers.sum())
+
+
+def _require_temperature(temperature: float) -> None:
     if not (np.isfinite(temperature) and temperature > 0):
         raise InputError(f"the temperature must be a positive number, got {temperature}")
-    total = s.sum()
-    # All domains at one point: none stands out, each has the same share.
-    return s / total if total > 0 else np.full(len(s), 1.0 / len(s))

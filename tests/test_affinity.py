@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -155,7 +156,7 @@ def test_no_width_comes_from_domains_that_mostly_coincide(
 ) -> None:
     x = np.full((9, 3), 0.1)
     x[:different] = np.random.default_rng(0).normal(size=(different, 3))
-    with pytest.raises(InputError, match=r"half of the pairs .* same embedding.*--rbf_sigma"):
+    with pytest.raises(InputError, match=r"more than half of the pairs .* same embedding.*--rbf_sigma"):
         function(x)
 
 
@@ -182,3 +183,43 @@ def test_rows_that_are_not_finite_are_named(function: Callable[[Array], object],
     x[1, 2] = x[3, 0] = value
     with pytest.raises(InputError, match=r"rows \[1, 3\] are not"):
         function(x)
+
+
+@pytest.mark.parametrize("function", [linear_affinity, rbf_affinity, median_sigma])
+@pytest.mark.parametrize("means", [[[1, 2], [3]], [["a"], ["b"]], [[1j], [2]], [None, None], {"a": 1}])
+def test_what_holds_no_real_numbers_is_refused(function: Callable[[Any], object], means: object) -> None:
+    with pytest.raises(InputError, match="domain embeddings must be"):
+        function(means)
+
+
+@pytest.mark.parametrize("far", [1e3, 1e7, 1e12])
+def test_one_domain_far_away_leaves_the_affinities_of_the_others(far: float) -> None:
+    x = np.random.default_rng(0).normal(size=(6, 20))
+    x[5] *= far
+    affinity = rbf_affinity(x, sigma=3.0)
+    np.testing.assert_allclose(affinity[:5, :5], rbf_affinity(x[:5], sigma=3.0), rtol=1e-12)
+    np.testing.assert_array_equal(affinity[5, :5], 0.0)
+
+
+@pytest.mark.parametrize("sigma", [5e-324, 1e-200, 1e-160])
+def test_at_a_vanishing_width_each_domain_stands_alone(sigma: float) -> None:
+    np.testing.assert_array_equal(rbf_affinity(np.eye(4), sigma), np.eye(4))
+    np.testing.assert_array_equal(rbf_affinity(np.ones((4, 2)), sigma), np.ones((4, 4)))
+
+
+@pytest.mark.parametrize("sigma", [1e160, 1e200, 1e308])
+def test_at_an_immense_width_all_domains_are_one(sigma: float) -> None:
+    np.testing.assert_array_equal(rbf_affinity(np.eye(4), sigma), np.ones((4, 4)))
+
+
+@pytest.mark.parametrize("size", [1e-300, 1e-170, 1e160, 1e300])
+def test_rbf_takes_embeddings_whose_squares_are_no_numbers(size: float) -> None:
+    x = np.random.default_rng(0).normal(size=(5, 3))
+    np.testing.assert_allclose(rbf_affinity(size * x), rbf_affinity(x), rtol=1e-12)
+    assert median_sigma(size * x) == pytest.approx(size * median_sigma(x), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [1e160, 1.7e308])
+def test_linear_refuses_embeddings_whose_squares_are_no_numbers(size: float) -> None:
+    with pytest.raises(InputError, match=r"of up to 1.*e\+\d+ are too large for a linear kernel"):
+        linear_affinity(size * np.eye(3))

@@ -216,6 +216,45 @@ def test_a_lambda_that_is_no_positive_number_is_refused(lambda_reg: float) -> No
         leverage_scores(np.eye(2), lambda_reg)
 
 
-def test_a_lambda_lost_in_the_affinity_is_refused_with_the_size_of_both() -> None:
-    with pytest.raises(InputError, match=r"lambda 1 is too small .*trace 2e\+20.*larger lambda"):
-        leverage_scores(np.full((2, 2), 1e20), 1.0)
+@pytest.mark.parametrize("size", [1e-12, 1.0, 1e20])
+def test_a_lambda_lost_in_the_rounding_is_refused_with_one_that_is_not(size: float) -> None:
+    K = size * linear_affinity(np.random.default_rng(0).normal(size=(7, 50)))
+    with pytest.raises(InputError, match=r"lambda 1e-16 is too small .*trace .*; give [0-9.e+-]+ or more"):
+        leverage_scores(K / size, 1e-16)
+    with pytest.raises(InputError, match="or more") as caught:
+        leverage_scores(K, size * 1e-16)
+    enough = float(str(caught.value).split()[-3])
+    np.testing.assert_allclose(leverage_scores(K, enough), 6 / 7, atol=2e-4)
+    with pytest.raises(InputError, match="too small"):
+        leverage_scores(K, enough / 10)
+
+
+@pytest.mark.parametrize("factor", [1e3, 1e4, 1e5, 1e6, 1e7, 1e8])
+def test_scores_of_huge_embeddings_are_right_or_refused(factor: float) -> None:
+    affinity = linear_affinity(np.random.default_rng(0).normal(size=(7, 50)) * factor)
+    try:
+        scores = leverage_scores(affinity, 10.0)
+    except InputError:
+        assert factor > 1e5
+    else:
+        np.testing.assert_allclose(scores, scores_by_fractions(affinity, 10.0), atol=1e-4)
+
+
+@pytest.mark.parametrize("lambda_reg", [1e-9, 1e-11])
+def test_no_score_reaches_one_however_small_lambda(lambda_reg: float) -> None:
+    scores = leverage_scores(np.eye(5), lambda_reg)
+    assert (scores < 1).all()
+    np.testing.assert_allclose(scores, 1.0, atol=1e-8)
+
+
+@pytest.mark.parametrize("K", [-np.eye(3), [[0, 1], [1, 0]], [[1, 9], [9, 1]], np.diag([1, -1e-9])])
+@pytest.mark.parametrize("lambda_reg", [0.05, 1.0, 10.0])
+def test_an_indefinite_affinity_is_refused(K: npt.ArrayLike, lambda_reg: float) -> None:
+    with pytest.raises(InputError, match="not positive semi-definite"):
+        leverage_scores(K, lambda_reg)
+
+
+@pytest.mark.parametrize("K", [[["a"]], [[1j]], [[1, 2], [3]], [[None]]])
+def test_what_holds_no_real_numbers_is_refused(K: npt.ArrayLike) -> None:
+    with pytest.raises(InputError, match="affinities must be"):
+        leverage_scores(K, 1.0)

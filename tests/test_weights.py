@@ -234,6 +234,13 @@ def test_scores_that_are_all_zero_weigh_the_same(softmax: Softmax) -> None:
     np.testing.assert_allclose(softmax([0.0] * 4), [0.25] * 4)
 
 
+def test_scores_and_temperatures_at_the_ends_of_float64_give_shares() -> None:
+    np.testing.assert_array_equal(finetune_weights([0.5, 0.5], 1e-310), [0.5, 0.5])
+    np.testing.assert_array_equal(finetune_weights([0.4, 0.6], 1e-310), [0, 1])
+    np.testing.assert_array_equal(pretrain_weights([0.4, 0.6], 1e-310), [1, 0])
+    np.testing.assert_allclose(pretrain_weights([1e308, 1.7e308]), pretrain_weights([1, 1.7]), rtol=1e-14)
+
+
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 @pytest.mark.parametrize("bad", [[0.5, -0.1], [0.5, math.nan], [math.inf, 1], [], [[0.1, 0.2]], 0.5])
 def test_what_are_no_scores_is_refused(softmax: Softmax, bad: npt.ArrayLike) -> None:
