@@ -5,7 +5,7 @@ docs/weights.schema.json is the file's schema.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,9 +21,9 @@ FORMAT = "chameleon-weights/1"
 UNIT = "share of tokens"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class DomainWeights:
-    """How much of each domain to train on.
+    """How much of each domain to train on. Compared by identity, since it holds an array.
 
     Attributes:
         names: The k domains, each once.
@@ -54,9 +54,12 @@ class DomainWeights:
             raise InputError(f"each domain must be named once, got {', '.join(self.names)}")
         if self.weights.shape != (len(self.names),):
             raise InputError(f"{len(self.names)} domains have weights of shape {self.weights.shape}")
+        for name, weight in self.by_name().items():
+            if not (np.isfinite(weight) and weight >= 0):
+                raise InputError(f"each weight must be a share from 0 to 1, that of {name} is {weight:g}")
         total = float(self.weights.sum())
-        if not np.isfinite(total) or (self.weights < 0).any() or abs(total - 1) > 1e-6:
-            raise InputError(f"weights must be shares that sum to 1, none negative; these sum to {total:g}")
+        if abs(total - 1) > 1e-6:
+            raise InputError(f"weights must be shares that sum to 1, these sum to {total:.9g}")
 
     def by_name(self) -> dict[str, float]:
         """Weight of each domain as plain Python numbers, in the order of `names`."""
@@ -64,14 +67,15 @@ class DomainWeights:
 
     def to_dict(self, date: datetime | None = None) -> dict[str, Any]:
         """The content of the weights file: JSON types only. `date` is now by default."""
+        domains = {name: dict(self.domains.get(name, {})) for name in self.names}
         return {
             "weights": self.by_name(),
             "format": FORMAT,
             "method": self.method,
             "mode": self.mode,
             "unit": self.unit,
-            "domains": {name: dict(self.domains.get(name, {})) for name in self.names},
-            "scores": {name: facts["score"] for name, facts in self.domains.items() if "score" in facts},
+            "domains": domains,
+            "scores": {name: facts["score"] for name, facts in domains.items() if "score" in facts},
             "diagnostics": dict(self.diagnostics),
             "settings": dict(self.settings),
             "provenance": dict(self.provenance),
@@ -88,25 +92,29 @@ class DomainWeights:
         """The inverse of `to_dict`; only `weights` must be there.
 
         Raises:
-            InputError: There is no object `weights` from names to numbers.
+            InputError: There is no object `weights` from names to numbers that are shares, or
+                something else in it is not what it must be.
         """
+        if not isinstance(content, Mapping):
+            raise InputError("expected a JSON object at the top")
+        if content.get("format", FORMAT) != FORMAT:
+            raise InputError(f"expected the format {FORMAT}, got {content['format']}")
         weights = content.get("weights")
-        if not isinstance(weights, Mapping) or not all(
-            isinstance(w, int | float) and not isinstance(w, bool) for w in weights.values()
-        ):
+        if not _is_mapping(weights, _is_number):
             raise InputError('expected an object "weights" from domain names to numbers at the top')
-        return cls(
-            names=tuple(weights),
-            weights=np.array(list(weights.values()), dtype=np.float64),
-            method=content.get("method", "unknown"),
-            mode=content.get("mode"),
-            unit=content.get("unit", UNIT),
-            domains=content.get("domains", {}),
-            diagnostics=content.get("diagnostics", {}),
-            settings=content.get("settings", {}),
-            provenance=content.get("provenance", {}),
-            notices=tuple(content.get("notices", ())),
-        )
+        assert weights is not None
+        facts = {key: value for key, value in content.items() if key in _FACTS}
+        for key, value in facts.items():
+            expected, is_so = _FACTS[key]
+            if not is_so(value):
+                raise InputError(f'expected "{key}" to be {expected}, got {value!r:.80}')
+        if "notices" in facts:
+            facts["notices"] = tuple(facts["notices"])
+        try:
+            shares = np.array(list(weights.values()), dtype=np.float64)
+        except OverflowError:
+            raise InputError("expected weights from 0 to 1, got one with hundreds of digits") from None
+        return cls(names=tuple(weights), weights=shares, **{"method": "unknown", **facts})
 
     def write(self, path: str | os.PathLike[str]) -> None:
         """Write the weights file, whole or not at all.
@@ -124,8 +132,45 @@ class DomainWeights:
             InputError: The file cannot be read or is no weights file.
         """
         try:
-            return cls.from_dict(json.loads(Path(path).read_bytes()))
+            return cls.from_dict(json.loads(Path(path).read_bytes(), object_pairs_hook=_without_repeats))
         except OSError as error:
             raise InputError(f"cannot read the weights file {path}: {error.strerror}") from None
-        except (ValueError, AttributeError) as error:
+        except RecursionError:
+            raise InputError(f"{path} is not a weights file: it is nested too deeply") from None
+        except ValueError as error:
             raise InputError(f"{path} is not a weights file: {error}") from None
+
+
+def _is_mapping(value: object, holds: Callable[[Any], bool] = lambda value: True) -> bool:
+    return isinstance(value, Mapping) and all(
+        isinstance(name, str) and holds(each) for name, each in value.items()
+    )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+# What a weights file holds beside the weights, and what each must be.
+_FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
+    "method": ("a text", lambda value: isinstance(value, str)),
+    "mode": ("a text or null", lambda value: value is None or isinstance(value, str)),
+    "unit": ("a text", lambda value: isinstance(value, str)),
+    "domains": ("an object of an object for each domain", lambda value: _is_mapping(value, _is_mapping)),
+    "diagnostics": ("an object", _is_mapping),
+    "settings": ("an object", _is_mapping),
+    "provenance": ("an object", _is_mapping),
+    "notices": (
+        "a list of texts",
+        lambda value: isinstance(value, list | tuple) and all(isinstance(each, str) for each in value),
+    ),
+}
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        names = [name for name, _ in pairs]
+        repeated = next(name for name in names if names.count(name) > 1)
+        raise InputError(f'"{repeated}" stands twice in one object')
+    return content

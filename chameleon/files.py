@@ -10,42 +10,69 @@ from typing import Any
 
 from chameleon.errors import InputError
 
+_LONGEST_NAME = 255  # bytes, on all common file systems
+
 
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, then rename it.
 
+    A symbolic link stays one: what it points to is written. What is no plain file (/dev/null, a
+    pipe) is written as it stands.
+
     Raises:
         InputError: The directory or file cannot be written.
     """
+    temporary = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    try:
+        if _is_special(path):
+            path.write_bytes(content)
+            return
+        target = _target(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".chameleon-")
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).chmod(0o666 & ~_umask())
-        Path(temporary).replace(path)
-    except OSError as error:
-        Path(temporary).unlink(missing_ok=True)
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
+        Path(temporary).replace(target)
+    except BaseException as error:
+        if temporary is not None:
+            Path(temporary).unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise InputError(f"cannot write {path}: {error.strerror}") from None
         raise
 
 
 def check_writable(path: Path) -> None:
     """Raise InputError now, before long work, when a file could not be written at `path` later."""
-    if path.is_dir():
-        raise InputError(f"cannot write {path}: it is a directory; name a file")
-    existing = next(parent for parent in path.absolute().parents if parent.exists())
-    if not existing.is_dir():
+    try:
+        target = _target(path)
+        if any(len(os.fsencode(part)) > _LONGEST_NAME for part in target.parts):
+            raise InputError(f"cannot write {path}: a name in it is over {_LONGEST_NAME} bytes; shorten it")
+        if target.is_dir():
+            raise InputError(f"cannot write {path}: it is a directory; name a file")
+        special = _is_special(path)
+        existing = path if special else next(parent for parent in target.parents if parent.exists())
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}; name another place") from None
+    if not special and not existing.is_dir():
         raise InputError(f"cannot write {path}: {existing} is not a directory")
-    if not os.access(existing, os.W_OK | os.X_OK):
+    if not os.access(existing, os.W_OK if special else os.W_OK | os.X_OK):
         raise InputError(f"cannot write {path}: no permission to write in {existing}; name another place")
+
+
+def _target(path: Path) -> Path:
+    """Where symbolic links lead."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # what Python before 3.13 raises
+        raise InputError(f"cannot write {path}: its symbolic links go in a circle") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether it is there and neither a plain file nor a directory: a device or a pipe."""
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def digest_of_files(paths: Iterable[Path]) -> str:

@@ -131,14 +131,36 @@ def test_sums_that_differ_from_one_by_rounding_are_taken(excess: float) -> None:
         ([0.5, 0.4], "sum to 0.9$"),
         ([0.5, 0.500002], "sum to 1"),
         ([0.0, 0.0], "sum to 0$"),
-        ([1.25, -0.25], "sum to 1"),
-        ([0.5, math.nan], "sum to nan$"),
-        ([0.5, math.inf], "sum to inf$"),
+        ([0.5, 0.5 + 1e-5], "sum to 1.00001$"),
     ],
 )
 def test_weights_that_are_no_shares_are_refused(weights: list[float], told: str) -> None:
-    with pytest.raises(InputError, match=f"shares that sum to 1, none negative; .*{told}"):
+    with pytest.raises(InputError, match=f"shares that sum to 1, these {told}"):
         DomainWeights(("a", "b"), np.array(weights), "m")
+
+
+@pytest.mark.parametrize(
+    ("weights", "told"),
+    [([1.25, -0.25], "b is -0.25"), ([math.nan, 1.0], "a is nan"), ([0.5, math.inf], "b is inf"),
+     ([math.inf, -math.inf], "a is inf")],
+)  # fmt: skip
+def test_a_weight_that_is_no_share_is_named(weights: list[float], told: str) -> None:
+    with pytest.raises(InputError, match=f"each weight must be a share from 0 to 1, that of {told}$"):
+        DomainWeights(("a", "b"), np.array(weights), "m")
+
+
+def test_weights_are_compared_by_identity_and_have_a_hash() -> None:
+    one, other = full(), full()
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+
+
+def test_facts_about_domains_without_a_weight_are_not_written() -> None:
+    domains = {"a": {"score": 0.1}, "gone": {"score": 0.2}}
+    content = DomainWeights(("a",), np.array([1.0]), "m", domains=domains).to_dict()
+    assert content["scores"] == {"a": 0.1}
+    assert content["domains"] == {"a": {"score": 0.1}}
 
 
 def test_names_that_repeat_are_refused() -> None:
@@ -169,12 +191,30 @@ def test_content_without_numbers_by_name_is_refused(content: Mapping[str, Any]) 
         (b"{", "is not a weights file"),
         (b"a,b\n0.5,0.5\n", "Expecting value"),
         (b"\xff\xfe\x00", "is not a weights file"),
-        (b"[]", "is not a weights file"),
-        (b"null", "is not a weights file"),
-        (b'"text"', "is not a weights file"),
+        (b"[]", "expected a JSON object at the top"),
+        (b"[1]", "expected a JSON object at the top"),
+        (b"null", "expected a JSON object at the top"),
+        (b'"text"', "expected a JSON object at the top"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"weights": {"a": 0.5, "a": 0.5}}', '"a" stands twice in one object'),
+        (b'{"weights": {"a": 1}, "weights": {"b": 1}}', '"weights" stands twice in one object'),
+        (b'{"weights": {"a": 1' + b"0" * 400 + b"}}", "one with hundreds of digits"),
+        (b'{"weights": {"a": 1}, "format": "chameleon-weights/2"}', "format chameleon-weights/1, got cham"),
+        (b'{"weights": {"a": 1}, "format": 7}', "format chameleon-weights/1, got 7"),
+        (b'{"weights": {"a": 1}, "notices": null}', '"notices" to be a list of texts, got None'),
+        (b'{"weights": {"a": 1}, "notices": "abc"}', "\"notices\" to be a list of texts, got 'abc'"),
+        (b'{"weights": {"a": 1}, "domains": null}', '"domains" to be an object of an object for each'),
+        (b'{"weights": {"a": 1}, "domains": {"a": 1}}', '"domains" to be an object of an object for each'),
+        (b'{"weights": {"a": 1}, "domains": [1]}', '"domains" to be an object of an object for each'),
+        (b'{"weights": {"a": 1}, "settings": []}', '"settings" to be an object, got []'),
+        (b'{"weights": {"a": 1}, "provenance": 1}', '"provenance" to be an object, got 1'),
+        (b'{"weights": {"a": 1}, "diagnostics": "x"}', '"diagnostics" to be an object'),
+        (b'{"weights": {"a": 1}, "method": null}', '"method" to be a text, got None'),
+        (b'{"weights": {"a": 1}, "mode": 1}', '"mode" to be a text or null, got 1'),
+        (b'{"weights": {"a": 1}, "unit": 1}', '"unit" to be a text, got 1'),
         (b"{}", 'expected an object "weights"'),
-        (b'{"weights": {"a": NaN, "b": 1}}', "sum to nan"),
-        (b'{"weights": {"a": Infinity}}', "sum to inf"),
+        (b'{"weights": {"a": NaN, "b": 1}}', "that of a is nan"),
+        (b'{"weights": {"a": Infinity}}', "that of a is inf"),
         (b'{"weights": {"a": 0.5, "b": 0.6}}', "sum to 1.1"),
     ],
 )

@@ -135,6 +135,63 @@ def test_check_writable_tells_what_is_in_the_way(tmp_path: Path, monkeypatch: py
     assert asked == [tmp_path]
 
 
+@pytest.mark.parametrize("name", ["a" * 255, "é" * 127])
+def test_the_longest_names_are_written(tmp_path: Path, name: str) -> None:
+    check_writable(tmp_path / name)
+    write_atomically(tmp_path / name, b"x")
+    assert (tmp_path / name).read_bytes() == b"x"
+
+
+@pytest.mark.parametrize("name", ["a" * 256, "é" * 128, "new/" + "a" * 256, "a" * 300 + "/file"])
+def test_names_too_long_for_a_file_are_told_before_and_after(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match=r"cannot write .*: a name in it is over 255 bytes; shorten it"):
+        check_writable(tmp_path / name)
+    with pytest.raises(InputError, match=r"cannot write .*: File name too long"):
+        write_atomically(tmp_path / name, b"x")
+
+
+def test_a_symbolic_link_stays_one_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    real, link, dangling = tmp_path / "elsewhere" / "real", tmp_path / "link", tmp_path / "dangling"
+    real.write_bytes(b"old")
+    link.symlink_to(real)
+    dangling.symlink_to(tmp_path / "new" / "file")
+    for path in (link, dangling):
+        check_writable(path)
+        write_atomically(path, b"new")
+        assert path.is_symlink()
+        assert path.read_bytes() == b"new"
+    assert [path.name for path in real.parent.iterdir()] == ["real"]
+    (tmp_path / "to directory").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InputError, match="it is a directory"):
+        check_writable(tmp_path / "to directory")
+
+
+def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+    (tmp_path / "a").symlink_to(tmp_path / "b")
+    (tmp_path / "b").symlink_to(tmp_path / "a")
+    with pytest.raises(InputError, match=r"cannot write .*a/file: "):
+        check_writable(tmp_path / "a" / "file")
+    with pytest.raises(InputError, match=r"cannot write .*a/file: "):
+        write_atomically(tmp_path / "a" / "file", b"x")
+
+
+def test_devices_and_pipes_are_written_as_they_stand(tmp_path: Path) -> None:
+    check_writable(Path(os.devnull))
+    write_atomically(Path(os.devnull), b"x")
+    assert Path(os.devnull).is_char_device()
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        check_writable(pipe)
+        write_atomically(pipe, b"through")
+        assert os.read(reader, 100) == b"through"
+    finally:
+        os.close(reader)
+    assert pipe.is_fifo()
+
+
 def test_digest_of_files_tells_content_names_and_order_but_not_place(tmp_path: Path) -> None:
     def files(place: str, **content: str) -> list[Path]:
         (tmp_path / place).mkdir()
