@@ -8,6 +8,7 @@ the text that it draws from.
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--num_samples", type=whole, default=32, help="windows a domain (default: 32)")
     parser.add_argument("--repeats", type=whole, default=3, help="of each (default: 3)")
     arguments = parser.parse_args(argv)
+    # Ended from outside, it takes its child and a gigabyte of text with it.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         # In a directory without checkpoints the command trains a stand-in for the corpus there.
@@ -85,11 +88,16 @@ def _peak(directory: Path, dataset: str, *flags: str) -> tuple[float, float]:
         command, cwd=directory, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
     assert process.stderr is not None
-    messages = process.stderr.read()
-    # A child counts its parent's memory at the fork as its own, so this process loads no torch before.
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    process.stderr.close()
+    try:
+        messages = process.stderr.read()
+        # A child counts its parent's memory at the fork as its own, so this process loads no torch before.
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    finally:
+        process.stderr.close()
+        if process.returncode is None:
+            process.kill()
+            process.wait()
     if process.returncode:
         raise SystemExit(f"the command failed: {messages}")
     kilobyte = 1 if sys.platform == "darwin" else 1024

@@ -25,7 +25,7 @@ Notify = Callable[[str], None]
 
 # Tokens of a batch that suit the device. On CPUs larger batches spill the caches and are slower; on
 # accelerators larger ones only cost memory, and are halved where that runs out.
-_CPU_BATCH_TOKENS = 2048
+_CPU_BATCH_TOKENS = 1024
 _ACCELERATOR_BATCH_TOKENS = 1 << 17
 _BATCHES_PER_CHUNK = 4
 _SECONDS_BETWEEN_WRITES = 20.0
