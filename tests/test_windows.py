@@ -1,6 +1,8 @@
 """Windows against the domain's whole token stream, made the slow way."""
 
+import dataclasses
 import json
+import random
 from collections import Counter
 from pathlib import Path
 
@@ -56,6 +58,63 @@ def test_a_window_is_the_tokens_of_its_documents_from_where_it_was_cut(
         first = int(np.searchsorted(begins, position)) % len(ids)
         assert row.tolist() == [ids[(first + j) % len(ids)] for j in range(50)]
         assert document == max(each.start for each in domain.documents_from(0) if each.start <= position)
+
+
+@pytest.fixture(scope="module")
+def uneven() -> Domain:
+    """A domain of half plain words and half signs, four times as many tokens in as many bytes."""
+    signs = random.Random(0).choices("☃♞⚗☕♫", k=8000)
+    words = " ".join(random.Random(1).choices(WORDS["law"].split(), k=4000))
+    return domain_of_texts("d", [words[:12_000], words[12_000:], "".join(signs)])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_window_that_is_read_in_several_goes_is_whole(seed: int, uneven: Domain, bpe: Tokenizer) -> None:
+    ids, begins = whole_stream(uneven, bpe)
+    recipe = WindowRecipe(seed, 300)
+    grid = lay_grid(uneven, bpe, recipe)
+    windows = cut_windows(uneven, bpe, recipe, grid, 0, grid.num_windows)
+    for row, position in zip(windows.tokens, windows.positions, strict=True):
+        first = int(np.searchsorted(begins, position)) % len(ids)
+        assert row.tolist() == [ids[(first + j) % len(ids)] for j in range(300)]
+
+
+def test_a_reading_that_ends_at_a_joint_takes_it_once() -> None:
+    for length in range(1200, 1300):
+        domain = domain_of_texts("d", ["é" * (length // 2), "x" * 2000])
+        recipe = WindowRecipe(0, 900)
+        grid = dataclasses.replace(lay_grid(domain, BYTES, recipe), first_cut=0, num_windows=1)
+        grid = dataclasses.replace(grid, bytes_per_token=1.0)
+        ids, _ = whole_stream(domain, BYTES)
+        assert cut_windows(domain, BYTES, recipe, grid, 0, 1).tokens[0].tolist() == ids[:900]
+
+
+def test_the_density_is_that_of_the_whole_domain(uneven: Domain, bpe: Tokenizer) -> None:
+    ids, _ = whole_stream(uneven, bpe)
+    grid = lay_grid(uneven, bpe, WindowRecipe(0, 10))
+    assert grid.num_windows == pytest.approx(len(ids) / 10, rel=0.01)
+    assert grid.bytes_per_token == pytest.approx(uneven.num_bytes / len(ids), rel=0.01)
+
+
+def test_cells_differ_by_a_byte_at_most() -> None:
+    domain = domain_of_texts("d", ["x" * 1000])
+    grid = dataclasses.replace(lay_grid(domain, BYTES, WindowRecipe(0, 10)), num_windows=97)
+    places = np.sort(grid.positions(0, 97))
+    assert set(np.diff([*places, places[0] + domain.num_bytes]).tolist()) == {10, 11}
+
+
+def test_neither_seeds_nor_domains_share_an_order_or_a_first_cut() -> None:
+    domains = [domain_of_texts("d", [letter * 5000]) for letter in "abcdefgh"]
+    grids = [lay_grid(domain, BYTES, WindowRecipe(seed, 10)) for domain in domains for seed in range(8)]
+    assert len({grid.order_key for grid in grids}) == len(grids)
+    assert len({grid.first_cut for grid in grids}) > len(grids) - 5
+    orders = {tuple((grid.positions(0, 9) - grid.first_cut) % grid.num_bytes) for grid in grids}
+    assert len(orders) == len(grids)
+
+
+def test_the_recipe_names_all_that_decides_which_windows_are_cut() -> None:
+    recipe = WindowRecipe(seed=3, sample_length=64).to_dict()
+    assert recipe == {"seed": 3, "sample_length": 64, "scheme": "circle/1, margin 256 bytes"}
 
 
 def test_the_number_of_windows_is_what_the_tokens_fill() -> None:
@@ -134,6 +193,7 @@ def test_a_domain_of_less_than_a_window_is_one_short_window_from_its_beginning()
     windows = cut(domain, BYTES, recipe, 0, 1)
     assert windows.lengths.tolist() == [5]
     assert windows.tokens[0, :5].tolist() == [97, 98, 256, 99, 256]
+    assert (windows.tokens[0, 5:] == BYTES.end_of_text).all()
 
 
 def test_documents_from_any_position_agree_with_the_whole(tmp_path: Path) -> None:
