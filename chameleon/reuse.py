@@ -4,7 +4,6 @@ What the flags name must agree with what is stored; what they leave open is take
 of the method's published code, `<domain>_embeddings.pt`, are read too.
 """
 
-import pickle
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -147,7 +146,7 @@ def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, OSError, ValueError, RuntimeError, EOFError, KeyError) as error:
+    except Exception as error:  # torch's restricted unpickler raises whatever it stumbles on
         # Its own message advises to read the file unsafely.
         raise InputError(
             f"{path} holds no plain tensor or is damaged ({type(error).__name__}); make it again"

@@ -164,13 +164,29 @@ def read_records(directory: Path) -> list[Record]:
     records = []
     for path in sorted(directory.glob(f"*{RECORD_SUFFIX}")):
         try:
-            content = json.loads(path.read_bytes())
-            if content.pop("format") != FORMAT:
-                raise ValueError(f"its format is not {FORMAT}")
-            records.append(Record(**{**content, "notices": tuple(content["notices"])}))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            records.append(_record_of(json.loads(path.read_bytes())))
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"{path} is damaged or not of this program ({error}); delete it") from None
     return records
+
+
+def _record_of(content: Any) -> Record:  # noqa: ANN401
+    """The record of a file's content, which may be anything; a ValueError says what is wrong."""
+    if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
+        raise ValueError(f"its format is not {FORMAT}")
+    kinds = {"dataset": str, "settings": dict, "num_samples": int, "files": dict, "provenance": dict,
+             "notices": list, "written": str}  # fmt: skip
+    if content.keys() != kinds.keys():
+        raise ValueError(f"expected {', '.join(kinds)}, found {', '.join(content)[:200]}")
+    for name, kind in kinds.items():
+        if not isinstance(content[name], kind):
+            raise ValueError(f"{name} is no {kind.__name__}")
+    if content["num_samples"] < 1:
+        raise ValueError(f"num_samples is {content['num_samples']}")
+    for file in content["files"].values():
+        if not isinstance(file, str) or file != Path(file).name:
+            raise ValueError(f"{json.dumps(file)[:80]} is no file beside it")
+    return Record(**{**content, "notices": tuple(map(str, content["notices"]))})
 
 
 def _readable(name: str) -> str:

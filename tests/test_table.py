@@ -1,11 +1,8 @@
-"""The table, and embeddings on disk, with odd names."""
-
-from pathlib import Path
+"""The table of weights, with odd names."""
 
 import numpy as np
 
 from chameleon import DomainWeights
-from chameleon.store import DomainEmbeddings, file_name, read_embeddings, write_embeddings
 from chameleon.table import render_table
 
 ODD_NAMES = ("with space", "日本語", 'quo"te', "slash/../x", "a: b", "emoji 🦎", "")
@@ -44,24 +41,3 @@ def test_the_table_has_a_line_for_each_domain_whatever_its_name() -> None:
         diagnostics=weights.diagnostics)  # fmt: skip
     assert "\x1b" not in render_table(hostile, "x")
     assert len(render_table(hostile, "x").splitlines()) == 10
-
-
-def test_stored_embeddings_read_back_and_odd_names_are_safe_and_distinct(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    stored = DomainEmbeddings(
-        rng.normal(size=(5, 3)).astype(np.float32),
-        np.arange(5),
-        np.arange(5) // 2,
-        np.full(5, 7),
-        available=9,
-    )
-    names = [file_name(name, {"seed": 0}) for name in (*ODD_NAMES, "slash_.._x", "a_b")]
-    assert len(set(names)) == len(names)
-    assert file_name("a", {"seed": 0}) != file_name("a", {"seed": 1})
-    for name in names:
-        assert "/" not in name
-        write_embeddings(tmp_path / name, "d", {"seed": 0}, stored)
-        again = read_embeddings(tmp_path / name)
-        np.testing.assert_array_equal(again.embeddings, stored.embeddings)
-        np.testing.assert_array_equal(again.documents, stored.documents)
-        assert again.available == 9
