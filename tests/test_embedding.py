@@ -1,12 +1,13 @@
 """From windows to files: what is computed when, and what is left after a fault."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from chameleon.corpora import open_corpus
+from chameleon.corpora import Domain, open_corpus
 from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.errors import InputError
 from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
@@ -88,6 +89,34 @@ def test_the_batch_size_does_not_change_embeddings(setting: Setting, tmp_path: P
     other = setting.run(11, batch_size=7)
     for name in one:
         np.testing.assert_allclose(one[name].embeddings, other[name].embeddings, rtol=1e-5, atol=1e-6)
+
+
+def test_all_that_may_change_embeddings_names_their_file_and_nothing_else(
+    setting: Setting, tokenizer: ProxyTokenizer, proxy: Proxy
+) -> None:
+    domain = setting.domains[0]
+
+    def file(
+        domain: Domain = domain,
+        tokenizer: ProxyTokenizer = tokenizer,
+        proxy: Proxy = proxy,
+        windows: WindowRecipe = WINDOWS,
+        n: int = 3,
+    ) -> Path:
+        return plan_embedding([domain], tokenizer, proxy, windows, n, setting.directory)[0].path
+
+    changed = [
+        file(domain=dataclasses.replace(domain, fingerprint="other")),
+        file(domain=dataclasses.replace(domain, name="other")),
+        file(tokenizer=dataclasses.replace(tokenizer, digest="other")),
+        file(proxy=dataclasses.replace(proxy, digest="other")),
+        file(proxy=dataclasses.replace(proxy, block=7)),
+        file(proxy=dataclasses.replace(proxy, dtype=torch.bfloat16)),
+        file(windows=dataclasses.replace(WINDOWS, seed=1)),
+        file(windows=dataclasses.replace(WINDOWS, sample_length=31)),
+    ]
+    assert len({file(), *changed}) == 1 + len(changed)
+    assert file(n=4) == file(proxy=dataclasses.replace(proxy, device=torch.device("meta"))) == file()
 
 
 def test_an_interrupt_keeps_what_was_embedded_and_the_next_run_goes_on(setting: Setting) -> None:

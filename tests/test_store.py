@@ -89,6 +89,7 @@ def test_a_file_that_is_damaged_or_foreign_is_refused_by_name(tmp_path: Path, ho
     with pytest.raises(InputError, match=f"law.safetensors .*{expected}.*; delete it to have") as caught:
         read_embeddings(tmp_path / "law.safetensors")
     assert "\n" not in str(caught.value)
+    assert str(caught.value).count("law.safetensors") == 1
 
 
 def test_records_read_back(tmp_path: Path) -> None:
