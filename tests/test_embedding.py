@@ -120,12 +120,12 @@ def test_all_that_may_change_embeddings_names_their_file_and_nothing_else(
 
 
 def test_an_interrupt_keeps_what_was_embedded_and_the_next_run_goes_on(setting: Setting) -> None:
-    setting.fail_at = 40
+    setting.fail_at = 37
     with pytest.raises(KeyboardInterrupt):
         setting.run(20)
     kept = [read_embeddings(path) for path in sorted(setting.directory.glob("*.safetensors"))]
     stored = sum(map(len, kept))
-    assert 20 < stored <= setting.embedded_windows <= 40
+    assert stored == setting.embedded_windows == 36
     setting.fail_at, before = None, setting.embedded_windows
     setting.run(20)
     assert setting.embedded_windows - before == 60 - stored
@@ -178,7 +178,25 @@ def test_an_embedding_that_is_not_finite_is_named(setting: Setting, monkeypatch:
         setting.run(12)
 
 
+def test_a_window_that_is_not_finite_has_its_own_number_also_when_others_are_stored(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting.run(5)
+    broken = torch.full((1, setting.proxy.width), torch.inf)
+    monkeypatch.setattr(Proxy, "embed", lambda self, tokens, lengths: broken.expand(len(tokens), -1))
+    with pytest.raises(InputError, match="domain code: the embedding of window 5 is not finite"):
+        setting.run(40, batch_size=1)
+
+
+def test_a_tokenizer_of_another_model_is_told(setting: Setting) -> None:
+    setting.proxy = dataclasses.replace(setting.proxy, vocabulary=20)
+    with pytest.raises(InputError, match=r"tokenizer gives token \d+, but the proxy's vocabulary has 20"):
+        setting.run(4)
+    assert setting.embedded_windows == 0
+
+
 def test_a_domain_with_fewer_windows_gives_all_it_has(setting: Setting) -> None:
     available = {task.domain.name: task.grid.num_windows for task in setting.plan(10**9)}
     embedded = setting.run(10**9, batch_size=64)
     assert {name: len(stored) for name, stored in embedded.items()} == available
+    assert {name: stored.available for name, stored in embedded.items()} == available

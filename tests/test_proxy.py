@@ -1,5 +1,6 @@
 """The cut model against the whole one, for tiny random models of each family."""
 
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import transformers
 from conftest import make_checkpoint
 
 from chameleon.errors import InputError
-from chameleon.proxy import Proxy, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, _fuse_activations, load_proxy, load_tokenizer
 from chameleon.quiet import quiet_transformers
 
 VOCABULARY = 97
@@ -69,10 +70,12 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
 
 
 def save_model(directory: Path, model: Any) -> None:  # noqa: ANN401
-    """Save a model whose norms are random, so that one applied too many is seen."""
+    """Save a model whose norms are random and whose matrices are large, so that each part of it shows."""
     for name, parameter in model.named_parameters():
         if "norm" in name or "ln" in name:
             torch.nn.init.normal_(parameter, 1.0, 0.5)
+        elif parameter.ndim == 2:
+            torch.nn.init.normal_(parameter, 0.0, 0.3)
     with quiet_transformers():
         model.save_pretrained(directory)
 
@@ -119,7 +122,9 @@ def test_padding_on_the_right_changes_nothing(family: str, tmp_path: Path) -> No
     torch.testing.assert_close(padded[:1], proxy.embed(ids[:1].copy(), np.array([30])))
 
 
-def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("seed", range(3))
+def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, seed: int) -> None:
+    torch.manual_seed(seed)
     config = transformers.BertConfig(
         vocab_size=97, hidden_size=32, num_hidden_layers=4, num_attention_heads=4, intermediate_size=48
     )
@@ -176,3 +181,59 @@ def test_the_digest_names_the_weights_and_not_their_place(checkpoint: Path, tmp_
     shutil.copytree(checkpoint, tmp_path / "copy")
     assert load(checkpoint).digest == load(tmp_path / "copy").digest
     assert load(checkpoint).digest != load(make_checkpoint(tmp_path / "other", context=32)).digest
+    proxy = load(tmp_path / "copy")
+    weights = tmp_path / "copy" / "model.safetensors"
+    content = bytearray(weights.read_bytes())
+    content[-1] ^= 1
+    weights.write_bytes(content)
+    assert load(tmp_path / "copy").digest != proxy.digest
+
+
+def test_the_digest_of_a_tokenizer_names_its_words_and_its_end_of_text(
+    checkpoint: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(checkpoint, tmp_path / "copy")
+    digests = [load_tokenizer(each).digest for each in (checkpoint, tmp_path / "copy")]
+    path = tmp_path / "copy" / "tokenizer_config.json"
+    config = json.loads(path.read_text())
+    path.write_text(json.dumps(config | {"eos_token": "a"}))
+    digests.append(load_tokenizer(tmp_path / "copy").digest)
+    path.write_text(json.dumps({**config, "eos_token": None}))
+    with pytest.raises(InputError, match=r"has no end-of-text token \(eos_token\)"):
+        load_tokenizer(tmp_path / "copy")
+    assert digests[0] == digests[1] != digests[2]
+
+
+def test_no_special_tokens_are_put_into_a_text(checkpoint: Path, tmp_path: Path) -> None:
+    from tokenizers.processors import TemplateProcessing
+
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    backend = load_tokenizer(tmp_path).tokenizer.backend_tokenizer
+    plain = load_tokenizer(tmp_path).encode(["the court"])[0].ids.tolist()
+    backend.post_processor = TemplateProcessing(
+        single="<|endoftext|> $A", special_tokens=[("<|endoftext|>", 0)]
+    )
+    backend.save(str(tmp_path / "tokenizer.json"))
+    assert load_tokenizer(tmp_path).encode(["the court"])[0].ids.tolist() == plain
+
+
+def test_the_fused_activation_is_the_same_function() -> None:
+    from transformers.activations import NewGELUActivation
+
+    module = torch.nn.ModuleDict({"act": NewGELUActivation(), "other": torch.nn.GELU()})
+    x = torch.linspace(-8, 8, 10_001)
+    before = {name: each(x) for name, each in module.items()}
+    _fuse_activations(module)
+    assert not isinstance(module["act"], NewGELUActivation)
+    for name, each in module.items():
+        torch.testing.assert_close(each(x), before[name], rtol=1e-6, atol=1e-6)
+
+
+def test_means_are_summed_in_float32_whatever_the_model_computes_in(checkpoint: Path) -> None:
+    proxy = load_proxy(checkpoint, torch.device("cpu"), torch.bfloat16)
+    ids = np.zeros((2, 64), dtype=np.int32)
+    means = proxy.embed(ids, np.array([64, 9]))
+    assert means.dtype == torch.float32
+    states = proxy._states(torch.zeros(2, 64, dtype=torch.long)).float()
+    expected = torch.stack([states[0].mean(dim=0), states[1, :9].mean(dim=0)])
+    torch.testing.assert_close(means, expected, rtol=1e-6, atol=1e-7)
