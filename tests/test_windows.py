@@ -220,3 +220,9 @@ def test_json_spacing_and_other_fields_do_not_change_the_fingerprint(tmp_path: P
         (tmp_path / name / "e.jsonl").write_text('\ufeff{"text": "e"}', encoding="utf-8")
     a, b = (open_corpus(str(tmp_path / name)) for name in "ab")
     assert [d.fingerprint for d in a.domains] == [d.fingerprint for d in b.domains]
+
+
+def test_the_fingerprint_tells_texts_orders_and_joints_apart() -> None:
+    corpora = [["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], ["ab", "c", "d"], ["ab", "C"]]
+    assert len({domain_of_texts("d", texts).fingerprint for texts in corpora}) == len(corpora)
+    assert domain_of_texts("d", ["ab", "c"]).fingerprint == domain_of_texts("e", ["ab", "c"]).fingerprint
