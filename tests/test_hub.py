@@ -90,6 +90,41 @@ def test_domains_of_the_hub_are_the_rows_of_their_labels(slimpajama: Repository,
         assert [document.text for document in last] == expected[-1:]
 
 
+def test_rows_without_text_are_no_documents() -> None:
+    import datasets
+
+    from chameleon.corpora.hub import corpus_of_table
+
+    texts = ["a1", "", None, "b1", "a2é", None, "", "b2"] * 100  # over several blocks
+    rows = [
+        {"text": text, "meta": {"redpajama_set_name": "ab"[i % 8 in (3, 7)]}} for i, text in enumerate(texts)
+    ]
+    corpus = corpus_of_table("somewhere", datasets.Dataset.from_list(rows))
+    for domain, own in zip(corpus.domains, (["a1", "a2é"], ["b1", "b2"]), strict=True):
+        expected = [text.encode() for text in own * 100]
+        assert domain.num_documents == len(expected)
+        assert domain.num_bytes == sum(map(len, expected)) + len(expected)
+        assert [each.text for each in domain.documents_from(0)] == expected
+
+
+def test_fingerprints_of_the_hub_are_of_label_and_commit(tmp_path: Path) -> None:
+    import datasets
+
+    from chameleon.corpora.hub import corpus_of_table
+
+    fingerprints = []
+    for commit in ("1", "2"):
+        rows = [{"text": "x", "meta": {"redpajama_set_name": label}} for label in "ab"]
+        datasets.Dataset.from_list(rows).to_parquet(tmp_path / "x.parquet")
+        table = datasets.load_dataset(
+            "parquet", data_files=str(tmp_path / "x.parquet"), split="train", cache_dir=str(tmp_path / commit)
+        )
+        place = Path(table.cache_files[0]["filename"])
+        table = datasets.Dataset.from_file(str(place.rename(tmp_path / commit / place.name)))
+        fingerprints += [domain.fingerprint for domain in corpus_of_table("somewhere", table).domains]
+    assert len(set(fingerprints)) == 4
+
+
 def test_what_the_hub_does_not_have(slimpajama: Repository, command: Command, tmp_path: Path) -> None:
     with hub(slimpajama) as server:
         env = environment(server, tmp_path / "home")
