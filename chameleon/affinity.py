@@ -5,11 +5,13 @@ Shapes: k domains, d width of an embedding. All arithmetic is float64.
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial.distance import pdist, squareform
 
 from chameleon.errors import InputError
 
 Array = npt.NDArray[np.float64]
+
+# Squared distances below this share of |x|^2 + |y|^2 have lost three digits and more to cancellation.
+_CANCELLED = 1e-3
 
 
 def linear_affinity(means: npt.ArrayLike) -> Array:
@@ -60,9 +62,7 @@ def rbf_affinity(means: npt.ArrayLike, sigma: float | None = None) -> Array:
     if not (np.isfinite(sigma) and sigma > 0):
         raise InputError(f"sigma must be a positive number, got {sigma}")
     with np.errstate(over="ignore"):  # infinitely far apart at this width: an affinity of 0
-        affinity = squareform(np.exp(-0.5 * np.square(distances / sigma * unit)))
-    np.fill_diagonal(affinity, 1.0)
-    return np.asarray(affinity)
+        return np.asarray(np.exp(-0.5 * np.square(distances / sigma * unit)))
 
 
 def median_sigma(means: npt.ArrayLike) -> float:
@@ -79,7 +79,8 @@ def median_sigma(means: npt.ArrayLike) -> float:
 
 
 def _median_sigma(distances: Array, unit: float) -> float:
-    sigma = float(np.sqrt(np.median(np.square(distances)))) * unit
+    pairs = distances[np.triu_indices_from(distances, 1)]
+    sigma = float(np.sqrt(np.median(np.square(pairs)))) * unit
     if sigma == 0.0:
         raise InputError(
             "more than half of the pairs of domains have the same embedding, so no RBF width can be "
@@ -89,15 +90,23 @@ def _median_sigma(distances: Array, unit: float) -> float:
 
 
 def _distances(means: npt.ArrayLike) -> tuple[Array, float]:
-    """(k (k-1) / 2,) distances of pairs, and the unit that they are in.
+    """(k, k) distances, exactly symmetric, zero on the diagonal, and the unit that they are in.
 
-    From the differences of coordinates: |x|^2 + |y|^2 - 2 xy would lose the digits of distances
-    that are small beside the embeddings. The unit, a power of two, keeps squares from overflowing.
+    As |x|^2 + |y|^2 - 2 xy about the centroid, and anew from the differences of coordinates where
+    that loses digits. The unit, a power of two, keeps squares from overflowing.
     """
     x = _domain_embeddings(means)
     largest = float(np.abs(x).max())
     unit = float(2.0 ** np.floor(np.log2(largest))) if largest else 1.0
-    return np.asarray(pdist(x / unit)), unit
+    x = x / unit
+    centred = x - x.mean(axis=0)
+    gram = centred @ centred.T
+    sizes = np.diag(gram)[:, None] + np.diag(gram)
+    squared = sizes - (gram + gram.T)
+    for i in range(len(x)):
+        near = np.flatnonzero(squared[i, : i + 1] <= _CANCELLED * sizes[i, : i + 1])
+        squared[i, near] = squared[near, i] = np.square(x[near] - x[i]).sum(axis=1)
+    return np.sqrt(squared), unit
 
 
 def _domain_embeddings(means: npt.ArrayLike) -> Array:
