@@ -3,9 +3,12 @@
 Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -28,6 +31,7 @@ Notify = Callable[[str], None]
 _CPU_BATCH_TOKENS = 1024
 _ACCELERATOR_BATCH_TOKENS = 1 << 17
 _BATCHES_PER_CHUNK = 4
+_CHUNKS_AHEAD = 2
 _SECONDS_BETWEEN_WRITES = 20.0
 
 
@@ -115,13 +119,22 @@ def embed(
         InputError: An embedding is not finite (names domain and window), memory does not suffice
             for a single window, or the embeddings cannot be written.
     """
-    embedder = _Embedder(tokenizer, proxy, windows, batch_size or default_batch_size(proxy, windows), notify)
-    embedded = {}
+    embedder = _Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
+    chunks = {task.domain.name: _chunks(task.missing, embedder.batch_size) for task in tasks}
+    cuts = [
+        partial(cut_windows, task.domain, tokenizer, windows, task.grid, chunk.start, chunk.stop)
+        for task in tasks
+        for chunk in chunks[task.domain.name]
+    ]
     total = sum(len(task.missing) for task in tasks)
-    with tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None) as bar:
+    bar = tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None)
+    embedded = {}
+    with bar, closing(_ahead(cuts)) as cut:
         for task in tasks:
-            bar.set_postfix_str(task.domain.name, refresh=False)
-            embedded[task.domain.name] = _extend(task, embedder, bar.update).first(task.wanted)
+            name = task.domain.name
+            bar.set_postfix_str(name, refresh=False)
+            rows = (embedder.embed(name, next(cut), chunk.start) for chunk in chunks[name])
+            embedded[name] = _extend(task, rows, bar.update).first(task.wanted)
     return embedded
 
 
@@ -131,8 +144,31 @@ def default_batch_size(proxy: Proxy, windows: WindowRecipe) -> int:
     return max(1, tokens // windows.sample_length)
 
 
-def _extend(task: Task, embedder: "_Embedder", progress: Callable[[int], object]) -> DomainEmbeddings:
-    """The task's embeddings, the missing ones computed and written."""
+def _chunks(numbers: range, batch_size: int) -> list[range]:
+    """Numbers of windows, a few batches at a time: what is cut at once, and lost at most by a fault."""
+    size = batch_size * _BATCHES_PER_CHUNK
+    return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+
+
+def _ahead(cuts: Sequence[Callable[[], Windows]]) -> Generator[Windows]:
+    """The outcome of each, the next ones made in a thread meanwhile, also across domains."""
+    ahead = ThreadPoolExecutor(max_workers=1)
+    try:
+        coming: deque[Future[Windows]] = deque()
+        for cut in cuts:
+            coming.append(ahead.submit(cut))
+            if len(coming) > _CHUNKS_AHEAD:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        ahead.shutdown(cancel_futures=True)
+
+
+def _extend(
+    task: Task, chunks: Iterable[tuple[Windows, npt.NDArray[np.float32]]], progress: Callable[[int], object]
+) -> DomainEmbeddings:
+    """The task's embeddings with those of further windows, written."""
     parts = [] if task.stored is None else [task.stored]
     unwritten = False
 
@@ -142,7 +178,7 @@ def _extend(task: Task, embedder: "_Embedder", progress: Callable[[int], object]
 
     last_write = monotonic()
     try:
-        for windows, rows in embedder.chunks(task.domain, task.grid, task.missing):
+        for windows, rows in chunks:
             parts.append(
                 DomainEmbeddings(
                     rows, windows.positions, windows.documents, windows.lengths, task.grid.num_windows
@@ -161,32 +197,14 @@ def _extend(task: Task, embedder: "_Embedder", progress: Callable[[int], object]
 
 @dataclass
 class _Embedder:
-    """The proxy at work: cuts windows ahead in a thread, and remembers the batch size that fits."""
+    """The proxy at work, which remembers the batch size that fits."""
 
-    tokenizer: ProxyTokenizer
     proxy: Proxy
-    recipe: WindowRecipe
     batch_size: int
     notify: Notify
 
-    def chunks(
-        self, domain: Domain, grid: Grid, numbers: range
-    ) -> Iterator[tuple[Windows, npt.NDArray[np.float32]]]:
-        """The windows of these numbers and their (n, d) embeddings, a few batches at a time."""
-        size = self.batch_size * _BATCHES_PER_CHUNK
-        bounds = [(n, min(n + size, numbers.stop)) for n in range(numbers.start, numbers.stop, size)]
-        with ThreadPoolExecutor(max_workers=1) as ahead:
-
-            def cut(begin: int, end: int) -> Future[Windows]:
-                return ahead.submit(cut_windows, domain, self.tokenizer, self.recipe, grid, begin, end)
-
-            coming = [cut(*bound) for bound in bounds[:1]]
-            for i, (begin, _) in enumerate(bounds):
-                windows = coming.pop().result()
-                coming += [cut(*bound) for bound in bounds[i + 1 : i + 2]]
-                yield windows, self._embed(domain.name, windows, begin)
-
-    def _embed(self, domain: str, windows: Windows, first: int) -> npt.NDArray[np.float32]:
+    def embed(self, domain: str, windows: Windows, first: int) -> tuple[Windows, npt.NDArray[np.float32]]:
+        """The windows and their (n, d) embeddings; `first` is the number of the first of them."""
         largest = int(windows.tokens.max())
         if largest >= self.proxy.vocabulary:
             raise InputError(
@@ -201,17 +219,17 @@ class _Embedder:
             except RuntimeError as error:
                 if not _is_out_of_memory(error):
                     raise
-                self._halve_batch()
+                self._halve_batch(windows.tokens.shape[1])
                 continue
             begin = rows.stop
         embeddings = torch.cat(batches).cpu().numpy()
-        self._require_finite(domain, windows, embeddings, first)
-        return embeddings
+        self._require_finite(domain, embeddings, first)
+        return windows, embeddings
 
-    def _halve_batch(self) -> None:
+    def _halve_batch(self, length: int) -> None:
         if self.batch_size == 1:
             raise InputError(
-                f"not enough memory on {self.proxy.device} for one window of {self.recipe.sample_length} "
+                f"not enough memory on {self.proxy.device} for one window of {length} "
                 "tokens; give a smaller --sample_length, another --device or a smaller proxy"
             )
         self.batch_size //= 2
@@ -219,9 +237,7 @@ class _Embedder:
             torch.cuda.empty_cache()
         self.notify(f"out of memory: going on with batches of {self.batch_size} windows")
 
-    def _require_finite(
-        self, domain: str, windows: Windows, embeddings: npt.NDArray[np.float32], first: int
-    ) -> None:
+    def _require_finite(self, domain: str, embeddings: npt.NDArray[np.float32], first: int) -> None:
         finite = np.isfinite(embeddings).all(axis=1)
         if not finite.all():
             row = int(np.argmin(finite))

@@ -2,6 +2,8 @@
 
 import dataclasses
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.errors import InputError
 from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
 from chameleon.store import DomainEmbeddings, read_embeddings
-from chameleon.windows import WindowRecipe
+from chameleon.windows import WindowRecipe, Windows, cut_windows
 
 WINDOWS = WindowRecipe(seed=0, sample_length=32)
 
@@ -129,6 +131,43 @@ def test_an_interrupt_keeps_what_was_embedded_and_the_next_run_goes_on(setting: 
     setting.fail_at, before = None, setting.embedded_windows
     setting.run(20)
     assert setting.embedded_windows - before == 60 - stored
+
+
+def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut = {domain.name: Event() for domain in setting.domains}
+    counted = Proxy.embed
+    found = []
+
+    def cutting(domain: Domain, *arguments: Any) -> Windows:  # noqa: ANN401
+        windows = cut_windows(domain, *arguments)
+        cut[domain.name].set()
+        return windows
+
+    def waiting(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
+        found.append([event.wait(20) for event in list(cut.values())[:2]])
+        return counted(self, tokens, lengths)
+
+    monkeypatch.setattr("chameleon.embedding.cut_windows", cutting)
+    monkeypatch.setattr(Proxy, "embed", waiting)
+    setting.run(4)
+    assert found == [[True, True]] * 3
+
+
+def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedded(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cutting(domain: Domain, *arguments: Any) -> Windows:  # noqa: ANN401
+        if domain.name == "law":
+            raise InputError("law changed while it was read")
+        return cut_windows(domain, *arguments)
+
+    monkeypatch.setattr("chameleon.embedding.cut_windows", cutting)
+    with pytest.raises(InputError, match="law changed while it was read"):
+        setting.run(20)
+    kept = [len(read_embeddings(path)) for path in setting.directory.glob("*.safetensors")]
+    assert kept == [20, 20]
 
 
 def test_out_of_memory_halves_the_batch_and_goes_on(
