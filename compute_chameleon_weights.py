@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, TextIO
 
 from chameleon.errors import InputError
 from chameleon.options import (
@@ -44,6 +44,16 @@ def _whole(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text!r}")
     return number
+
+
+def _named(text: str) -> str:
+    if not text:
+        raise argparse.ArgumentTypeError("expected a name, got an empty one; or leave the flag out")
+    return text
+
+
+def _directory(text: str) -> Path:
+    return Path(_named(text))
 
 
 def _seed(text: str) -> int:
@@ -88,6 +98,7 @@ def _add_result_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--output",
+        type=_named,
         metavar="FILE",
         help="weights file to write (default: chameleon_weights_<mode>.json). Change it to keep several "
         "results; - writes the JSON to stdout and the table to stderr",
@@ -98,6 +109,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("text")
     group.add_argument(
         "--dataset",
+        type=_named,
         metavar="NAME",
         help=f"corpus (default: {DEFAULT_DATASET}, or builtin where there is no proxy in the default place "
         "and none is named). Change it for your own text: a directory with one JSONL file or sub-directory "
@@ -136,13 +148,14 @@ def _add_embedding_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("embedding")
     group.add_argument(
         "--checkpoint_path",
+        type=_named,
         metavar="PATH",
         help=f"proxy: directory or hub id of any causal language model (default: {DEFAULT_CHECKPOINT}, or a "
         "small stand-in trained on the spot where that is missing). Change it to look with another model",
     )
     group.add_argument(
         "--embeddings_dir",
-        type=Path,
+        type=_directory,
         default=Path(DEFAULT_EMBEDDINGS_DIR),
         metavar="DIR",
         help=f"where embeddings are kept (default: {DEFAULT_EMBEDDINGS_DIR}). Change it for a larger disk",
@@ -232,10 +245,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _run(Options(**arguments), output)
     except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _tell(f"error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        print("interrupted; windows embedded so far are kept", file=sys.stderr)
+        _tell("interrupted; windows embedded so far are kept")
         return INTERRUPTED
     return 0
 
@@ -247,15 +260,59 @@ def _run(options: Options, output: str) -> None:
 
     if output != "-":
         check_writable(Path(output))
-    weights = run(options, notify=lambda text: print(f"note: {text}", file=sys.stderr))
-    table_to = sys.stdout
+    weights = run(options, notify=lambda text: _tell(f"note: {text}"))
     if output == "-":
-        sys.stdout.write(weights.to_json())
-        table_to = sys.stderr
-    else:
-        weights.write(output)
-    unicode = (table_to.encoding or "").lower().replace("-", "") == "utf8"
-    print(render_table(weights, "stdout" if output == "-" else output, unicode=unicode), file=table_to)
+        _print_json(weights.to_json())
+        _tell(render_table(weights, "stdout", unicode=_draws(sys.stderr)))
+        return
+    weights.write(output)
+    table = render_table(weights, output, unicode=_draws(sys.stdout))
+    try:
+        print(_shown(table, sys.stdout), flush=True)
+    except BrokenPipeError:
+        _silence(sys.stdout)  # its reader has seen enough
+    except OSError as error:
+        _silence(sys.stdout)
+        raise InputError(
+            f"the weights are in {output}, but stdout cannot be written: {error.strerror}"
+        ) from None
+
+
+def _tell(text: str) -> None:
+    """Print on stderr, if anybody listens there."""
+    if sys.stderr is not None:
+        try:
+            print(_shown(text, sys.stderr), file=sys.stderr, flush=True)
+        except OSError:
+            _silence(sys.stderr)
+
+
+def _print_json(text: str) -> None:
+    """The weights file on stdout, in UTF-8 whatever the terminal's encoding, delivered or an error."""
+    if sys.stdout is None:
+        raise InputError("--output - was given, but stdout is closed; name a file")
+    try:
+        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        _silence(sys.stdout)
+        raise InputError(f"cannot write the weights to stdout: {error.strerror}; name a file") from None
+
+
+def _draws(stream: TextIO | None) -> bool:
+    """Whether block characters can be drawn there."""
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def _shown(text: str, stream: TextIO | None) -> str:
+    """The text with what the stream cannot hold written as escapes."""
+    encoding = getattr(stream, "encoding", None) or "ascii"
+    return text.encode(encoding, errors="backslashreplace").decode(encoding)
+
+
+def _silence(stream: TextIO) -> None:
+    """Let what is still held for a stream go nowhere, so that the exit does not fail on it."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _exit_on_termination(_signal: int, _frame: object) -> NoReturn:
@@ -265,11 +322,4 @@ def _exit_on_termination(_signal: int, _frame: object) -> NoReturn:
 
 if __name__ == "__main__":
     signal.signal(signal.SIGTERM, _exit_on_termination)
-    try:
-        code = main()
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader of the table is gone; the weights file is written.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        code = 0
-    sys.exit(code)
+    sys.exit(main())

@@ -1,9 +1,11 @@
 """Where a proxy's checkpoint is: a directory, or a model of the hub brought to one."""
 
+import os
 import re
 from pathlib import Path
 
 from chameleon.errors import InputError
+from chameleon.files import is_there, is_utf8, local_path
 from chameleon.quiet import quiet_hub
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -16,8 +18,10 @@ def find_checkpoint(checkpoint: str) -> Path:
     Raises:
         InputError: There is no such directory or hub model, or it holds no model.
     """
-    path = Path(checkpoint).expanduser()
-    if not path.exists():
+    path = local_path(checkpoint)
+    if not is_utf8(checkpoint):
+        raise InputError(f"the checkpoint's name {os.fsencode(checkpoint)!r} is not UTF-8; rename it")
+    if not is_there(path):
         if not _HUB_ID.fullmatch(checkpoint):
             raise InputError(
                 f"there is no checkpoint {checkpoint}; name the directory of a causal language model or "
@@ -33,14 +37,13 @@ def find_checkpoint(checkpoint: str) -> Path:
 
 def _download(model: str) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
     try:
         with quiet_hub():
             path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
             if not any(path.glob("*.safetensors")):
                 path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
-    except (OSError, ValueError, HfHubHTTPError, LocalEntryNotFoundError) as error:
+    except Exception as error:  # of the hub's library, its HTTP library or the network
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"there is no directory {model}, and the hub does not give such a model "

@@ -18,9 +18,9 @@ def choose_device(name: str) -> torch.device:
         return torch.device(next((kind for kind, there in present.items() if there), "cpu"))
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).splitlines()[0]
+        torch.ones(1, device=device).cpu()
+    except Exception as error:  # each kind of device has its own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"--device {name} cannot be used here ({reason}); try auto or cpu") from None
     return device
 

@@ -174,7 +174,9 @@ def _extend(
 
     def write() -> None:
         parts[:] = [DomainEmbeddings.joined(parts)]
-        write_embeddings(task.path, task.domain.name, task.recipe, parts[0])
+        # Another run may have written more meanwhile.
+        if not task.path.exists() or len(read_embeddings(task.path)) < len(parts[0]):
+            write_embeddings(task.path, task.domain.name, task.recipe, parts[0])
 
     last_write = monotonic()
     try:

@@ -15,7 +15,7 @@ from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import embed, plan_embedding
 from chameleon.errors import InputError
-from chameleon.files import check_writable, digest_of_json
+from chameleon.files import check_writable, digest_of_json, is_there, local_path
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
@@ -25,11 +25,14 @@ from chameleon.options import (
     Options,
 )
 from chameleon.proxy import POOLING, Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.quiet import quiet_transformers
 from chameleon.store import EmbeddedCorpus, Record, write_record
 from chameleon.windows import WindowRecipe
 
 Notify = Callable[[str], None]
 
+# Of a model that sets no bound itself.
+_LONGEST_WINDOW = 1 << 20
 _BETTER_PROXY = (
     "put a proxy there or name any causal language model, such as --checkpoint_path distilbert/distilgpt2"
 )
@@ -51,7 +54,7 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
         told.append(text)
         notify(text)
 
-    check_writable(options.embeddings_dir / "embeddings")
+    check_writable(options.embeddings_dir / "domain.safetensors")
     device = choose_device(options.device)
     dataset = _dataset(options)
     # A checkpoint that cannot be had is told before a corpus is read.
@@ -62,7 +65,7 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
         tell(notice)
     if checkpoint is None:
         checkpoint = _standin(options, corpus, device, tell)
-        named = f"./{checkpoint}"
+        named = str(checkpoint)
     tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
     proxy = load_proxy(checkpoint, device, choose_dtype(options.dtype, device), options.trust_remote_code)
     windows = _window_recipe(options, proxy, named)
@@ -73,10 +76,10 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
             name, length = task.domain.name, windows.sample_length
             tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
     record = Record(
-        dataset=dataset,
+        dataset=_place(dataset),
         settings={
-            "dataset": dataset,
-            "checkpoint_path": named,
+            "dataset": _place(dataset),
+            "checkpoint_path": None if named is None else _place(named),
             "seed": windows.seed,
             "sample_length": windows.sample_length,
             "dtype": str(proxy.dtype).removeprefix("torch."),
@@ -87,10 +90,18 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
         notices=tuple(told),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
     )
+    if not (options.embeddings_dir / record.name).exists():
+        write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
+    with quiet_transformers():
+        embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, notify)
     write_record(options.embeddings_dir, record)
-    return EmbeddedCorpus(
-        record, embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, notify)
-    )
+    return EmbeddedCorpus(record, embedded)
+
+
+def _place(name: str) -> str:
+    """A local path from the root, so that it names the same from any directory; other names as they are."""
+    path = local_path(name)
+    return str(path.resolve()) if is_there(path) else name
 
 
 def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> WindowRecipe:
@@ -98,6 +109,8 @@ def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> Wi
         seed=DEFAULT_SEED if options.seed is None else options.seed,
         sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
     )
+    if windows.sample_length > _LONGEST_WINDOW:
+        raise InputError(f"expected a --sample_length up to {_LONGEST_WINDOW}, got {windows.sample_length}")
     if proxy.context is not None and windows.sample_length > proxy.context:
         raise InputError(
             f"a window of {windows.sample_length} tokens is over the context of {proxy.context} tokens of "

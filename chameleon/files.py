@@ -75,6 +75,27 @@ def _is_special(path: Path) -> bool:
     return path.exists() and not path.is_file() and not path.is_dir()
 
 
+def local_path(name: str) -> Path:
+    """The path of a name, ~ standing for a user's home where there is one."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
+def is_there(path: Path) -> bool:
+    """Whether something is there; nothing is at a path that is too long or may not be looked at."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def is_utf8(name: str) -> bool:
+    """Whether a name can be written as UTF-8; those of files may hold any bytes."""
+    return not any("\ud800" <= each <= "\udfff" for each in name)
+
+
 def digest_of_files(paths: Iterable[Path]) -> str:
     """SHA-256 (hex) over the names and content of files, in the given order."""
     outer = hashlib.sha256()

@@ -36,9 +36,11 @@ def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
             rounding of K decides the scores.
     """
     K = _checked_affinity(affinity)
-    if not (np.isfinite(lambda_reg) and lambda_reg > 0 and np.isfinite(len(K) * lambda_reg)):
+    if not (np.isfinite(lambda_reg) and lambda_reg > 0):
         raise InputError(f"lambda must be a positive number, got {lambda_reg}")
     ridge = len(K) * lambda_reg
+    if not np.isfinite(ridge):
+        raise InputError(f"lambda {lambda_reg:g} is too large: the ridge k lambda is infinite in float64")
     trace = float(np.trace(K))
     # K is known to machine epsilon times its size, and the scores to that over the ridge.
     rounding = float(np.finfo(np.float64).eps) * trace / ridge

@@ -33,6 +33,8 @@ def run(options: Options, notify: Notify = lambda text: None) -> DomainWeights:
         lambda_reg=options.lambda_reg,
         temperature=options.pt_temperature if options.mode == "pretrain" else options.ft_temperature,
     )
+    for notice in weights.notices:
+        notify(notice)
     record = embedded.record
     return replace(
         weights,
@@ -45,7 +47,7 @@ def run(options: Options, notify: Notify = lambda text: None) -> DomainWeights:
             "num_samples": options.num_samples or record.num_samples,
         },
         provenance=record.provenance,
-        notices=record.notices,
+        notices=(*record.notices, *weights.notices),
     )
 
 

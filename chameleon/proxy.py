@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from safetensors import SafetensorError
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.activations import NewGELUActivation
@@ -101,17 +100,26 @@ class Proxy:
 
     def _states(self, ids: torch.Tensor) -> torch.Tensor:
         """(b, t, d) output of the middle block. The model's own output has been through a last norm."""
-        seen: list[torch.Tensor] = []
 
-        def keep(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
-            seen.append(output[0] if isinstance(output, tuple) else output)
+        def stop(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
+            raise _Reached(output[0] if isinstance(output, tuple | list) else output)
 
-        handle = self.middle_block.register_forward_hook(keep)
+        handle = self.middle_block.register_forward_hook(stop)
         try:
             self.model(input_ids=ids, use_cache=False)
+        except _Reached as reached:
+            return reached.states
         finally:
             handle.remove()
-        return seen[0]
+        raise RuntimeError(f"{type(self.model).__name__} did not run its middle block")
+
+
+class _Reached(Exception):  # noqa: N818
+    """Ends a forward pass behind the middle block."""
+
+    def __init__(self, states: torch.Tensor) -> None:
+        super().__init__()
+        self.states = states
 
 
 def _mean(states: torch.Tensor, counts: torch.Tensor | int) -> torch.Tensor:
@@ -128,7 +136,7 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError) as error:
+    except Exception as error:  # whatever the library stumbles on in damaged files
         raise InputError(_unloadable(checkpoint, "tokenizer", error)) from None
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
@@ -140,6 +148,11 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
     end_of_text = tokenizer.eos_token_id
     if end_of_text is None:
         raise InputError(f"the tokenizer of {checkpoint} has no end-of-text token (eos_token); set one in it")
+    # What a checkpoint was trained with; windows are of whole text.
+    tokenizer.backend_tokenizer.no_truncation()
+    tokenizer.backend_tokenizer.no_padding()
+    # It adds special tokens, which none is wanted, and trims the offsets of tokens that are spaces.
+    tokenizer.backend_tokenizer.post_processor = None
     definition = tokenizer.backend_tokenizer.to_str()
     digest = hashlib.sha256(f"{end_of_text} {definition}".encode()).hexdigest()
     return ProxyTokenizer(tokenizer, int(end_of_text), digest)
@@ -165,34 +178,22 @@ def load_proxy(
             _require_causal_architecture(config, checkpoint)
             text_config = config.get_text_config(decoder=True)
             num_blocks = text_config.num_hidden_layers
+            if num_blocks < 1:
+                raise ValueError(f"its configuration has {num_blocks} blocks")
             block = (num_blocks + 1) // 2
-            _truncate(text_config, block)
-            model, loading = AutoModel.from_pretrained(
-                checkpoint,
-                config=config,
-                dtype=dtype,
-                output_loading_info=True,
-                trust_remote_code=trust_remote_code,
-            )
-    except (OSError, ValueError, ImportError, RuntimeError, SafetensorError) as error:
-        if isinstance(error, InputError):
-            raise
+            decoder = _load_decoder(checkpoint, block, dtype, trust_remote_code)
+    except InputError:
+        raise
+    except Exception as error:  # whatever the library stumbles on in damaged files
         raise InputError(_unloadable(checkpoint, "model", error)) from None
-    if loading["missing_keys"]:
-        missing = sorted(loading["missing_keys"])
-        raise InputError(
-            f"{checkpoint} lacks {len(missing)} of the model's weights, {missing[0]} among them; "
-            "name a whole checkpoint"
-        )
-    decoder = model.get_decoder() if hasattr(model, "get_decoder") else model
     _fuse_activations(decoder)
     proxy = Proxy(
         model=decoder.eval().to(device),
-        middle_block=_blocks(decoder, block)[-1],
+        middle_block=_blocks(decoder, block, num_blocks)[block - 1],
         block=block,
         num_blocks=num_blocks,
         width=text_config.hidden_size,
-        context=getattr(text_config, "max_position_embeddings", None),
+        context=_context(text_config),
         vocabulary=decoder.get_input_embeddings().num_embeddings,
         device=device,
         dtype=dtype,
@@ -200,6 +201,39 @@ def load_proxy(
     )
     _require_causal_attention(proxy, checkpoint)
     return proxy
+
+
+def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote_code: bool) -> Any:  # noqa: ANN401
+    """The model cut after `block`, or whole where what lies above decides how the lower half is built."""
+
+    def load(cut: bool) -> Any:  # noqa: ANN401
+        config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
+        if cut:
+            _truncate(config.get_text_config(decoder=True), block)
+        model, loading = AutoModel.from_pretrained(
+            checkpoint,
+            config=config,
+            dtype=dtype,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+        if loading["missing_keys"]:
+            missing = sorted(loading["missing_keys"])
+            raise InputError(
+                f"{checkpoint} lacks {len(missing)} of the model's weights, {missing[0]} among them; "
+                "name a whole checkpoint"
+            )
+        return getattr(model, "get_decoder", lambda: model)()
+
+    text_config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code).get_text_config(
+        decoder=True
+    )
+    if getattr(text_config, "num_kv_shared_layers", None):  # counted from the top (Gemma 3n)
+        return load(cut=False)
+    try:
+        return load(cut=True)
+    except Exception:  # a whole model loads, or tells what is wrong with it
+        return load(cut=False)
 
 
 def _require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> None:
@@ -215,8 +249,18 @@ def _require_causal_attention(proxy: Proxy, checkpoint: Path) -> None:
     """Refuse a model in which a token sees those that follow it, by what it does."""
     ids = torch.zeros(2, 8, dtype=torch.long, device=proxy.device)
     ids[1, 4:] = 1
-    with torch.inference_mode():
-        first, second = proxy._states(ids)[:, :4].float()
+    try:
+        with torch.inference_mode():
+            states = proxy._states(ids)
+    except Exception as error:  # whatever a model that is not like the others stumbles on
+        raise InputError(_unloadable(checkpoint, "model", error)) from None
+    shape = tuple(getattr(states, "shape", ()))
+    if shape != (*ids.shape, proxy.width):
+        raise InputError(
+            f"{checkpoint} ({type(proxy.model).__name__}) does not give one state of width {proxy.width} a "
+            f"token after its middle block, but the shape {shape}; use another model"
+        )
+    first, second = states[:, :4].float()
     # Equal but for rounding; a model that sees both ways differs by thousandths even when it is untrained.
     tolerance = max(1e-4, 2.5 * torch.finfo(proxy.dtype).eps) * float(first.abs().max())
     if not torch.allclose(first, second, rtol=0, atol=tolerance):
@@ -229,7 +273,15 @@ def _not_causal(checkpoint: Path, kind: str) -> str:
 
 def _unloadable(checkpoint: Path, what: str, error: Exception) -> str:
     reason = " ".join(str(error).split())[:300]
-    return f"cannot load the {what} of {checkpoint}: {reason}"
+    if "ignore_mismatched_sizes" in reason:  # it refers to a report that the library prints
+        reason = "its weights are not of the sizes that its config.json says"
+    kind = type(error).__name__
+    return f"cannot load the {what} of {checkpoint} ({kind}: {reason}); name another, or mend its files"
+
+
+def _context(config: PretrainedConfig) -> int | None:
+    names = ("max_position_embeddings", "max_seq_len")
+    return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
 
 
 def _truncate(config: PretrainedConfig, block: int) -> None:
@@ -249,19 +301,17 @@ def _fuse_activations(decoder: nn.Module) -> None:
                 setattr(module, name, nn.GELU(approximate="tanh"))
 
 
-def _blocks(decoder: nn.Module, block: int) -> nn.ModuleList:
-    """The decoder's list of blocks: the outermost list of that length."""
+def _blocks(decoder: nn.Module, *counts: int) -> nn.ModuleList:
+    """The decoder's list of blocks: the outermost list of one of these lengths."""
     lists = [
-        module for module in decoder.modules() if isinstance(module, nn.ModuleList) and len(module) == block
+        module for module in decoder.modules() if isinstance(module, nn.ModuleList) and len(module) in counts
     ]
     if not lists:
-        raise InputError(
-            f"cannot find the {block} blocks of {type(decoder).__name__}; use another checkpoint"
-        )
+        raise InputError(f"cannot find the {counts[0]} blocks of {type(decoder).__name__}; use another model")
     return lists[0]
 
 
 def _files(checkpoint: Path) -> list[Path]:
     """What a checkpoint's numbers come from."""
-    weights = sorted(checkpoint.glob("*.safetensors")) or sorted(checkpoint.glob("*.bin"))
-    return [checkpoint / "config.json", *weights]
+    kinds = ("*.safetensors", "*.bin", "*.py")
+    return [checkpoint / "config.json", *(path for kind in kinds for path in sorted(checkpoint.glob(kind)))]

@@ -4,6 +4,7 @@ What the flags name must agree with what is stored; what they leave open is take
 of the method's published code, `<domain>_embeddings.pt`, are read too.
 """
 
+import os
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from chameleon.errors import InputError
+from chameleon.files import is_there, local_path
 from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
@@ -33,7 +35,7 @@ def stored_embeddings(
         InputError: There are none, or none or several agree with what is asked (names the values),
             or they are incomplete, damaged, or fewer than asked for.
     """
-    if not directory.is_dir():
+    if not (is_there(directory) and directory.is_dir()):
         raise InputError(f"there are no embeddings: no directory {directory}; {_MAKE_THEM}")
     records = read_records(directory)
     published = sorted(directory.glob(f"*{_PUBLISHED_SUFFIX}"))
@@ -85,8 +87,12 @@ def _contradictions(record: Record, asked: Mapping[str, Any]) -> dict[str, tuple
 
 def _same(asked: Any, stored: Any) -> bool:  # noqa: ANN401
     if isinstance(asked, str) and isinstance(stored, str):
-        return asked == stored or Path(asked).expanduser().resolve() == Path(stored).expanduser().resolve()
+        return asked == stored or _from_the_root(asked) == _from_the_root(stored)
     return bool(asked == stored)
+
+
+def _from_the_root(name: str) -> str:
+    return os.path.realpath(local_path(name))
 
 
 def _differences(records: list[Record]) -> str:
@@ -103,7 +109,8 @@ def _complete(path: Path, domain: str, wanted: int) -> DomainEmbeddings:
     if len(stored) < min(wanted, stored.available):
         raise InputError(
             f"domain {domain} has embeddings of {len(stored)} windows in {path}, "
-            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others"
+            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others, or give "
+            "a smaller --num_samples"
         )
     return stored.first(wanted)
 
@@ -133,7 +140,14 @@ def _published_embeddings(
         num_samples=max(map(len, domains.values())),
         files={domain: path.name for domain, path in zip(domains, paths, strict=True)},
         provenance={"embeddings": "files of the method's published code"},
-        notices=("these embeddings are of the published code: what made them is not recorded",),
+        notices=(
+            "these embeddings are of the published code: what made them is not recorded",
+            *(
+                f"{name} has only {len(rows)} windows: all are used"
+                for name, rows in domains.items()
+                if num_samples is not None and len(rows) < num_samples
+            ),
+        ),
         written="",
     )
     return EmbeddedCorpus(record, domains)
@@ -151,7 +165,9 @@ def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
         raise InputError(
             f"{path} holds no plain tensor or is damaged ({type(error).__name__}); make it again"
         ) from None
-    if not isinstance(tensor, torch.Tensor) or tensor.ndim != 2 or 0 in tensor.shape:
+    plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+    if not plain or tensor.ndim != 2 or 0 in tensor.shape:
         found = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
         raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {found}")
-    return tensor.float().numpy()
+    rows: np.ndarray[Any, np.dtype[np.float32]] = tensor.detach().float().numpy()
+    return rows

@@ -91,10 +91,18 @@ def standin_checkpoint(
         with quiet_transformers():
             _train_model(rows, device, settings, unfinished)
         unfinished.chmod(0o755)
-        unfinished.replace(path)
+        _put_in_place(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return path
+
+
+def _put_in_place(unfinished: Path, path: Path) -> None:
+    try:
+        unfinished.replace(path)
+    except OSError as error:
+        if not path.exists():  # else another run has trained the same meanwhile
+            raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from None
 
 
 def _train_tokenizer(domains: Sequence[Text], settings: Settings) -> PreTrainedTokenizerFast:

@@ -22,6 +22,12 @@ Kernel = Literal["rbf", "linear"]
 REFERENCE_DOMAINS = 7
 
 
+_TWO_DOMAINS = (
+    "two domains always weigh the same, since each stands to the other as the other to it: "
+    "split them or add domains for weights that say something"
+)
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Named defaults of the weight computation.
@@ -113,7 +119,8 @@ def compute_weights(
             temperature is adapted to k where the recipe does so.
 
     Returns:
-        The weights with scores per domain, the settings used and the effective dimension.
+        The weights with scores per domain, the settings used and the effective dimension. For two
+        domains a notice says that they always weigh the same.
 
     Raises:
         InputError: Fewer than two domains, shapes that do not fit each other, numbers that are not
@@ -135,6 +142,7 @@ def compute_weights(
         domains={name: {"score": float(score)} for name, score in zip(names, scores, strict=True)},
         diagnostics={"effective_dimension": effective_dimension(scores)},
         settings=settings,
+        notices=(_TWO_DOMAINS,) if len(names) == 2 else (),
     )
 
 

@@ -6,11 +6,12 @@ cut chosen by chance; window j is the next `sample_length` tokens from the begin
 cell of a random order of the cells. So
 
 - every byte of the domain is as likely as any other to begin a window: long documents give many
-  windows and short ones few, in proportion to their text (and to their tokens, so far as a token
-  has the same number of bytes all over the domain);
-- windows hardly overlap: only where a cell is denser in tokens than the domain as a whole does
-  its neighbour not begin exactly at its end;
-- n windows are the first n of any larger number, and n = M windows are the whole domain;
+  windows and short ones few, in proportion to their text. A token is looked at in proportion to
+  the bytes that the t tokens before it span: equally, so far as tokens have the same number of
+  bytes all over the domain (docs/decisions.md has figures where they have not);
+- where a cell holds t tokens its neighbour begins at its end; where text is sparser in tokens windows
+  overlap, where it is denser some of it is left out;
+- n windows are the first n of any larger number;
 - two windows that follow each other in the order lie anywhere in the domain;
 - the text decides: not in how many files, blocks or batches it is read.
 

@@ -1,6 +1,7 @@
 """Each fault of the user's: one clear line, exit code 2, nothing lost."""
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,66 @@ def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None
         list(corpus.domains[1].documents_from(0))
 
 
+@pytest.mark.parametrize("change", ["emptied", "cut", "removed"])
+def test_a_file_that_loses_text_while_it_is_read_is_noticed(change: str, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "fine.jsonl", ["something"])
+    write_jsonl(tmp_path / "odd.jsonl", [f"text {i}" for i in range(50)])
+    odd = open_corpus(str(tmp_path)).domains[1]
+    path = tmp_path / "odd.jsonl"
+    if change == "removed":
+        path.unlink()
+    else:
+        path.write_bytes(
+            b"".join(path.read_bytes().splitlines(keepends=True)[: 20 if change == "cut" else 0])
+        )
+    with pytest.raises(InputError, match="changed while it was read.*; run again"):
+        list(odd.documents_from(0))
+
+
+def test_links_are_followed_hidden_things_left_out_and_every_text_file_is_read(tmp_path: Path) -> None:
+    corpus, elsewhere = tmp_path / "corpus", tmp_path / "elsewhere"
+    write_jsonl(elsewhere / "more.jsonl", ["linked"])
+    write_jsonl(corpus / "a" / "own.jsonl", ["own"])
+    write_jsonl(corpus / "a" / ".ipynb_checkpoints" / "own-checkpoint.jsonl", ["hidden"])
+    (corpus / "a" / "more").symlink_to(elsewhere)
+    (corpus / "a" / "up").symlink_to(corpus / "a")
+    (corpus / "b.jsonl").symlink_to(elsewhere / "more.jsonl")
+    for name in ("_c.jsonl", "LICENSES.jsonl", "README_corpus.jsonl", "c.md/x.jsonl", "a-b.jsonl"):
+        write_jsonl(corpus / name, [name])
+    for name in ("README.md", "LICENSE", "_SUCCESS", ".hidden.jsonl", "a/README"):
+        (corpus / name).write_text("no data")
+    domains = {
+        d.name: [each.text.decode() for each in d.documents_from(0)] for d in open_corpus(str(corpus)).domains
+    }
+    assert domains == {
+        "LICENSES": ["LICENSES.jsonl"], "README_corpus": ["README_corpus.jsonl"], "_c": ["_c.jsonl"],
+        "a": ["linked", "own"], "a-b": ["a-b.jsonl"], "b": ["linked"], "c.md": ["c.md/x.jsonl"],
+    }  # fmt: skip
+    assert list(domains) == sorted(domains)
+
+
+@pytest.mark.parametrize("kind", ["link to nothing", "pipe"])
+@pytest.mark.parametrize("place", ["b.jsonl", "a/b.jsonl"])
+def test_what_is_no_file_in_a_corpus_is_told(place: str, kind: str, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a" / "x.jsonl", ["text"])
+    if kind == "pipe":
+        os.mkfifo(tmp_path / place)
+    else:
+        (tmp_path / place).symlink_to("nowhere")
+    with pytest.raises(InputError, match=f"found {place}"):
+        open_corpus(str(tmp_path))
+
+
+def test_names_that_are_not_utf8_are_told(command: Command, tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    write_jsonl(corpus / "a.jsonl", ["text"])
+    write_jsonl(Path(os.fsdecode(os.fsencode(corpus / "odd") + b"\xff.jsonl")), ["text"])
+    refused(command("--dataset", corpus), r"the file name b'odd\\xff.jsonl' in .* is not UTF-8; rename it")
+    name = os.fsdecode(b"d\xff")
+    refused(command("--dataset", name), "the dataset's name .* is not UTF-8")
+    refused(command("--dataset", corpus, "--checkpoint_path", name), "the checkpoint's name .* is not UTF-8")
+
+
 def test_directories_that_are_no_corpus(tmp_path: Path) -> None:
     cases = {
         "empty": ([], "is empty; expected one .jsonl file"),
@@ -90,6 +151,18 @@ def test_a_domain_without_text_is_named(tmp_path: Path) -> None:
         (["--pt_temperature", "-1"], "--pt_temperature: expected"),
         (["--ft_temperature", "inf"], "--ft_temperature: expected"),
         (["--rbf_sigma", "0"], "--rbf_sigma: expected"),
+        (["--dataset", ""], "--dataset: expected a name, got an empty one"),
+        (["--checkpoint_path", ""], "--checkpoint_path: expected a name, got an empty one"),
+        (["--embeddings_dir", ""], "--embeddings_dir: expected a name"),
+        (["--output", ""], "--output: expected a name"),
+        (["--dataset", "~nobody-here/x y"], "there is no directory ~nobody-here/x y"),
+        (["--dataset", "x" * 5000 + "/"], "there is no directory xxx"),
+        (["--checkpoint_path", "~nobody-here/x y"], "there is no checkpoint ~nobody-here"),
+        (["--checkpoint_path", "/" + "x" * 5000], "there is no checkpoint /xxx"),
+        (["--embeddings_dir", "x" * 5000], "a name in it is over 255 bytes"),
+        (["--embeddings_dir", "x" * 5000, "--skip_embedding_generation"], "no directory xxx"),
+        (["--device", "meta"], "--device meta cannot be used here"),
+        (["--device", "hpu"], "--device hpu cannot be used here"),
         (["--seed", "-1"], "--seed: expected a whole number, not negative"),
         (["--mode", "train"], "--mode: invalid choice: 'train'"),
         (["--moed", "pretrain"], "unrecognized arguments: --moed pretrain"),
@@ -109,7 +182,7 @@ def test_outputs_that_cannot_be_written_are_told_before_the_work(command: Comman
     refused(
         command("--output", "file/weights.json"), "cannot write file/weights.json: .*file is not a directory"
     )
-    refused(command("--embeddings_dir", "file"), "cannot write file/embeddings")
+    refused(command("--embeddings_dir", "file"), "cannot write file/")
     assert (tmp_path / "file").read_text() == "in the way"
 
 

@@ -2,12 +2,14 @@
 
 import ast
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,8 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
-from conftest import ROOT, SCRIPT, WORDS, Command, make_texts, refused, write_jsonl
+import torch
+from conftest import ROOT, SCRIPT, WORDS, Command, make_texts, refused, run_command, write_jsonl
 
 from chameleon import DomainWeights, compute_weights
 from chameleon.store import read_embeddings
@@ -140,6 +143,122 @@ def test_output_to_stdout_is_json_alone(embedded: Command) -> None:
     run = embedded("--skip_embedding_generation", "--output", "-")
     jsonschema.validate(json.loads(run.stdout), SCHEMA)
     assert "effective dimension" in run.stderr
+
+
+def test_two_domains_are_said_to_weigh_the_same(
+    command: Command, corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    for name in ("law", "cooking"):
+        (tmp_path / "two").mkdir(exist_ok=True)
+        shutil.copy(corpus_directory / f"{name}.jsonl", tmp_path / "two")
+    run = command(
+        "--dataset", "two", "--checkpoint_path", checkpoint, "--num_samples", "4", "--sample_length", "32"
+    )
+    assert run.returncode == 0, run.stderr
+    assert "note: two domains always weigh the same" in run.stderr
+    content = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+    assert list(content["weights"].values()) == [0.5, 0.5]
+    assert "two domains always weigh the same" in content["notices"][-1]
+
+
+def test_a_relative_name_is_the_corpus_of_the_directory_in_which_it_was_used(
+    command: Command, corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    flags = ["--checkpoint_path", checkpoint, "--num_samples", "4", "--sample_length", "32"]
+    shared = ["--embeddings_dir", tmp_path / "shared"]
+    for place in ("a", "b"):
+        shutil.copytree(corpus_directory, tmp_path / place / "corpus")
+    write_jsonl(tmp_path / "b" / "corpus" / "law.jsonl", make_texts(WORDS["law"], 9))
+    runs = {p: partial(run_command, tmp_path / p, "--dataset", "corpus", *shared) for p in ("a", "b")}
+    for run in runs.values():
+        assert run(*flags, "--output", "made.json").returncode == 0
+    for place, run in runs.items():
+        skipped = run("--skip_embedding_generation", "--output", "skipped.json")
+        assert (skipped.returncode, skipped.stderr) == (0, "")
+        made, again = (weights_of(tmp_path / place / f"{name}.json") for name in ("made", "skipped"))
+        assert made["weights"] == again["weights"]
+    # Another spelling of the same place is the same corpus.
+    for spelling in (tmp_path / "a" / "corpus", "../a/corpus/", "./corpus"):
+        run = run_command(tmp_path / "a", "--dataset", spelling, *shared, *flags)
+        assert run.returncode == 0, run.stderr
+    skipped = runs["a"]("--skip_embedding_generation")
+    assert (skipped.returncode, skipped.stderr) == (0, "")
+
+
+def test_a_directory_called_embeddings_is_not_in_the_way(
+    embedded: Command, corpus_directory: Path, checkpoint: Path
+) -> None:
+    flags = ["--checkpoint_path", checkpoint, "--num_samples", "2", "--sample_length", "32"]
+    run = embedded("--dataset", corpus_directory, *flags, "--embeddings_dir", ".")
+    assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("redirection", "code", "table", "told"),
+    [
+        (">&-", 0, False, ""),
+        ("2>&-", 0, True, ""),
+        (">&- 2>&-", 0, False, ""),
+        (
+            ">/dev/full",
+            2,
+            False,
+            "cannot write the table to stdout: No space left on device; the weights are in",
+        ),
+        ("--output - >&-", 2, False, "stdout is closed; name a file"),
+        ("--output - >/dev/full", 2, False, "cannot write the weights to stdout: No space left on device"),
+        ("2>/dev/full", 0, True, ""),
+    ],
+)
+def test_streams_that_are_closed_or_full(
+    embedded: Command, tmp_path: Path, redirection: str, code: int, table: bool, told: str
+) -> None:
+    (tmp_path / "chameleon_weights_pretrain.json").unlink()
+    line = f"{sys.executable} {SCRIPT} --skip_embedding_generation {redirection}"
+    run = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert run.returncode == code, run.stderr
+    assert told in run.stderr
+    assert run.stderr.count("\n") == (1 if told else 0)
+    assert ("effective dimension" in run.stdout) == table
+    assert (tmp_path / "chameleon_weights_pretrain.json").exists() == ("--output" not in redirection)
+
+
+def test_a_reader_that_leaves_does_not_keep_the_weights_from_being_written(
+    embedded: Command, tmp_path: Path
+) -> None:
+    shutil.rmtree(tmp_path / "embeddings")
+    line = f"({sys.executable} {SCRIPT} --embeddings_dir p 2>&1 --skip_embedding_generation; echo $? >code) | true"
+    (tmp_path / "p").mkdir()
+    for name, row in zip("abc", np.eye(3, dtype=np.float32), strict=True):
+        torch.save(torch.from_numpy(np.stack([row, 2 * row])), tmp_path / "p" / f"{name}_embeddings.pt")
+    (tmp_path / "chameleon_weights_pretrain.json").unlink()
+    subprocess.run(line, shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / "code").read_text() == "0\n"  # though its note found no reader
+    assert weights_of(tmp_path / "chameleon_weights_pretrain.json")["notices"]
+
+
+def test_names_that_the_terminal_cannot_show_are_escaped_and_json_is_utf8(
+    command: Command, checkpoint: Path, tmp_path: Path
+) -> None:
+    for i, name in enumerate(("法律", "code", "é")):
+        write_jsonl(tmp_path / "corpus" / f"{name}.jsonl", make_texts(list(WORDS.values())[i], i))
+    flags = [
+        "--dataset",
+        "corpus",
+        "--checkpoint_path",
+        checkpoint,
+        "--num_samples",
+        "2",
+        "--sample_length",
+        "32",
+    ]
+    run = command(*flags, env={"PYTHONIOENCODING": "ascii"})
+    assert run.returncode == 0, run.stderr
+    assert "\\u6cd5\\u5f8b" in run.stdout
+    line = [sys.executable, str(SCRIPT), "--skip_embedding_generation", "--output", "-"]
+    environment = os.environ | {"PYTHONIOENCODING": "latin-1"}
+    raw = subprocess.run(line, cwd=tmp_path, capture_output=True, check=True, env=environment)
+    assert set(json.loads(raw.stdout.decode())["weights"]) == {"法律", "code", "é"}
 
 
 def test_embeddings_of_the_published_code_are_read(command: Command, tmp_path: Path) -> None:

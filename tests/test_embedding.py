@@ -170,6 +170,14 @@ def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedde
     assert kept == [20, 20]
 
 
+def test_a_run_does_not_replace_more_windows_of_another_by_fewer(setting: Setting) -> None:
+    fewer = setting.plan(6)
+    setting.run(20)
+    embedded = embed(fewer, setting.tokenizer, setting.proxy, WINDOWS, 4)
+    assert {len(stored) for stored in embedded.values()} == {6}
+    assert [len(read_embeddings(path)) for path in setting.directory.glob("*.safetensors")] == [20] * 3
+
+
 def test_out_of_memory_halves_the_batch_and_goes_on(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -161,6 +161,8 @@ def test_a_dataset_without_labels_lists_its_columns(tmp_path: Path) -> None:
         table = datasets.Dataset.from_dict(columns)
         with pytest.raises(InputError, match=rf"expected columns text and .* found {next(iter(columns))} \("):
             corpus_of_table("somewhere", table)
-    table = datasets.Dataset.from_list([{"text": "x", "meta": {"redpajama_set_name": None}}])
+    table = datasets.Dataset.from_list(
+        [{"text": "x", "meta": {"redpajama_set_name": label}} for label in (None, "a")]
+    )
     with pytest.raises(InputError, match="row 0 of the split train has no label"):
         corpus_of_table("somewhere", table)

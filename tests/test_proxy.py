@@ -44,6 +44,11 @@ OPT = {
 }
 OPT |= {"max_position_embeddings": 64, "ffn_dim": 48, "word_embed_proj_dim": 32}
 GEMMA = SMALL | {"head_dim": 8}
+GEMMA3N = GEMMA | {
+    "num_hidden_layers": 6, "num_kv_shared_layers": 2, "hidden_size_per_layer_input": 8, "laurel_rank": 4,
+    "vocab_size_per_layer_input": VOCABULARY, "intermediate_size": 48,
+    "layer_types": ["sliding_attention", "full_attention"] * 3,
+}  # fmt: skip
 FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gpt2": ("GPT2Config", GPT2),
     "gpt_neox": ("GPTNeoXConfig", SMALL),
@@ -55,6 +60,8 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     "gemma": ("GemmaConfig", GEMMA),
     "gemma2": ("Gemma2Config", GEMMA),
     "gemma3_text": ("Gemma3TextConfig", GEMMA),
+    "gpt_neox_japanese": ("GPTNeoXJapaneseConfig", SMALL),
+    "openai-gpt": ("OpenAIGPTConfig", GPT2),
     "gemma3, with images": (
         "Gemma3Config",
         {
@@ -67,6 +74,9 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
         },
     ),
 }
+
+
+CANNOT_BE_CUT = ("gpt_neox_japanese",)
 
 
 def save_model(directory: Path, model: Any) -> None:  # noqa: ANN401
@@ -104,6 +114,8 @@ def test_pooled_state_is_that_of_the_whole_model_after_its_middle_block(family: 
         states = model(input_ids=ids, output_hidden_states=True).hidden_states[proxy.block]
     embedded = proxy.embed(ids.numpy().astype(np.int32), np.array([20, 20, 20]))
     torch.testing.assert_close(embedded, states.mean(dim=1), rtol=1e-5, atol=1e-6)
+    if family in CANNOT_BE_CUT:
+        return
     # Neither the upper blocks nor the head are there.
     held = sum(parameter.numel() for parameter in proxy.model.parameters())
     assert held < 0.8 * sum(parameter.numel() for parameter in model.parameters())
@@ -137,6 +149,14 @@ def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, seed: int) ->
         load(tmp_path / "masked")
     with pytest.raises(InputError, match=r"expected a causal language model .* is of the kind BertModel"):
         load(tmp_path / "unnamed")
+
+
+def test_a_model_with_several_states_a_token_is_refused(tmp_path: Path) -> None:
+    save_model(tmp_path, random_model(transformers.Gemma3nTextConfig(**GEMMA3N)))
+    with pytest.raises(
+        InputError, match=r"does not give one state of width 32 a token .* shape \(4, 2, 8, 32\)"
+    ):
+        load(tmp_path)
 
 
 def test_an_encoder_with_decoder_is_refused(tmp_path: Path) -> None:
@@ -237,3 +257,73 @@ def test_means_are_summed_in_float32_whatever_the_model_computes_in(checkpoint: 
     states = proxy._states(torch.zeros(2, 64, dtype=torch.long)).float()
     expected = torch.stack([states[0].mean(dim=0), states[1, :9].mean(dim=0)])
     torch.testing.assert_close(means, expected, rtol=1e-6, atol=1e-7)
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{"truncation": {"direction": "Right", "max_length": 3, "strategy": "LongestFirst", "stride": 0}},
+     {"padding": {"strategy": {"Fixed": 64}, "direction": "Right", "pad_to_multiple_of": None, "pad_id": 0,
+                  "pad_type_id": 0, "pad_token": "<|endoftext|>"}},
+     {"post_processor": {"type": "ByteLevel", "add_prefix_space": True, "trim_offsets": True,
+                         "use_regex": True}}],
+)  # fmt: skip
+def test_what_a_tokenizer_was_trained_with_does_not_touch_windows(
+    checkpoint: Path, tmp_path: Path, stored: dict[str, Any]
+) -> None:
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | stored))
+    texts = ["the court held  ", "   onion and butter   simmer\n"]
+    plain, other = (load_tokenizer(each).encode(texts) for each in (checkpoint, tmp_path))
+    for one, another in zip(plain, other, strict=True):
+        assert one.ids.tolist() == another.ids.tolist()
+        assert one.begins.tolist() == another.begins.tolist()
+
+
+def test_the_digest_names_the_code_that_a_checkpoint_brings(checkpoint: Path, tmp_path: Path) -> None:
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    digests = []
+    for code in ("x = 1", "x = 3"):
+        (tmp_path / "modeling.py").write_text(code)
+        digests.append(load(tmp_path).digest)
+    assert digests[0] != digests[1]
+
+
+def edited(name: str, **changes: object) -> Any:  # noqa: ANN401
+    def edit(directory: Path) -> None:
+        content = json.loads((directory / name).read_text())
+        (directory / name).write_text(json.dumps(content | changes))
+
+    return edit
+
+
+def replaced(name: str, content: bytes) -> Any:  # noqa: ANN401
+    def replace(directory: Path) -> None:
+        if name.endswith(".bin"):
+            (directory / "model.safetensors").unlink()
+        (directory / name).write_bytes(content)
+
+    return replace
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [replaced("config.json", b"[]"), replaced("config.json", b"{"), edited("config.json", n_layer="three"),
+     edited("config.json", n_layer=None), edited("config.json", n_layer=0), edited("config.json", n_head=0),
+     edited("config.json", vocab_size=None), edited("config.json", activation_function="none such"),
+     edited("config.json", n_embd=32), replaced("tokenizer.json", b"{}"), replaced("tokenizer.json", b"x"),
+     replaced("tokenizer_config.json", b"[]"), replaced("pytorch_model.bin", b""),
+     replaced("pytorch_model.bin", b"text and no more")],
+)  # fmt: skip
+def test_damaged_checkpoints_are_told_in_one_line(damage: Any, checkpoint: Path, tmp_path: Path) -> None:  # noqa: ANN401
+    shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
+    damage(tmp_path)
+
+    def load_both() -> None:
+        load_tokenizer(tmp_path)
+        load(tmp_path)
+
+    with pytest.raises(InputError, match=f"{tmp_path}") as caught:
+        load_both()
+    assert "\n" not in str(caught.value)
+    assert "report" not in str(caught.value)

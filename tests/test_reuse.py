@@ -120,6 +120,19 @@ def test_published_files_lose_exact_duplicates_and_keep_their_order(tmp_path: Pa
     assert stored_embeddings(tmp_path, NOTHING_ASKED, 2).domains["b"].embeddings.tolist() == [[3, 0], [1, 0]]
 
 
+def test_published_files_of_parameters_are_read_sparse_ones_refused_and_few_windows_told(
+    tmp_path: Path,
+) -> None:
+    for name in "ab":
+        torch.save(torch.nn.Parameter(torch.tensor(PUBLISHED)), tmp_path / f"{name}_embeddings.pt")
+    embedded = stored_embeddings(tmp_path, NOTHING_ASKED, 4)
+    assert embedded.domains["a"].embeddings.tolist() == [[3, 0], [1, 0], [2, 0]]
+    assert embedded.record.notices[1:] == tuple(f"{name} has only 3 windows: all are used" for name in "ab")
+    torch.save(torch.tensor(PUBLISHED).to_sparse(), tmp_path / "b_embeddings.pt")
+    with pytest.raises(InputError, match="b_embeddings.pt"):
+        stored_embeddings(tmp_path, NOTHING_ASKED)
+
+
 def test_published_files_and_others_in_one_directory_are_refused(tmp_path: Path) -> None:
     store(tmp_path)
     torch.save(torch.tensor(PUBLISHED), tmp_path / "a_embeddings.pt")

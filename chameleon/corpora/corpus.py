@@ -56,13 +56,20 @@ class Domain:
         return int(self.starts[-1])
 
     def documents_from(self, position: int) -> Iterator[Document]:
-        """Documents from the one that covers `position` (0 <= position < num_bytes) to the last."""
+        """Documents from the one that covers `position` (0 <= position < num_bytes) to the last.
+
+        Raises:
+            InputError: The text is not what it was when the domain was opened.
+        """
         block = int(np.searchsorted(self.starts, position, side="right")) - 1
         for index in range(block, len(self.starts) - 1):
             start = int(self.starts[index])
             if self.starts[index + 1] == start:
                 continue
-            for text in _documents_of(self.blocks, index):
+            documents = _documents_of(self.blocks, index)
+            if sum(map(len, documents)) + len(documents) != self.starts[index + 1] - start:
+                raise InputError(f"the text of domain {self.name} changed while it was read; run again")
+            for text in documents:
                 if start + len(text) >= position:
                     yield Document(start, text)
                 start += len(text) + 1

@@ -76,7 +76,8 @@ def corpus_of_table(dataset: str, table: "datasets.Dataset") -> Corpus:
     column, _, field = LABEL_COLUMN.partition(".")
     labels = table.features.get(column)
     texts = getattr(table.features.get(TEXT_COLUMN), "dtype", None)
-    if texts not in ("string", "large_string") or not isinstance(labels, dict) or field not in labels:
+    kind = getattr(labels.get(field), "dtype", None) if isinstance(labels, dict) else None
+    if not {texts, kind} <= {"string", "large_string"}:
         found = ", ".join(f"{name} ({kind})" for name, kind in table.features.items())
         raise InputError(
             f"{dataset}: expected columns {TEXT_COLUMN} and {LABEL_COLUMN} with strings, "
@@ -98,19 +99,23 @@ def corpus_of_table(dataset: str, table: "datasets.Dataset") -> Corpus:
 
 def _load(dataset: str) -> "datasets.Dataset":
     import datasets
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-    unreachable = (OSError, HfHubHTTPError, OfflineModeIsEnabled, datasets.exceptions.DatasetsError)
     try:
         with quiet_hub():
-            return datasets.load_dataset(dataset, split=SPLIT)
-    except (*unreachable, ValueError) as error:
+            table = datasets.load_dataset(dataset, split=SPLIT)
+    except Exception as error:  # of the hub's library, its HTTP library, the network or the files
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"cannot get {dataset} from the hub ({type(error).__name__}: {reason}). To work offline, "
             "download it once on a machine with access and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
             'or name by --dataset a directory of one JSONL file a domain, or "builtin"'
         ) from None
+    if not table.cache_files:
+        raise InputError(
+            f"{dataset} was loaded into memory, where nothing says which revision it is; "
+            "unset HF_DATASETS_IN_MEMORY_MAX_SIZE"
+        )
+    return table
 
 
 def _revision(table: "datasets.Dataset") -> str:

@@ -1,6 +1,7 @@
 """A directory with one JSON Lines file, or one sub-directory of them, for each domain."""
 
 import json
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from tqdm import tqdm
 
 from chameleon.corpora.corpus import Corpus, Domain, TextIndex
 from chameleon.errors import InputError
+from chameleon.files import is_utf8
 
 TEXT_FIELD = "text"
 SUFFIX = ".jsonl"
@@ -25,9 +27,12 @@ class JsonLinesBlocks:
     def documents(self, block: int) -> list[bytes]:
         """The texts of the block's lines."""
         path, begin, end = self.blocks[block]
-        with path.open("rb") as file:
-            file.seek(begin)
-            lines = file.read(end - begin).split(b"\n")
+        try:
+            with path.open("rb") as file:
+                file.seek(begin)
+                lines = file.read(end - begin).split(b"\n")
+        except OSError as error:
+            raise InputError(f"{path} changed while it was read ({error.strerror}); run again") from None
         texts = []
         for line in lines:
             try:
@@ -75,15 +80,16 @@ def files_of_domains(directory: Path) -> dict[str, list[Path]]:
     for entry in sorted(directory.iterdir()):
         if _is_beside_the_data(entry):
             continue
-        found = [entry] if entry.is_file() else sorted(p for p in entry.rglob("*") if p.is_file())
-        found = [path for path in found if not _is_beside_the_data(path)]
+        found = [path for path in _files_below(entry) if not _is_beside_the_data(path)]
         for path in found:
-            if path.suffix != SUFFIX:
+            if path.suffix != SUFFIX or not path.is_file():
                 raise InputError(
                     f"expected {SUFFIX} files in {directory}, one a domain or one sub-directory of them a "
                     f"domain, found {path.relative_to(directory)}; move it out, or convert it"
                 )
-        name = entry.name.removesuffix(SUFFIX) if entry.is_file() else entry.name
+        name = entry.name if entry.is_dir() else entry.name.removesuffix(SUFFIX)
+        if not is_utf8(name):
+            raise InputError(f"{directory}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
         if name in files:
             raise InputError(f"{directory} holds both {name}{SUFFIX} and {name}/: rename or join them")
         if not found:
@@ -93,7 +99,23 @@ def files_of_domains(directory: Path) -> dict[str, list[Path]]:
         raise InputError(
             f"{directory} is empty; expected one {SUFFIX} file, or one sub-directory of them, for each domain"
         )
-    return files
+    return dict(sorted(files.items()))
+
+
+def _files_below(entry: Path) -> list[Path]:
+    """The entry itself, or all that is below it and no directory, links followed, hidden things left out."""
+    if not entry.is_dir():
+        return [entry]
+    found, seen = [], set()
+    for folder, subfolders, names in os.walk(entry, followlinks=True):
+        place = os.path.realpath(folder)
+        if place in seen:  # a link that leads up
+            subfolders.clear()
+            continue
+        seen.add(place)
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
+        found += [Path(folder) / name for name in names]
+    return sorted(found)
 
 
 def text_of_line(line: bytes) -> bytes:
@@ -132,7 +154,10 @@ def text_of_line(line: bytes) -> bytes:
 
 def _is_beside_the_data(path: Path) -> bool:
     """Whether it is something that people keep next to data, and no data itself."""
-    return path.name.startswith((".", "_", "README", "LICENSE")) or path.suffix == ".md"
+    if path.name.startswith("."):
+        return True
+    told_apart = path.name.startswith(("_", "README", "LICENSE")) or path.suffix == ".md"
+    return told_apart and path.suffix != SUFFIX and not path.is_dir()
 
 
 def _scan(

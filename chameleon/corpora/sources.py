@@ -1,13 +1,14 @@
 """Which kind of corpus a name stands for."""
 
+import os
 import re
-from pathlib import Path
 
 from chameleon.corpora.builtin import open_builtin
 from chameleon.corpora.corpus import Corpus
 from chameleon.corpora.hub import open_hub_dataset
 from chameleon.corpora.jsonl import open_directory
 from chameleon.errors import InputError
+from chameleon.files import is_there, is_utf8, local_path
 
 BUILTIN = "builtin"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -23,15 +24,17 @@ def open_corpus(dataset: str, skip_bad_lines: bool = False) -> Corpus:
     Raises:
         InputError: There is no such corpus, it cannot be had, or what it holds cannot be used.
     """
+    if not is_utf8(dataset):
+        raise InputError(f"the dataset's name {os.fsencode(dataset)!r} is not UTF-8; rename it")
     if dataset == BUILTIN:
         return open_builtin()
-    path = Path(dataset).expanduser()
+    path = local_path(dataset)
     try:
-        if path.is_dir():
+        if is_there(path) and path.is_dir():
             return open_directory(path, skip_bad_lines)
     except OSError as error:
         raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
-    if path.exists():
+    if is_there(path):
         raise InputError(f"expected a directory with one JSONL file a domain, {dataset} is a file")
     if not _HUB_ID.fullmatch(dataset):
         raise InputError(
