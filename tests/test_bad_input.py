@@ -69,7 +69,7 @@ def test_a_file_that_loses_text_while_it_is_read_is_noticed(change: str, tmp_pat
         path.write_bytes(
             b"".join(path.read_bytes().splitlines(keepends=True)[: 20 if change == "cut" else 0])
         )
-    with pytest.raises(InputError, match="changed while it was read.*; run again"):
+    with pytest.raises(InputError, match=r"changed while it was read.*; run again"):
         list(odd.documents_from(0))
 
 
@@ -111,7 +111,7 @@ def test_names_that_are_not_utf8_are_told(command: Command, tmp_path: Path) -> N
     corpus = tmp_path / "corpus"
     write_jsonl(corpus / "a.jsonl", ["text"])
     write_jsonl(Path(os.fsdecode(os.fsencode(corpus / "odd") + b"\xff.jsonl")), ["text"])
-    refused(command("--dataset", corpus), r"the file name b'odd\\xff.jsonl' in .* is not UTF-8; rename it")
+    refused(command("--dataset", corpus), r"corpus: the file name b'odd\\xff' is not UTF-8; rename it")
     name = os.fsdecode(b"d\xff")
     refused(command("--dataset", name), "the dataset's name .* is not UTF-8")
     refused(command("--dataset", corpus, "--checkpoint_path", name), "the checkpoint's name .* is not UTF-8")
