@@ -62,6 +62,20 @@ def _seed(text: str) -> int:
     return int(text)
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names) or len(set(names)) != len(names):
+        raise argparse.ArgumentTypeError(f"expected names with commas between, each once, got {text!r}")
+    return names
+
+
+def _labels(text: str) -> dict[str, str]:
+    pairs = [pair.partition("=") for pair in text.split(",")]
+    if not all(label and sign and name for label, sign, name in pairs):
+        raise argparse.ArgumentTypeError(f"expected LABEL=NAME with commas between, got {text!r}")
+    return {label.strip(): name.strip() for label, _, name in pairs}
+
+
 def _positive(text: str) -> float:
     try:
         number = float(text)
@@ -112,8 +126,16 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         type=_named,
         metavar="NAME",
         help=f"corpus (default: {DEFAULT_DATASET}, or builtin where there is no proxy in the default place "
-        "and none is named). Change it for your own text: a directory with one JSONL file or sub-directory "
-        "of them for each domain, or a hub id; builtin is text of this Python environment",
+        "and none is named). Change it for your own text: a directory with a file or sub-directory for each "
+        "domain, a manifest (corpus.json), a hub id, or a URL of s3, gs or http; builtin is text of this "
+        "Python "
+        "environment",
+    )
+    group.add_argument(
+        "--domains",
+        type=_names,
+        metavar="A,B,...",
+        help="domains to use, in this order (default: all). Give it to leave some out",
     )
     group.add_argument(
         "--num_samples",
@@ -135,6 +157,76 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help=f"which windows are drawn (default: {DEFAULT_SEED}). Change it to see how far the weights hang "
         "on that",
+    )
+    _add_reading_flags(parser)
+
+
+def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("reading text")
+    group.add_argument(
+        "--text_column",
+        type=_named,
+        metavar="NAME",
+        help="column or field with the document; dots lead into structures (default: text). Change it to "
+        "what yours is called",
+    )
+    group.add_argument(
+        "--domain_column",
+        type=_named,
+        metavar="NAME",
+        help="column or field that tells domains apart, where files hold them mixed (default: "
+        "meta.redpajama_set_name where it is there, else none: a domain a file or sub-directory, subset or "
+        "split). Change it to what yours is called",
+    )
+    group.add_argument(
+        "--domain_names",
+        type=_labels,
+        metavar="LABEL=NAME,...",
+        help="what to call the domains of that column (default: the names usual for SlimPajama, else the "
+        "labels "
+        "themselves). Give several labels one name to join them",
+    )
+    group.add_argument(
+        "--subset",
+        type=_named,
+        metavar="NAME",
+        help="subset of a hub dataset (default: its only one, or each as a domain). Give it to use one of "
+        "several",
+    )
+    group.add_argument(
+        "--split",
+        type=_named,
+        metavar="NAME",
+        help="split to read, where files or a hub dataset have several (default: train). Change it to look "
+        "at "
+        "another",
+    )
+    group.add_argument(
+        "--revision",
+        type=_named,
+        metavar="COMMIT",
+        help="commit, branch or tag of a hub dataset (default: its newest; recorded). Give it to repeat a "
+        "run",
+    )
+    group.add_argument(
+        "--download",
+        action="store_true",
+        help="bring a hub dataset whole into the hub's cache first (default: read only the parts that "
+        "windows "
+        "lie in). Give it to work offline afterwards",
+    )
+    group.add_argument(
+        "--tokenizer",
+        type=_named,
+        metavar="PATH",
+        help="checkpoint with the tokenizer that made token arrays (.bin, .npy), which do not say it "
+        "(default: "
+        "none; an error where it is needed)",
+    )
+    group.add_argument(
+        "--token_dtype",
+        choices=("uint16", "uint32"),
+        help="items of flat token arrays (default: uint16). Change it for vocabularies over 65,536",
     )
     group.add_argument(
         "--skip_bad_lines",

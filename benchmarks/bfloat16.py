@@ -23,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.embedding import random_checkpoint
 from benchmarks.machine import Figure, Report, command_line, publish, whole
-from chameleon.corpora import open_corpus
+from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.options import Options
 from chameleon.pipeline import run
@@ -45,12 +45,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     in_hardware = choose_dtype("auto", device) == torch.bfloat16
-    domains = open_corpus(arguments.dataset).domains
+    domains = open_corpus(Request(arguments.dataset)).domains
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         checkpoints = {
-            "random 82M": random_checkpoint(domains, directory / "random"),
-            "stand-in": standin_checkpoint(domains, directory, device),
+            "random 82M": random_checkpoint(arguments.dataset, directory / "random"),
+            "stand-in": standin_checkpoint([domain.text for domain in domains], directory, device),
         }
         products = nullcontext if in_hardware else _ProductsAsInHardware
         figures = tuple(

@@ -26,13 +26,14 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 from transformers import PreTrainedTokenizerFast as FastTokenizer
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
-from chameleon.corpora import Domain, open_corpus
+from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
+from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import Task, default_batch_size, embed, plan_embedding
+from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
 from chameleon.quiet import quiet_transformers
-from chameleon.windows import WindowRecipe, Windows, cut_windows
+from chameleon.windows import Windows, cut_windows
 
 WIDTH, BLOCKS, HEADS, CONTEXT, VOCABULARY = 768, 6, 12, 512, 50257
 NAIVE_BATCH = 64
@@ -47,10 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     on_cpu = device.type == "cpu"
-    domains = open_corpus(arguments.dataset).domains
+    domains = open_corpus(Request(arguments.dataset)).domains
     recipe = WindowRecipe(seed=0, sample_length=CONTEXT)
     with tempfile.TemporaryDirectory() as name:
-        checkpoint = random_checkpoint(domains, Path(name) / "checkpoint")
+        checkpoint = random_checkpoint(arguments.dataset, Path(name) / "checkpoint")
         tokenizer = load_tokenizer(checkpoint)
         proxy = load_proxy(checkpoint, device, choose_dtype("auto", device))
         wanted = arguments.windows or (10 if on_cpu else 512)
@@ -81,7 +82,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return publish(report, arguments.output)
 
 
-def random_checkpoint(domains: Sequence[Domain], directory: Path) -> Path:
+def random_checkpoint(dataset: str, directory: Path) -> Path:
     """A GPT-2 of 82M parameters with random weights and a BPE learnt from all its text."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -92,7 +93,7 @@ def random_checkpoint(domains: Sequence[Domain], directory: Path) -> Path:
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    texts = (each.text.decode() for domain in domains for each in domain.documents_from(0))
+    texts = (text for texts in texts_of(dataset).values() for text in texts)
     bpe.train_from_iterator(texts, trainer)
     FastTokenizer(  # type: ignore[no-untyped-call]
         tokenizer_object=bpe, eos_token="<|endoftext|>", model_max_length=CONTEXT
@@ -115,7 +116,7 @@ def _measure(
     repeats: int,
 ) -> list[tuple[float, float, float, float]]:
     """For each repeat the seconds of the naive way, ours and our forward pass, and FLOP/s of products."""
-    cut = [cut_windows(task.domain, tokenizer, recipe, task.grid, 0, task.wanted) for task in tasks]
+    cut = [cut_windows(task.grid, tokenizer, recipe, 0, task.wanted) for task in tasks if task.grid]
     naive = _Naive(checkpoint, proxy.device)
     tokens = np.concatenate([windows.tokens for windows in cut])
     batch = default_batch_size(proxy, recipe)

@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from chameleon.corpora import Request, open_corpus
+
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
 _SAMPLE = ROOT.parent / "shared" / "data" / "redpajama_sample"
@@ -58,6 +60,18 @@ def command_line(description: str) -> argparse.ArgumentParser:
     parser.add_argument("--dataset", default=dataset, help=f"corpus (default: {dataset})")
     parser.add_argument("--output", type=Path, metavar="FILE", help="write the report as JSON too")
     return parser
+
+
+def texts_of(dataset: str) -> dict[str, list[str]]:
+    """All documents of a corpus by domain."""
+    return {
+        domain.name: [
+            content[0 : len(content)].decode()
+            for index in range(len(domain.text.unit_keys))
+            for content in domain.text.unit(index).beginning()
+        ]
+        for domain in open_corpus(Request(dataset)).domains
+    }
 
 
 def whole(text: str) -> int:

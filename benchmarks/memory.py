@@ -16,8 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, whole
-from chameleon.corpora import open_corpus
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -65,12 +64,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _write_corpus(dataset: str, directory: Path, num_bytes: int) -> None:
     """Domains of equal size, each its documents again and again, every time in another order."""
     directory.mkdir()
-    domains = open_corpus(dataset).domains
+    domains = texts_of(dataset)
     shuffler = random.Random(0)
-    for domain in domains:
-        lines = [json.dumps({"text": each.text.decode()}) + "\n" for each in domain.documents_from(0)]
+    for name, texts in domains.items():
+        lines = [json.dumps({"text": text}) + "\n" for text in texts]
         written, begin = 0, 0
-        with (directory / f"{domain.name}.jsonl").open("w") as file:
+        with (directory / f"{name}.jsonl").open("w") as file:
             while written < num_bytes // len(domains):
                 if begin == 0:
                     shuffler.shuffle(lines)

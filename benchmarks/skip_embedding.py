@@ -78,6 +78,7 @@ def _store(directory: Path) -> None:
         settings=settings | {"dtype": "float32"},
         num_samples=WINDOWS,
         files=files,
+        facts={},
         provenance={"embeddings": "random numbers"},
         notices=(),
         written=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -12,8 +12,12 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
 
 
-def find_checkpoint(checkpoint: str) -> Path:
+def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
     """The directory of a checkpoint, downloaded into the hub's cache where it is a hub id.
+
+    Args:
+        checkpoint: Its name.
+        weights: Whether the model is wanted, or only its tokenizer.
 
     Raises:
         InputError: There is no such directory or hub model, or it holds no model.
@@ -27,7 +31,9 @@ def find_checkpoint(checkpoint: str) -> Path:
                 f"there is no checkpoint {checkpoint}; name the directory of a causal language model or "
                 "a hub id such as distilbert/distilgpt2"
             )
-        path = _download(checkpoint)
+        path = _download(checkpoint, weights)
+    if not weights:
+        return path
     if not (path / "config.json").is_file():
         raise InputError(f"{checkpoint} is no checkpoint: it holds no config.json")
     if not (any(path.glob("*.safetensors")) or any(path.glob("*.bin"))):
@@ -35,13 +41,14 @@ def find_checkpoint(checkpoint: str) -> Path:
     return path
 
 
-def _download(model: str) -> Path:
+def _download(model: str, weights: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     try:
         with quiet_hub():
-            path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "*.safetensors"]))
-            if not any(path.glob("*.safetensors")):
+            kinds = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
+            path = Path(snapshot_download(model, allow_patterns=kinds))
+            if weights and not any(path.glob("*.safetensors")):
                 path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
     except Exception as error:  # of the hub's library, its HTTP library or the network
         reason = " ".join(str(error).split())[:300]

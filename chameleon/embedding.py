@@ -3,13 +3,12 @@
 Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
-from collections import deque
-from collections.abc import Callable, Generator, Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
+from queue import Full, Queue
+from threading import Event, Thread
 from time import monotonic
 from typing import Any
 
@@ -20,9 +19,10 @@ from tqdm import tqdm
 
 from chameleon.corpora import Domain
 from chameleon.errors import InputError
+from chameleon.grid import Grid, WindowRecipe, lay_grid
 from chameleon.proxy import POOLING, Proxy, ProxyTokenizer
 from chameleon.store import DomainEmbeddings, file_name, read_embeddings, write_embeddings
-from chameleon.windows import Grid, WindowRecipe, Windows, cut_windows, lay_grid
+from chameleon.windows import Windows, windows_from
 
 Notify = Callable[[str], None]
 
@@ -35,12 +35,13 @@ _CHUNKS_AHEAD = 2
 _SECONDS_BETWEEN_WRITES = 20.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Task:
     """One domain to embed.
 
     Attributes:
-        domain, grid: Its text and its cells.
+        domain: It.
+        grid: Its cells; None where all that is wanted is stored.
         recipe: All that may change the numbers of its embeddings.
         path: Where they are kept.
         stored: Those that are there.
@@ -48,16 +49,16 @@ class Task:
     """
 
     domain: Domain
-    grid: Grid
+    grid: Grid | None
     recipe: dict[str, Any]
     path: Path
     stored: DomainEmbeddings | None
     wanted: int
 
     @property
-    def missing(self) -> range:
-        """The windows yet to embed."""
-        return range(0 if self.stored is None else len(self.stored), self.wanted)
+    def missing(self) -> int:
+        """How many windows are yet to embed."""
+        return max(0, self.wanted - (0 if self.stored is None else len(self.stored)))
 
 
 def plan_embedding(
@@ -71,7 +72,7 @@ def plan_embedding(
     """What there is to do to have `num_samples` windows of each domain, or all that it has.
 
     Raises:
-        InputError: A file of stored embeddings is damaged.
+        InputError: A file of stored embeddings is damaged, or a domain's text cannot be read.
     """
     common = {
         "windows": windows.to_dict(),
@@ -82,13 +83,28 @@ def plan_embedding(
         "dtype": str(proxy.dtype).removeprefix("torch."),
     }
     tasks = []
-    for domain in domains:
-        grid = lay_grid(domain, tokenizer, windows)
-        recipe = {"text": domain.fingerprint, **common}
+    bar = tqdm(domains, desc="measuring domains", unit="domain", delay=1, disable=None)
+    for domain in bar:
+        recipe = {"text": domain.text.fingerprint, "version": domain.version, **common}
         path = directory / file_name(domain.name, recipe)
         stored = read_embeddings(path) if path.exists() else None
+        if stored is not None and len(stored) >= min(num_samples, stored.available):
+            tasks.append(Task(domain, None, recipe, path, stored, min(num_samples, stored.available)))
+            continue
+        with naming(domain.name):
+            grid = lay_grid(domain.text, tokenizer, windows)
         tasks.append(Task(domain, grid, recipe, path, stored, min(num_samples, grid.num_windows)))
     return tasks
+
+
+@contextmanager
+def naming(domain: str) -> Iterator[None]:
+    """Say of which domain an error is."""
+    try:
+        yield
+    except InputError as error:
+        text = str(error)
+        raise InputError(text if text.startswith("domain ") else f"domain {domain}: {text}") from None
 
 
 def embed(
@@ -120,20 +136,16 @@ def embed(
             for a single window, or the embeddings cannot be written.
     """
     embedder = _Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
-    chunks = {task.domain.name: _chunks(task.missing, embedder.batch_size) for task in tasks}
-    cuts = [
-        partial(cut_windows, task.domain, tokenizer, windows, task.grid, chunk.start, chunk.stop)
-        for task in tasks
-        for chunk in chunks[task.domain.name]
-    ]
-    total = sum(len(task.missing) for task in tasks)
+    at_once = embedder.batch_size * _BATCHES_PER_CHUNK
+    cuts = ((task, _cut(task, tokenizer, windows, at_once)) for task in tasks)
+    total = sum(task.missing for task in tasks)
     bar = tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None)
     embedded = {}
     with bar, closing(_ahead(cuts)) as cut:
         for task in tasks:
             name = task.domain.name
             bar.set_postfix_str(name, refresh=False)
-            rows = (embedder.embed(name, next(cut), chunk.start) for chunk in chunks[name])
+            rows = _embedded(embedder, name, cut, 0 if task.stored is None else len(task.stored))
             embedded[name] = _extend(task, rows, bar.update).first(task.wanted)
     return embedded
 
@@ -144,25 +156,62 @@ def default_batch_size(proxy: Proxy, windows: WindowRecipe) -> int:
     return max(1, tokens // windows.sample_length)
 
 
-def _chunks(numbers: range, batch_size: int) -> list[range]:
-    """Numbers of windows, a few batches at a time: what is cut at once, and lost at most by a fault."""
-    size = batch_size * _BATCHES_PER_CHUNK
-    return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
+def _cut(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int) -> Iterator[Windows]:
+    """The windows that a task lacks, a few batches at a time: as many as a fault loses at most."""
+    if task.grid is None:
+        return
+    first, visit = (0, 0) if task.stored is None else (len(task.stored), task.stored.next_visit)
+    with naming(task.domain.name):
+        yield from windows_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
 
 
-def _ahead(cuts: Sequence[Callable[[], Windows]]) -> Generator[Windows]:
-    """The outcome of each, the next ones made in a thread meanwhile, also across domains."""
-    ahead = ThreadPoolExecutor(max_workers=1)
+def _ahead(cuts: Iterable[tuple[Task, Iterator[Windows]]]) -> Generator[Windows | None]:
+    """The windows of one task after the other, None behind each; a thread cuts the next ones meanwhile."""
+    ready: Queue[Windows | BaseException | None] = Queue(_CHUNKS_AHEAD)
+    stopped = Event()
+
+    def put(item: Windows | BaseException | None) -> None:
+        while not stopped.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+            except Full:
+                continue
+            return
+
+    def work() -> None:
+        try:
+            for _, windows in cuts:
+                for each in windows:
+                    put(each)
+                    if stopped.is_set():
+                        return
+                put(None)
+        except BaseException as error:  # raised again where the windows are wanted
+            put(error)
+
+    worker = Thread(target=work, name="cutting")
+    worker.start()
     try:
-        coming: deque[Future[Windows]] = deque()
-        for cut in cuts:
-            coming.append(ahead.submit(cut))
-            if len(coming) > _CHUNKS_AHEAD:
-                yield coming.popleft().result()
-        while coming:
-            yield coming.popleft().result()
+        while True:
+            item = ready.get()
+            if isinstance(item, BaseException):
+                raise item
+            yield item
     finally:
-        ahead.shutdown(cancel_futures=True)
+        stopped.set()
+        worker.join()
+
+
+def _embedded(
+    embedder: "_Embedder", domain: str, cut: Iterator[Windows | None], first: int
+) -> Iterator[tuple[Windows, npt.NDArray[np.float32]]]:
+    """The next windows up to the end of a domain, and their embeddings."""
+    for windows in cut:
+        if windows is None:
+            return
+        if len(windows.tokens):
+            yield embedder.embed(domain, windows, first)
+            first += len(windows.tokens)
 
 
 def _extend(
@@ -175,26 +224,43 @@ def _extend(
     def write() -> None:
         parts[:] = [DomainEmbeddings.joined(parts)]
         # Another run may have written more meanwhile.
-        if not task.path.exists() or len(read_embeddings(task.path)) < len(parts[0]):
+        if not task.path.exists() or len(read_embeddings(task.path)) <= len(parts[0]):
             write_embeddings(task.path, task.domain.name, task.recipe, parts[0])
 
     last_write = monotonic()
     try:
         for windows, rows in chunks:
-            parts.append(
-                DomainEmbeddings(
-                    rows, windows.positions, windows.documents, windows.lengths, task.grid.num_windows
-                )
-            )
+            parts.append(_part(task, windows, rows))
             unwritten = True
             progress(len(rows))
             if monotonic() - last_write > _SECONDS_BETWEEN_WRITES:
                 write()
                 unwritten, last_write = False, monotonic()
+        if parts and task.grid is not None and parts[-1].next_visit >= task.grid.num_visits:
+            # Now it is known how many windows the domain has.
+            parts[-1] = replace(parts[-1], available=sum(map(len, parts)))
+            unwritten = True
     finally:
         if unwritten:
             write()
+    if not parts:
+        raise InputError(f"domain {task.domain.name}: no text in it; remove what is empty, or give it text")
     return parts[0]
+
+
+def _part(task: Task, windows: Windows, rows: npt.NDArray[np.float32]) -> DomainEmbeddings:
+    if task.grid is None:
+        raise ValueError("a task without a grid has no windows to cut")
+    amount = task.grid.amount()
+    return DomainEmbeddings(
+        rows,
+        windows.positions,
+        windows.documents,
+        windows.lengths,
+        available=task.grid.num_windows,
+        next_visit=windows.next_visit,
+        corpus_tokens=(amount.tokens, amount.standard_error),
+    )
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,23 +12,24 @@ import transformers
 
 import chameleon
 from chameleon.checkpoints import find_checkpoint
-from chameleon.corpora import BUILTIN, Corpus, open_corpus
+from chameleon.corpora import BUILTIN, Corpus, Request, SourceTokenizer, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import embed, plan_embedding
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, is_there, local_path
+from chameleon.grid import WindowRecipe
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
     DEFAULT_NUM_SAMPLES,
     DEFAULT_SAMPLE_LENGTH,
     DEFAULT_SEED,
+    READING,
     Options,
 )
 from chameleon.proxy import POOLING, Proxy, ProxyTokenizer, load_proxy, load_tokenizer
-from chameleon.quiet import quiet_transformers
+from chameleon.quiet import quiet_hub, quiet_transformers
 from chameleon.store import EmbeddedCorpus, Record, write_record
-from chameleon.windows import WindowRecipe
 
 Notify = Callable[[str], None]
 
@@ -60,14 +62,29 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
     # A checkpoint that cannot be had is told before a corpus is read.
     named = options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
     checkpoint = None if named is None else find_checkpoint(named)
-    corpus = open_corpus(dataset, options.skip_bad_lines)
-    for notice in corpus.notices:
-        tell(notice)
-    if checkpoint is None:
-        checkpoint = _standin(options, corpus, device, tell)
-        named = str(checkpoint)
-    tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
-    proxy = load_proxy(checkpoint, device, choose_dtype(options.dtype, device), options.trust_remote_code)
+    tokenizer = None if checkpoint is None else load_tokenizer(checkpoint, options.trust_remote_code)
+    with quiet_hub(), closing(open_corpus(_request(options, dataset, tokenizer))) as corpus:
+        for notice in corpus.notices:
+            tell(notice)
+        if checkpoint is None or tokenizer is None:
+            checkpoint = _standin(options, corpus, device, tell)
+            named = str(checkpoint)
+            tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
+        dtype = choose_dtype(options.dtype, device)
+        proxy = load_proxy(checkpoint, device, dtype, options.trust_remote_code)
+        return _embed_with(options, corpus, dataset, (tokenizer, proxy, named), told, tell)
+
+
+def _embed_with(
+    options: Options,
+    corpus: Corpus,
+    dataset: str,
+    halves: tuple[ProxyTokenizer, Proxy, str | None],
+    told: list[str],
+    tell: Notify,
+) -> EmbeddedCorpus:
+    """Embed the domains of an open corpus with a loaded proxy: its tokenizer, its model, its name."""
+    tokenizer, proxy, named = halves
     windows = _window_recipe(options, proxy, named)
     num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
     tasks = plan_embedding(corpus.domains, tokenizer, proxy, windows, num_samples, options.embeddings_dir)
@@ -83,9 +100,11 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
             "seed": windows.seed,
             "sample_length": windows.sample_length,
             "dtype": str(proxy.dtype).removeprefix("torch."),
+            **_reading(options),
         },
         num_samples=num_samples,
         files={task.domain.name: task.path.name for task in tasks},
+        facts={domain.name: domain.facts for domain in corpus.domains if domain.facts},
         provenance=_provenance(corpus, proxy, tokenizer),
         notices=tuple(told),
         written=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -93,9 +112,31 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
     if not (options.embeddings_dir / record.name).exists():
         write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
     with quiet_transformers():
-        embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, notify)
+        embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, tell)
     write_record(options.embeddings_dir, record)
     return EmbeddedCorpus(record, embedded)
+
+
+def _reading(options: Options) -> dict[str, Any]:
+    """How the corpus is read, so far as the user said it."""
+    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
+
+
+def _request(options: Options, dataset: str, tokenizer: ProxyTokenizer | None) -> Request:
+    def load(name: str) -> SourceTokenizer:
+        found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
+        return SourceTokenizer(name, found.digest, len(found.tokenizer), found.end_of_text, found.decode)
+
+    return Request(
+        dataset,
+        **_reading(options),
+        domains=options.domains,
+        download=options.download,
+        skip_bad_lines=options.skip_bad_lines,
+        scratch=options.embeddings_dir,
+        proxy_tokenizer_digest=None if tokenizer is None else tokenizer.digest,
+        load_tokenizer=load,
+    )
 
 
 def _place(name: str) -> str:
@@ -137,7 +178,9 @@ def _standin(options: Options, corpus: Corpus, device: torch.device, tell: Notif
         f"there is no proxy in {DEFAULT_CHECKPOINT}: using {text} and a small stand-in proxy trained on it "
         f"here. For weights to rely on, {_BETTER_PROXY}"
     )
-    return standin_checkpoint(corpus.domains, Path(DEFAULT_CHECKPOINT).parent, device)
+    return standin_checkpoint(
+        [domain.text for domain in corpus.domains], Path(DEFAULT_CHECKPOINT).parent, device
+    )
 
 
 def _provenance(corpus: Corpus, proxy: Proxy, tokenizer: ProxyTokenizer) -> dict[str, Any]:
@@ -145,7 +188,7 @@ def _provenance(corpus: Corpus, proxy: Proxy, tokenizer: ProxyTokenizer) -> dict
         "dataset": {
             "name": corpus.name,
             **corpus.provenance,
-            "fingerprint": digest_of_json([domain.fingerprint for domain in corpus.domains]),
+            "fingerprint": digest_of_json([domain.text.fingerprint for domain in corpus.domains]),
         },
         "proxy": {
             "digest": proxy.digest,

@@ -13,6 +13,17 @@ DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
 DEFAULT_NUM_SAMPLES = 256
 DEFAULT_SAMPLE_LENGTH = 512
 DEFAULT_SEED = 0
+# Flags that say how a corpus is read.
+READING = (
+    "text_column",
+    "domain_column",
+    "domain_names",
+    "subset",
+    "split",
+    "revision",
+    "tokenizer",
+    "token_dtype",
+)
 
 
 @dataclass(frozen=True)
@@ -32,6 +43,16 @@ class Options:
     lambda_reg: float | None = None
     pt_temperature: float | None = None
     ft_temperature: float | None = None
+    domains: tuple[str, ...] | None = None
+    text_column: str | None = None
+    domain_column: str | None = None
+    domain_names: dict[str, str] | None = None
+    subset: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    download: bool = False
+    tokenizer: str | None = None
+    token_dtype: str | None = None
     num_samples: int | None = None
     sample_length: int | None = None
     seed: int | None = None

@@ -1,4 +1,4 @@
-"""A random order of any number of things, any part of which is had without the rest."""
+"""Random orders that any part is had of without the rest."""
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,18 @@ def permuted(indices: npt.NDArray[np.int64], size: int, key: int) -> npt.NDArray
         images[outside] = left << np.uint64(half) | right
         outside = images >= size
     return images.astype(np.int64)
+
+
+def ranks(keys: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
+    """(s,) random words that depend on `key` and each of (s,) keys: sorted by them, things lie in an order
+    of which any subset of the things has the same.
+    """
+    return _mixed(_mixed(keys, key), key >> 64)
+
+
+def fractions(keys: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.float64]:
+    """(s,) random numbers from 0 up to 1 that depend on `key` and each of (s,) keys."""
+    return (ranks(keys, key) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def _mixed(words: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:

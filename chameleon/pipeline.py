@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from chameleon.domain_weights import DomainWeights
-from chameleon.options import Options
+from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
 from chameleon.store import DomainEmbeddings, EmbeddedCorpus
 from chameleon.weights import compute_weights
@@ -38,9 +38,7 @@ def run(options: Options, notify: Notify = lambda text: None) -> DomainWeights:
     record = embedded.record
     return replace(
         weights,
-        domains={
-            name: {**weights.domains[name], **_facts(stored)} for name, stored in embedded.domains.items()
-        },
+        domains=_facts(weights, embedded),
         settings={
             **weights.settings,
             **record.settings,
@@ -58,8 +56,9 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "sample_length": options.sample_length,
         "seed": options.seed,
         "dtype": None if options.dtype == "auto" else options.dtype,
+        **{name: getattr(options, name) for name in READING},
     }
-    embedded = stored_embeddings(options.embeddings_dir, asked, options.num_samples)
+    embedded = stored_embeddings(options.embeddings_dir, asked, options.num_samples, options.domains)
     for notice in embedded.record.notices:
         notify(notice)
     return embedded
@@ -72,9 +71,27 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
     return embed_corpus(options, notify)
 
 
-def _facts(stored: DomainEmbeddings) -> dict[str, Any]:
-    """What the weights file says of a domain beside its score."""
-    facts: dict[str, Any] = {"windows": len(stored), "windows_available": stored.available}
-    if (stored.tokens >= 0).all():
-        facts["tokens"] = int(stored.tokens.sum())
+def _facts(weights: DomainWeights, embedded: EmbeddedCorpus) -> dict[str, dict[str, Any]]:
+    """What the weights file says of each domain."""
+    facts = {}
+    for name, stored in embedded.domains.items():
+        said = embedded.record.facts.get(name, {})
+        facts[name] = {**weights.domains[name], **_counts(stored), **said}
+        if "corpus_tokens" in said:  # somebody's count
+            facts[name]["corpus_tokens_standard_error"] = 0
+    if all("corpus_tokens" in each for each in facts.values()):
+        total = sum(each["corpus_tokens"] for each in facts.values())
+        for each in facts.values():
+            each["natural_share"] = each["corpus_tokens"] / total
     return facts
+
+
+def _counts(stored: DomainEmbeddings) -> dict[str, Any]:
+    counts: dict[str, Any] = {"windows": len(stored), "windows_available": stored.available}
+    if (stored.tokens >= 0).all():
+        counts["tokens"] = int(stored.tokens.sum())
+    if stored.corpus_tokens is not None:
+        tokens, error = stored.corpus_tokens
+        counts["corpus_tokens"] = max(1, round(tokens))
+        counts["corpus_tokens_standard_error"] = round(error)
+    return counts

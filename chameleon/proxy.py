@@ -44,6 +44,11 @@ class ProxyTokenizer:
             for each in encodings
         ]
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of tokens, as they stand."""
+        text: str = self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
+        return text
+
 
 @dataclass(frozen=True)
 class Proxy:

@@ -6,7 +6,7 @@ of the method's published code, `<domain>_embeddings.pt`, are read too.
 
 import os
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,10 @@ _MAKE_THEM = "run once without --skip_embedding_generation to make them"
 
 
 def stored_embeddings(
-    directory: Path, asked: Mapping[str, Any], num_samples: int | None = None
+    directory: Path,
+    asked: Mapping[str, Any],
+    num_samples: int | None = None,
+    domains: Sequence[str] | None = None,
 ) -> EmbeddedCorpus:
     """The embeddings of the one corpus in `directory` that agrees with what is asked.
 
@@ -30,6 +33,7 @@ def stored_embeddings(
         directory: Where embeddings are kept.
         asked: Settings that the user named, by the names of their flags; None for those left open.
         num_samples: Windows of each domain; by default as many as the last run used.
+        domains: The domains to take, in this order; by default all.
 
     Raises:
         InputError: There are none, or none or several agree with what is asked (names the values),
@@ -45,11 +49,33 @@ def stored_embeddings(
             "keep them in two directories and name one by --embeddings_dir"
         )
     if published:
-        return _published_embeddings(directory, published, asked, num_samples)
-    record = _choose(directory, records, asked)
+        embedded = _published_embeddings(directory, published, asked, num_samples)
+        return replace(
+            embedded, domains={name: embedded.domains[name] for name in _taken(domains, embedded.domains)}
+        )
+    # A run on some of a corpus's domains is taken where it is the only one, or its domains are asked for.
+    holding = [record for record in records if domains is None or record.files.keys() >= set(domains)]
+    record = _choose(directory, holding or records, asked)
     wanted = num_samples or record.num_samples
-    domains = {name: _complete(directory / file, name, wanted) for name, file in record.files.items()}
-    return EmbeddedCorpus(record, domains)
+    return EmbeddedCorpus(
+        record,
+        {
+            name: _complete(directory / record.files[name], name, wanted)
+            for name in _taken(domains, record.files)
+        },
+    )
+
+
+def _taken(asked: Sequence[str] | None, there: Mapping[str, Any]) -> Sequence[str]:
+    """The domains asked for, which must be there."""
+    for name in asked or ():
+        if name not in there:
+            raise InputError(
+                f"there are no embeddings of domain {name} (--domains); there are of {', '.join(there)}"
+            )
+    if asked is not None and len(asked) < 2:
+        raise InputError(f"weights need at least 2 domains, --domains names only {', '.join(asked)}")
+    return list(there) if asked is None else asked
 
 
 def _choose(directory: Path, records: list[Record], asked: Mapping[str, Any]) -> Record:
@@ -139,6 +165,7 @@ def _published_embeddings(
         settings={"dataset": str(directory)},
         num_samples=max(map(len, domains.values())),
         files={domain: path.name for domain, path in zip(domains, paths, strict=True)},
+        facts={},
         provenance={"embeddings": "files of the method's published code"},
         notices=(
             "these embeddings are of the published code: what made them is not recorded",

@@ -30,12 +30,16 @@ from transformers.trainer_callback import PrinterCallback
 
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
+from chameleon.grid import WindowRecipe, lay_grid
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_transformers
+from chameleon.stretches import Place, stretch
 from chameleon.text import Text
-from chameleon.windows import WindowRecipe, cut_windows, lay_grid
+from chameleon.windows import windows_from
 
 END_OF_TEXT = "<|endoftext|>"
+# Of a domain in many units the tokenizer learns from so many.
+_SAMPLED_UNITS = 8
 
 
 @dataclass(frozen=True)
@@ -58,12 +62,12 @@ DEFAULT = Settings()
 
 
 def standin_checkpoint(
-    domains: Sequence[Text], root: Path, device: torch.device, settings: Settings = DEFAULT
+    texts: Sequence[Text], root: Path, device: torch.device, settings: Settings = DEFAULT
 ) -> Path:
     """The stand-in for these domains: from `root` if it was trained before, else trained now.
 
     Args:
-        domains: What to train on, in equal shares of tokens.
+        texts: What to train on, in equal shares of tokens.
         root: The directory of checkpoints; the stand-in's own is written there whole or not at all.
         device: Where to train.
         settings: Its size and training.
@@ -74,9 +78,7 @@ def standin_checkpoint(
     Raises:
         InputError: `root` cannot be written.
     """
-    identity = digest_of_json(
-        {"settings": asdict(settings), "domains": [domain.fingerprint for domain in domains]}
-    )
+    identity = digest_of_json({"settings": asdict(settings), "domains": [text.fingerprint for text in texts]})
     path = root / f"standin-{identity[:12]}"
     if path.exists():
         return path
@@ -86,8 +88,8 @@ def standin_checkpoint(
     except OSError as error:
         raise InputError(f"cannot write a checkpoint in {root}: {error.strerror}") from None
     try:
-        _train_tokenizer(domains, settings).save_pretrained(unfinished)
-        rows = _training_rows(domains, load_tokenizer(unfinished), settings)
+        _train_tokenizer(texts, settings).save_pretrained(unfinished)
+        rows = _training_rows(texts, load_tokenizer(unfinished), settings)
         with quiet_transformers():
             _train_model(rows, device, settings, unfinished)
         unfinished.chmod(0o755)
@@ -105,7 +107,7 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
             raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from None
 
 
-def _train_tokenizer(domains: Sequence[Text], settings: Settings) -> PreTrainedTokenizerFast:
+def _train_tokenizer(texts: Sequence[Text], settings: Settings) -> PreTrainedTokenizerFast:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -116,38 +118,41 @@ def _train_tokenizer(domains: Sequence[Text], settings: Settings) -> PreTrainedT
         show_progress=False,
     )
     tokenizer.train_from_iterator(
-        (text for domain in domains for text in _sample_of_text(domain, settings)), trainer
+        (part for text in texts for part in _sample_of_text(text, settings)), trainer
     )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, eos_token=END_OF_TEXT, model_max_length=settings.context
     )
 
 
-def _sample_of_text(domain: Text, settings: Settings, stretches: int = 32) -> Iterator[str]:
-    """Stretches of a domain, evenly over it, up to the bytes that the tokenizer learns from."""
+def _sample_of_text(text: Text, settings: Settings, stretches: int = 32) -> Iterator[str]:
+    """Stretches of a domain, evenly over its first units, up to the bytes that the tokenizer learns from."""
+    order = np.arange(len(text.unit_keys), dtype=np.int64)
+    units = order[:_SAMPLED_UNITS]
+    text.expect(units.tolist())
     length = settings.tokenizer_bytes_per_domain // stretches
-    for i in range(stretches):
-        begin = i * domain.num_bytes // stretches
-        end = min(begin + length, (i + 1) * domain.num_bytes // stretches)
-        for document in domain.documents_from(begin):
-            if document.start >= end:
-                break
-            within = slice(max(begin - document.start, 0), end - document.start)
-            yield document.text[within].decode(errors="ignore")
+    for index in units.tolist():
+        unit = text.unit(index)
+        number = max(1, stretches // len(units))
+        for i in range(number if unit.length else 0):
+            begin, end = i * unit.length // number, (i + 1) * unit.length // number
+            pieces, _ = stretch(Place(text, order, index, begin), 0, min(length, end - begin))
+            yield from (piece.kept for piece in pieces)
 
 
 def _training_rows(
-    domains: Sequence[Text], tokenizer: ProxyTokenizer, settings: Settings
+    texts: Sequence[Text], tokenizer: ProxyTokenizer, settings: Settings
 ) -> npt.NDArray[np.int64]:
     """(steps x batch size, context) windows: row i is of domain i mod k, each domain in its own order."""
     total = settings.steps * settings.batch_size
     recipe = WindowRecipe(seed=settings.seed, sample_length=settings.context)
     rows = np.empty((total, recipe.sample_length), dtype=np.int64)
-    for i, domain in enumerate(domains):
-        grid = lay_grid(domain, tokenizer, recipe)
-        wanted = len(range(i, total, len(domains)))
-        windows = cut_windows(domain, tokenizer, recipe, grid, 0, min(wanted, grid.num_windows))
-        rows[i :: len(domains)] = windows.tokens[np.arange(wanted) % len(windows.tokens)]
+    for i, text in enumerate(texts):
+        grid = lay_grid(text, tokenizer, recipe)
+        wanted = len(range(i, total, len(texts)))
+        found = [each.tokens for each in windows_from(grid, tokenizer, recipe, 0, 0, wanted, wanted)]
+        tokens = np.concatenate(found)
+        rows[i :: len(texts)] = tokens[np.arange(wanted) % len(tokens)]
     return rows
 
 

@@ -25,7 +25,7 @@ from safetensors.numpy import save
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json, write_atomically
 
-FORMAT = "chameleon-embeddings/1"
+FORMAT = "chameleon-embeddings/2"
 RECORD_SUFFIX = ".run.json"
 _DTYPES = {"embeddings": "float32", "positions": "int64", "documents": "int64", "tokens": "int64"}
 
@@ -36,10 +36,13 @@ class DomainEmbeddings:
 
     Attributes:
         embeddings: (n, d) float32, a row a window.
-        positions: (n,) int64, the byte of the domain at which each window was cut.
-        documents: (n,) int64, the byte of the domain at which its first document begins.
+        positions: (n,) int64, the place in the domain at which each window was cut.
+        documents: (n,) int64, the place of its first document.
         tokens: (n,) int64, tokens of each window.
-        available: Windows that the domain has in all.
+        available: Windows that the domain has in all, so far as is known.
+        next_visit: Where the windows after these are to be cut from (`windows.py`).
+        corpus_tokens: Tokens of the whole domain, and the standard error of that number; None where
+            that is not known.
     """
 
     embeddings: npt.NDArray[np.float32]
@@ -47,20 +50,24 @@ class DomainEmbeddings:
     documents: npt.NDArray[np.int64]
     tokens: npt.NDArray[np.int64]
     available: int
+    next_visit: int = 0
+    corpus_tokens: tuple[float, float] | None = None
 
     def __len__(self) -> int:
         return len(self.embeddings)
 
     def first(self, n: int) -> Self:
         """The first n windows, or all of them where there are fewer."""
-        arrays = {name: getattr(self, name)[:n] for name in _DTYPES}
+        arrays: dict[str, Any] = {name: getattr(self, name)[:n] for name in _DTYPES}
         return replace(self, **arrays)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """One after the other, at least one of them, all of the same domain."""
-        arrays = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES}
-        return cls(**arrays, available=parts[-1].available)
+        arrays: dict[str, Any] = {
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES
+        }
+        return replace(parts[-1], **arrays)
 
 
 def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
@@ -79,6 +86,8 @@ def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored:
         "domain": domain,
         "recipe": json.dumps(recipe, sort_keys=True),
         "available": str(stored.available),
+        "next_visit": str(stored.next_visit),
+        "corpus_tokens": json.dumps(stored.corpus_tokens),
     }
     arrays = {name: np.ascontiguousarray(getattr(stored, name)) for name in _DTYPES}
     write_atomically(path, save(arrays, metadata))
@@ -97,8 +106,14 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
             if metadata.get("format") != FORMAT:
                 raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {remedy}")
             arrays = {name: file.get_tensor(name) for name in _DTYPES}
-        stored = DomainEmbeddings(**arrays, available=int(metadata["available"]))
-    except (SafetensorError, OSError, KeyError, ValueError, struct.error) as error:
+        amount = json.loads(metadata["corpus_tokens"])
+        stored = DomainEmbeddings(
+            **arrays,
+            available=int(metadata["available"]),
+            next_visit=int(metadata["next_visit"]),
+            corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
+        )
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is truncated or damaged ({error}); {remedy}") from None
@@ -118,6 +133,7 @@ class Record:
         settings: Settings by the names of their flags: seed, sample_length, dtype, checkpoint_path, ...
         num_samples: Windows of each domain that the last run used, if it has so many.
         files: For each domain its file's name.
+        facts: What the user said of domains, for those of which anything was said.
         provenance: Facts about corpus and proxy for the weights file.
         notices: What the user was told of the corpus.
         written: When, ISO 8601.
@@ -127,6 +143,7 @@ class Record:
     settings: Mapping[str, Any]
     num_samples: int
     files: Mapping[str, str]
+    facts: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
     notices: tuple[str, ...]
     written: str
@@ -174,8 +191,8 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
     """The record of a file's content, which may be anything; a ValueError says what is wrong."""
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
-    kinds = {"dataset": str, "settings": dict, "num_samples": int, "files": dict, "provenance": dict,
-             "notices": list, "written": str}  # fmt: skip
+    kinds = {"dataset": str, "settings": dict, "num_samples": int, "files": dict, "facts": dict,
+             "provenance": dict, "notices": list, "written": str}  # fmt: skip
     if content.keys() != kinds.keys():
         raise ValueError(f"expected {', '.join(kinds)}, found {', '.join(content)[:200]}")
     for name, kind in kinds.items():

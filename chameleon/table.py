@@ -19,17 +19,24 @@ def render_table(weights: DomainWeights, written_to: str, *, unicode: bool = Tru
     order = sorted(range(k), key=lambda i: (-weights.weights[i], weights.names[i]))
     width = max(6, *(len(_shown(name)) for name in weights.names))
     largest = max(float(weights.weights.max()), uniform)
+    beside = [
+        (title, fact)
+        for title, fact in (("natural", "natural_share"), (" in use", "weight_in_use"))
+        if any(fact in weights.domains[name] for name in weights.names)
+    ]
+    titles = "".join(f"{title}  " for title, _ in beside)
     lines = [
         f"Share of tokens of each domain, to {weights.mode} on {weights.settings.get('dataset', '?')}",
         "",
-        f"{'domain':<{width}}  windows   score  uniform  weight  {'':{_BAR}}  against uniform",
+        f"{'domain':<{width}}  windows   score  {titles}uniform  weight  {'':{_BAR}}  against uniform",
     ]
     for i in order:
         name = weights.names[i]
         facts = weights.domains[name]
         bar = _bar(float(weights.weights[i]) / largest, uniform / largest, unicode=unicode)
         lines.append(
-            f"{_shown(name):<{width}}  {facts.get('windows', '-'):>7}  {facts['score']:6.4f}  {uniform:7.4f}"
+            f"{_shown(name):<{width}}  {facts.get('windows', '-'):>7}  {facts['score']:6.4f}  "
+            f"{''.join(_share(facts.get(fact)) for _, fact in beside)}{uniform:7.4f}"
             f"  {weights.weights[i]:6.4f}  {bar}  {float(weights.weights[i]) / uniform:5.2f} x"
         )
     return "\n".join([*lines, "", *_footer(weights, written_to)])
@@ -48,6 +55,10 @@ def _footer(weights: DomainWeights, written_to: str) -> list[str]:
         f"temperature          {used['temperature_used']:.4g}, recipe {used['recipe']}",
         f"weights file         {written_to}",
     ]
+
+
+def _share(value: float | None) -> str:
+    return f"{'-' if value is None else format(value, '.4f'):>7}  "
 
 
 def _bar(share: float, mark: float, *, unicode: bool) -> str:

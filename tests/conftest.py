@@ -15,7 +15,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chameleon.text import Encoded
+from chameleon.corpora import Corpus, Domain, Request, open_corpus
+from chameleon.corpora.indexed import IndexedText
+from chameleon.text import Encoded, Text
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
@@ -56,11 +58,29 @@ def corpus_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return directory
 
 
+def opened(dataset: str | Path, **how: Any) -> Corpus:  # noqa: ANN401
+    """A corpus by its name."""
+    return open_corpus(Request(str(dataset), **how))
+
+
+def indexed(domain: Domain) -> IndexedText:
+    """The text of a domain of which every document's place is known."""
+    assert isinstance(domain.text, IndexedText)
+    return domain.text
+
+
+def documents(text: Text) -> list[bytes]:
+    """All documents of a text, unit by unit."""
+    units = map(text.unit, range(len(text.unit_keys)))
+    return [content[0 : len(content)] for unit in units for content in unit.beginning()]
+
+
 @dataclass(frozen=True)
 class BytesTokenizer:
     """A token a byte: what windows are can be read off the text."""
 
     end_of_text: int = 256
+    digest: str = "bytes"
 
     def encode(self, texts: Sequence[str]) -> list[Encoded]:
         """See `chameleon.text.Tokenizer`."""

@@ -6,9 +6,8 @@ import shutil
 from pathlib import Path
 
 import pytest
-from conftest import Command, refused, write_jsonl
+from conftest import Command, documents, opened, refused, write_jsonl
 
-from chameleon.corpora import open_corpus
 from chameleon.errors import InputError
 
 GOOD = json.dumps({"text": "good text"})
@@ -36,32 +35,32 @@ LINES: list[tuple[bytes, str]] = [
 def test_a_bad_line_is_named(line: bytes, expected: str, tmp_path: Path) -> None:
     corpus_with(tmp_path, GOOD.encode() + b"\n" + line + b"\n" + GOOD.encode())
     with pytest.raises(InputError) as caught:
-        open_corpus(str(tmp_path))
+        opened(tmp_path)
     assert expected in str(caught.value)
     assert "--skip_bad_lines" in str(caught.value)
 
 
 def test_bad_lines_are_left_out_and_counted_when_asked(tmp_path: Path) -> None:
     lines = [GOOD.encode(), *(line for line, _ in LINES), GOOD.encode()]
-    corpus = open_corpus(str(corpus_with(tmp_path, b"\n".join(lines))), skip_bad_lines=True)
+    corpus = opened(corpus_with(tmp_path, b"\n".join(lines)), skip_bad_lines=True)
     odd = corpus.domains[1]
-    assert [document.text for document in odd.documents_from(0)] == [b"good text"] * 2
+    assert documents(odd.text) == [b"good text"] * 2
     assert corpus.provenance["skipped_lines"] == {"odd": len(LINES)}
     assert corpus.notices[0].startswith(f"odd: {len(LINES)} bad lines left out, the first is {tmp_path}")
 
 
 def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
-    corpus = open_corpus(str(corpus_with(tmp_path, GOOD.encode())))
+    corpus = opened(corpus_with(tmp_path, GOOD.encode()))
     (tmp_path / "odd.jsonl").write_bytes(b"x" * len(GOOD))
     with pytest.raises(InputError, match="changed while it was read"):
-        list(corpus.domains[1].documents_from(0))
+        documents(corpus.domains[1].text)
 
 
 @pytest.mark.parametrize("change", ["emptied", "cut", "removed"])
 def test_a_file_that_loses_text_while_it_is_read_is_noticed(change: str, tmp_path: Path) -> None:
     write_jsonl(tmp_path / "fine.jsonl", ["something"])
     write_jsonl(tmp_path / "odd.jsonl", [f"text {i}" for i in range(50)])
-    odd = open_corpus(str(tmp_path)).domains[1]
+    odd = opened(tmp_path).domains[1]
     path = tmp_path / "odd.jsonl"
     if change == "removed":
         path.unlink()
@@ -70,7 +69,7 @@ def test_a_file_that_loses_text_while_it_is_read_is_noticed(change: str, tmp_pat
             b"".join(path.read_bytes().splitlines(keepends=True)[: 20 if change == "cut" else 0])
         )
     with pytest.raises(InputError, match=r"changed while it was read.*; run again"):
-        list(odd.documents_from(0))
+        documents(odd.text)
 
 
 def test_links_are_followed_hidden_things_left_out_and_every_text_file_is_read(tmp_path: Path) -> None:
@@ -85,9 +84,7 @@ def test_links_are_followed_hidden_things_left_out_and_every_text_file_is_read(t
         write_jsonl(corpus / name, [name])
     for name in ("README.md", "LICENSE", "_SUCCESS", ".hidden.jsonl", "a/README"):
         (corpus / name).write_text("no data")
-    domains = {
-        d.name: [each.text.decode() for each in d.documents_from(0)] for d in open_corpus(str(corpus)).domains
-    }
+    domains = {d.name: [each.decode() for each in documents(d.text)] for d in opened(corpus).domains}
     assert domains == {
         "LICENSES": ["LICENSES.jsonl"], "README_corpus": ["README_corpus.jsonl"], "_c": ["_c.jsonl"],
         "a": ["linked", "own"], "a-b": ["a-b.jsonl"], "b": ["linked"], "c.md": ["c.md/x.jsonl"],
@@ -104,7 +101,7 @@ def test_what_is_no_file_in_a_corpus_is_told(place: str, kind: str, tmp_path: Pa
     else:
         (tmp_path / place).symlink_to("nowhere")
     with pytest.raises(InputError, match=f"found {place}"):
-        open_corpus(str(tmp_path))
+        opened(tmp_path)
 
 
 def test_names_that_are_not_utf8_are_told(command: Command, tmp_path: Path) -> None:
@@ -119,24 +116,24 @@ def test_names_that_are_not_utf8_are_told(command: Command, tmp_path: Path) -> N
 
 def test_directories_that_are_no_corpus(tmp_path: Path) -> None:
     cases = {
-        "empty": ([], "is empty; expected one .jsonl file"),
+        "empty": ([], "is empty; expected one file"),
         "one": (["a.jsonl"], "weights need at least 2 domains, but .* holds only a"),
-        "foreign": (["a.jsonl", "b.parquet"], "expected .jsonl files .* found b.parquet"),
-        "twice": (["a.jsonl", "a/x.jsonl"], "holds both a.jsonl and a/"),
-        "hollow": (["a.jsonl", "b/.hidden"], "b holds no .jsonl files"),
+        "foreign": (["a.jsonl", "b.csv"], "expected one file.* found b.csv"),
+        "twice": (["a.jsonl", "a/x.jsonl"], "holds both a/ and a.jsonl: rename"),
+        "hollow": (["a.jsonl", "b/.hidden"], "b holds no text files"),
     }
     for name, (files, expected) in cases.items():
         (tmp_path / name).mkdir()
         for file in files:
             write_jsonl(tmp_path / name / file, ["text"])
         with pytest.raises(InputError, match=expected):
-            open_corpus(str(tmp_path / name))
+            opened(tmp_path / name)
 
 
 def test_a_domain_without_text_is_named(tmp_path: Path) -> None:
     corpus_with(tmp_path, b'{"text": ""}\n{"text": "  "}\n\n')
     with pytest.raises(InputError, match="no text in domain odd"):
-        open_corpus(str(tmp_path))
+        opened(tmp_path)
 
 
 @pytest.mark.parametrize(

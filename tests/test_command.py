@@ -377,9 +377,10 @@ def test_the_library_face_is_there() -> None:
 
 LAYERS: list[set[str]] = [
     {"errors", "options", "text", "permutation", "quiet"},
-    {"files", "affinity", "leverage", "domain_weights", "windows", "devices"},
-    {"weights", "store", "proxy", "corpora", "checkpoints", "table"},
-    {"reuse", "embedding", "standin"},
+    {"files", "affinity", "leverage", "domain_weights", "stretches", "devices"},
+    {"weights", "store", "proxy", "corpora", "checkpoints", "table", "grid"},
+    {"reuse", "windows"},
+    {"embedding", "standin"},
     {"embedding_stage"},
     {"pipeline"},
 ]

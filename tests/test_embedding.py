@@ -1,6 +1,7 @@
 """From windows to files: what is computed when, and what is left after a fault."""
 
 import dataclasses
+from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -8,13 +9,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from conftest import opened
 
-from chameleon.corpora import Domain, open_corpus
+from chameleon.corpora import Domain
 from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.errors import InputError
+from chameleon.grid import Grid, WindowRecipe
 from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
 from chameleon.store import DomainEmbeddings, read_embeddings
-from chameleon.windows import WindowRecipe, Windows, cut_windows
+from chameleon.windows import Windows, windows_from
 
 WINDOWS = WindowRecipe(seed=0, sample_length=32)
 
@@ -33,7 +36,7 @@ class Setting:
     """A corpus, a proxy whose forward passes are counted, and a directory."""
 
     def __init__(self, corpus: Path, tokenizer: ProxyTokenizer, proxy: Proxy, directory: Path) -> None:
-        self.domains = open_corpus(str(corpus)).domains
+        self.domains = opened(corpus).domains
         self.tokenizer, self.proxy, self.directory = tokenizer, proxy, directory
         self.embedded_windows = 0
         self.fail_at: int | None = None
@@ -108,7 +111,8 @@ def test_all_that_may_change_embeddings_names_their_file_and_nothing_else(
         return plan_embedding([domain], tokenizer, proxy, windows, n, setting.directory)[0].path
 
     changed = [
-        file(domain=dataclasses.replace(domain, fingerprint="other")),
+        file(domain=dataclasses.replace(domain, text=setting.domains[1].text)),
+        file(domain=dataclasses.replace(domain, version="other")),
         file(domain=dataclasses.replace(domain, name="other")),
         file(tokenizer=dataclasses.replace(tokenizer, digest="other")),
         file(proxy=dataclasses.replace(proxy, digest="other")),
@@ -136,20 +140,20 @@ def test_an_interrupt_keeps_what_was_embedded_and_the_next_run_goes_on(setting: 
 def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    cut = {domain.name: Event() for domain in setting.domains}
+    cut: dict[Any, Event] = {domain.text: Event() for domain in setting.domains}
     counted = Proxy.embed
     found = []
 
-    def cutting(domain: Domain, *arguments: Any) -> Windows:  # noqa: ANN401
-        windows = cut_windows(domain, *arguments)
-        cut[domain.name].set()
-        return windows
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[Windows]:  # noqa: ANN401
+        for windows in windows_from(grid, *arguments):
+            cut[grid.text].set()
+            yield windows
 
     def waiting(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
         found.append([event.wait(20) for event in list(cut.values())[:2]])
         return counted(self, tokens, lengths)
 
-    monkeypatch.setattr("chameleon.embedding.cut_windows", cutting)
+    monkeypatch.setattr("chameleon.embedding.windows_from", cutting)
     monkeypatch.setattr(Proxy, "embed", waiting)
     setting.run(4)
     assert found == [[True, True]] * 3
@@ -158,13 +162,15 @@ def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
 def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedded(
     setting: Setting, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def cutting(domain: Domain, *arguments: Any) -> Windows:  # noqa: ANN401
-        if domain.name == "law":
-            raise InputError("law changed while it was read")
-        return cut_windows(domain, *arguments)
+    law = next(domain.text for domain in setting.domains if domain.name == "law")
 
-    monkeypatch.setattr("chameleon.embedding.cut_windows", cutting)
-    with pytest.raises(InputError, match="law changed while it was read"):
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[Windows]:  # noqa: ANN401
+        if grid.text is law:
+            raise InputError("the text changed while it was read")
+        return windows_from(grid, *arguments)
+
+    monkeypatch.setattr("chameleon.embedding.windows_from", cutting)
+    with pytest.raises(InputError, match="domain law: the text changed while it was read"):
         setting.run(20)
     kept = [len(read_embeddings(path)) for path in setting.directory.glob("*.safetensors")]
     assert kept == [20, 20]
@@ -243,7 +249,7 @@ def test_a_tokenizer_of_another_model_is_told(setting: Setting) -> None:
 
 
 def test_a_domain_with_fewer_windows_gives_all_it_has(setting: Setting) -> None:
-    available = {task.domain.name: task.grid.num_windows for task in setting.plan(10**9)}
+    available = {task.domain.name: task.grid.num_windows for task in setting.plan(10**9) if task.grid}
     embedded = setting.run(10**9, batch_size=64)
     assert {name: len(stored) for name, stored in embedded.items()} == available
     assert {name: stored.available for name, stored in embedded.items()} == available

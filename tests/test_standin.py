@@ -7,9 +7,8 @@ import jsonschema
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, Command
+from conftest import ROOT, Command, documents, indexed, opened
 
-from chameleon.corpora import open_corpus
 from chameleon.proxy import load_proxy, load_tokenizer
 from chameleon.standin import Settings, standin_checkpoint
 
@@ -21,21 +20,21 @@ BUILTIN_DOMAINS = [
 
 
 def test_the_builtin_corpus_is_the_same_each_time_and_has_text_enough() -> None:
-    one, again = open_corpus("builtin"), open_corpus("builtin")
+    one, again = opened("builtin"), opened("builtin")
     assert [domain.name for domain in one.domains] == BUILTIN_DOMAINS
-    assert [d.fingerprint for d in one.domains] == [d.fingerprint for d in again.domains]
+    assert [d.text.fingerprint for d in one.domains] == [d.text.fingerprint for d in again.domains]
     for domain in one.domains:
-        assert domain.num_bytes > 200_000, domain.name
-        documents = [document.text for document in domain.documents_from(0)]
-        assert len(set(documents)) == len(documents) == domain.num_documents
+        assert indexed(domain).length > 200_000, domain.name
+        found = documents(domain.text)
+        assert len(set(found)) == len(found) == indexed(domain).num_documents
 
 
 def test_training_learns_and_is_reused(corpus_directory: Path, tmp_path: Path) -> None:
-    domains = open_corpus(str(corpus_directory)).domains
-    path = standin_checkpoint(domains, tmp_path, CPU, TINY)
+    texts = [domain.text for domain in opened(corpus_directory).domains]
+    path = standin_checkpoint(texts, tmp_path, CPU, TINY)
     assert list(tmp_path.iterdir()) == [path]
     written = path.stat().st_mtime_ns
-    assert standin_checkpoint(domains, tmp_path, CPU, TINY) == path
+    assert standin_checkpoint(texts, tmp_path, CPU, TINY) == path
     assert path.stat().st_mtime_ns == written
     tokenizer, proxy = load_tokenizer(path), load_proxy(path, CPU, torch.float32)
     assert (proxy.num_blocks, proxy.block, proxy.context) == (2, 1, 32)
@@ -43,7 +42,7 @@ def test_training_learns_and_is_reused(corpus_directory: Path, tmp_path: Path) -
     from transformers import GPT2LMHeadModel
 
     model = GPT2LMHeadModel.from_pretrained(path)
-    text = next(domains[0].documents_from(0)).text.decode()
+    text = documents(texts[0])[0].decode()
     ids = torch.from_numpy(tokenizer.encode([text])[0].ids[:32].astype(np.int64))[None]
     with torch.no_grad():
         loss = float(model(input_ids=ids, labels=ids).loss)
@@ -51,11 +50,11 @@ def test_training_learns_and_is_reused(corpus_directory: Path, tmp_path: Path) -
 
 
 def test_the_same_training_gives_the_same_stand_in(corpus_directory: Path, tmp_path: Path) -> None:
-    domains = open_corpus(str(corpus_directory)).domains
-    paths = [standin_checkpoint(domains, tmp_path / name, CPU, TINY) for name in "ab"]
+    texts = [domain.text for domain in opened(corpus_directory).domains]
+    paths = [standin_checkpoint(texts, tmp_path / name, CPU, TINY) for name in "ab"]
     for name in ("tokenizer.json", "model.safetensors"):
         assert (paths[0] / name).read_bytes() == (paths[1] / name).read_bytes()
-    other = standin_checkpoint(domains[:2], tmp_path / "a", CPU, TINY)
+    other = standin_checkpoint(texts[:2], tmp_path / "a", CPU, TINY)
     assert other.name != paths[0].name
 
 
@@ -67,7 +66,7 @@ def test_training_that_is_interrupted_leaves_nothing(
 
     monkeypatch.setattr("chameleon.standin._train_model", interrupt)
     with pytest.raises(KeyboardInterrupt):
-        standin_checkpoint(open_corpus(str(corpus_directory)).domains, tmp_path, CPU, TINY)
+        standin_checkpoint([d.text for d in opened(corpus_directory).domains], tmp_path, CPU, TINY)
     assert list(tmp_path.iterdir()) == []
 
 

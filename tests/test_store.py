@@ -29,9 +29,11 @@ STORED = DomainEmbeddings(
     np.arange(5) // 2,
     np.full(5, 7),
     available=9,
+    next_visit=7,
+    corpus_tokens=(800.0, 2.5),
 )
 RECORD = Record(
-    "texts/日本", {"seed": 0, "dtype": None}, 5, {"a": "a-1", "b": "b-1"}, {"x": {"y": 1}}, ("n",), "t"
+    "texts/日本", {"seed": 0, "dtype": None}, 5, {"a": "a-1", "b": "b-1"}, {}, {"x": {"y": 1}}, ("n",), "t"
 )
 
 
@@ -39,7 +41,7 @@ def assert_same(one: DomainEmbeddings, other: DomainEmbeddings) -> None:
     for name in NAMES:
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         assert getattr(one, name).dtype == getattr(other, name).dtype
-    assert one.available == other.available
+    assert (one.available, one.next_visit) == (other.available, other.next_visit)
 
 
 def test_file_names_are_safe_and_tell_domains_and_recipes_apart() -> None:
@@ -54,7 +56,7 @@ def test_embeddings_read_back_and_are_cut_and_joined(tmp_path: Path) -> None:
     again = read_embeddings(tmp_path / "new" / "a")
     assert_same(again, STORED)
     assert [len(STORED.first(n)) for n in (0, 1, 4, 5, 6)] == [0, 1, 4, 5, 5]
-    rest = DomainEmbeddings(**{name: getattr(STORED, name)[2:] for name in NAMES}, available=9)
+    rest = DomainEmbeddings(**{name: getattr(STORED, name)[2:] for name in NAMES}, available=9, next_visit=7)
     assert_same(DomainEmbeddings.joined([STORED.first(2), rest]), STORED)
 
 
@@ -63,7 +65,7 @@ def arrays(**changed: Any) -> dict[str, Any]:  # noqa: ANN401
     return {name: array for name, array in present.items() if array is not None}
 
 
-METADATA = {"format": FORMAT, "available": "9"}
+METADATA = {"format": FORMAT, "available": "9", "next_visit": "7", "corpus_tokens": "[800.0, 2.5]"}
 DAMAGED: dict[str, tuple[bytes, str]] = {
     "empty": (b"", "truncated or damaged"),
     "text": (b"text and no more", "truncated or damaged"),
@@ -73,6 +75,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "foreign format": (save(arrays(), METADATA | {"format": "x/1"}), "is not a file of embeddings"),
     "no count": (save(arrays(), {"format": FORMAT}), "truncated or damaged"),
     "odd count": (save(arrays(), METADATA | {"available": "many"}), "truncated or damaged"),
+    "odd tokens": (save(arrays(), METADATA | {"corpus_tokens": "7"}), "truncated or damaged"),
     "an array is missing": (save(arrays(tokens=None), METADATA), "truncated or damaged"),
     "fewer positions": (save(arrays(positions=np.arange(4)), METADATA), "do not fit each other"),
     "flat": (save(arrays(embeddings=np.zeros(5, np.float32)), METADATA), "do not fit each other"),

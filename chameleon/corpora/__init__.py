@@ -1,9 +1,12 @@
-"""Where text comes from: a corpus is a few named domains, each a line of documents to read from.
+"""Where text comes from: a corpus is a few named domains, each with a text to take windows from.
 
-One file a kind of source; `corpus.py` holds what they have in common.
+One file a kind of source. `request.py` is what is asked for, `corpus.py` what is given; `storage.py`
+reads files wherever they are, `formats.py` makes texts of them.
 """
 
 from chameleon.corpora.corpus import Corpus, Domain
+from chameleon.corpora.request import Request
 from chameleon.corpora.sources import BUILTIN, open_corpus
+from chameleon.corpora.tokens import SourceTokenizer
 
-__all__ = ["BUILTIN", "Corpus", "Domain", "open_corpus"]
+__all__ = ["BUILTIN", "Corpus", "Domain", "Request", "SourceTokenizer", "open_corpus"]

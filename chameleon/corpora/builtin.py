@@ -17,7 +17,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from chameleon.corpora.corpus import Corpus, Domain, TextIndex
+from chameleon.corpora.corpus import Corpus, Domain
+from chameleon.corpora.indexed import TextIndex
+from chameleon.errors import InputError
 
 # Enough for some hundreds of windows a domain, and read in a second or two.
 MAX_DOMAIN_BYTES = 1 << 20
@@ -71,7 +73,9 @@ def domain_of_texts(name: str, texts: Iterable[str]) -> Domain:
             break
     index.close_block()
     blocks.append(tuple(block))
-    return Domain(name, TextBlocks(tuple(blocks)), index.starts, index.num_documents, index.fingerprint)
+    if not index.num_documents:
+        raise InputError(f"no text in domain {name}")
+    return Domain(name, index.text(TextBlocks(tuple(blocks))))
 
 
 def _python_sources(_: "Files") -> Iterator[str]:

@@ -1,153 +1,257 @@
-"""SlimPajama-6B, and datasets of the hub that label their rows in the same way.
+"""Datasets of the hub: their files are found by the `datasets` library and read by ranges.
 
-The dataset's parquet files are downloaded once by the `datasets` library into its own cache, and
-rows are read from there through the memory map.
+What is in the hub's cache is read from there. Environment variables of the hub's libraries hold
+(HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT).
 """
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-import numpy.typing as npt
-from tqdm import tqdm
+from typing import Any
 
 from chameleon.corpora.corpus import Corpus, Domain
+from chameleon.corpora.directory import finished
+from chameleon.corpora.formats import Opening, format_of, with_request
+from chameleon.corpora.parquet import columns_of
+from chameleon.corpora.request import SLIMPAJAMA_COLUMN, Request
+from chameleon.corpora.storage import File, remote_files
+from chameleon.corpora.table import domains_of_table
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.quiet import quiet_hub
 
-if TYPE_CHECKING:
-    import datasets
-    import pyarrow as pa
-
-TEXT_COLUMN = "text"
-LABEL_COLUMN = "meta.redpajama_set_name"
-SPLIT = "train"
-
-# What the method calls the domains of SlimPajama; any other label is a name as it stands.
-_NAMES = {
-    "RedPajamaArXiv": "arxiv",
-    "RedPajamaBook": "book",
-    "RedPajamaC4": "c4",
-    "RedPajamaCommonCrawl": "cc",
-    "RedPajamaGithub": "github",
-    "RedPajamaStackExchange": "stackexchange",
-    "RedPajamaWikipedia": "wikipedia",
-}
-_ROWS_PER_BLOCK = 256
+_PART = re.compile(r"-(\d{5})-of-(\d{5})")
+_REMOTE = re.compile(r"hf://datasets/(?P<repository>[^/]+/[^/@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 
 
-@dataclass(frozen=True, eq=False)
-class TableBlocks:
-    """The rows of one label in blocks of a fixed number of rows of the whole table."""
+@dataclass(frozen=True)
+class _Found:
+    """The files of a dataset's subset by split, and the commit that they are of."""
 
-    table: "datasets.Dataset"
-    label: str
-
-    def documents(self, block: int) -> list[bytes]:
-        """The texts of the label's rows in the block."""
-        import pyarrow.compute as pc
-
-        rows = self.table[block * _ROWS_PER_BLOCK : (block + 1) * _ROWS_PER_BLOCK]
-        texts = rows[TEXT_COLUMN].filter(pc.equal(_labels(rows), self.label))
-        return [text for text in (each.as_py() for each in texts.cast("large_binary")) if text]
+    splits: Mapping[str, Sequence[File]]
+    subsets: tuple[str, ...]
+    revision: str
 
 
-def open_hub_dataset(dataset: str) -> Corpus:
-    """A corpus of the training split of a hub dataset whose rows carry `meta.redpajama_set_name`.
-
-    Args:
-        dataset: Its id, owner/name. Environment variables of the hub's libraries hold (HF_HOME,
-            HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT).
+def open_hub_dataset(request: Request) -> Corpus:
+    """A corpus of a hub dataset: domains in a column, or one a subset, or one a split.
 
     Raises:
-        InputError: It cannot be had from the hub or its cache, or has no such labels or no text.
+        InputError: It cannot be had from the hub or its cache, or does not have what is asked for.
     """
-    return corpus_of_table(dataset, _load(dataset))
+    opening = Opening.of(request)
+    found = _find(request)
+    if found is None:
+        return _of_cached_table(opening)
+    column = request.domain_column or _default_column(found, request)
+    if column is not None:
+        files = _of_split(request, found)
+        identity = _identity(request, found, request.split)
+        corpus = finished(opening, opening.labelled(files, column, identity), "hub dataset", column)
+        split: str | None = request.split
+    else:
+        split = None
+        if len(found.subsets) > 1 and request.subset is None:
+            domains = [_of_subset(opening, subset) for subset in found.subsets]
+        elif len(found.splits) > 1:
+            domains = [opening.domain(name, files) for name, files in found.splits.items()]
+        else:
+            raise InputError(
+                f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
+                "that "
+                f"does: it has {_columns(found)}"
+            )
+        corpus = finished(opening, domains, "hub dataset")
+    return replace(
+        corpus, provenance={**corpus.provenance, "revision": found.revision, "split": split or "each"}
+    )
 
 
-def corpus_of_table(dataset: str, table: "datasets.Dataset") -> Corpus:
-    """A corpus of a table that is loaded, a domain for each label.
-
-    Raises:
-        InputError: It has no text or no labels.
-    """
-    column, _, field = LABEL_COLUMN.partition(".")
-    labels = table.features.get(column)
-    texts = getattr(table.features.get(TEXT_COLUMN), "dtype", None)
-    kind = getattr(labels.get(field), "dtype", None) if isinstance(labels, dict) else None
-    if not {texts, kind} <= {"string", "large_string"}:
-        found = ", ".join(f"{name} ({kind})" for name, kind in table.features.items())
+def domain_of_hub(opening: Opening, name: str) -> list[Domain]:
+    """A dataset's split as one domain, or as several by a column."""
+    request = opening.request
+    found = _find(request)
+    if found is None:
         raise InputError(
-            f"{dataset}: expected columns {TEXT_COLUMN} and {LABEL_COLUMN} with strings, "
-            f"found {found[:400]}; convert it to a directory of one JSONL file a domain"
+            f"{request.dataset} is not in the hub's cache; run once with access to the hub and --download"
         )
-    revision = _revision(table)
-    rows = table.select_columns([TEXT_COLUMN, column]).with_format("arrow")
-    sizes = _sizes_by_label(rows, dataset)
-    domains = []
-    for label in sorted(sizes, key=lambda each: _NAMES.get(each, each)):
-        num_bytes, num_documents = sizes[label]
-        starts = np.concatenate([[0], np.cumsum(num_bytes)]).astype(np.int64)
-        fingerprint = digest_of_json({"revision": revision, "split": SPLIT, "label": label})
-        name = _NAMES.get(label, label)
-        domains.append(Domain(name, TableBlocks(rows, label), starts, num_documents, fingerprint))
-    provenance = {"kind": "hub dataset", "split": SPLIT, "label_column": LABEL_COLUMN, "revision": revision}
-    return Corpus(dataset, tuple(domains), provenance)
+    files = _of_split(request, found)
+    if request.domain_column is not None:
+        return opening.labelled(files, request.domain_column, _identity(request, found, request.split))
+    return [opening.domain(name, files)]
 
 
-def _load(dataset: str) -> "datasets.Dataset":
+def _find(request: Request) -> _Found | None:
+    """The dataset's files, on the hub or in its cache; None where only a prepared table may be cached."""
     import datasets
+    from huggingface_hub import snapshot_download
 
+    offline = datasets.config.HF_HUB_OFFLINE
     try:
         with quiet_hub():
-            table = datasets.load_dataset(dataset, split=SPLIT)
+            if offline or request.download:
+                place = Path(
+                    snapshot_download(
+                        request.dataset,
+                        repo_type="dataset",
+                        revision=request.revision,
+                        local_files_only=offline,
+                    )
+                )
+                builder = datasets.load_dataset_builder(str(place), request.subset)
+                return _local(request, builder, place)
+            builder = datasets.load_dataset_builder(
+                request.dataset, request.subset, revision=request.revision
+            )
+    except InputError:
+        raise
     except Exception as error:  # of the hub's library, its HTTP library, the network or the files
-        reason = " ".join(str(error).split())[:300]
+        if offline:
+            return None
+        subsets = _subsets_asked_for(error)
+        if subsets and request.domain_column is None:
+            return _found_by_subset(request, subsets)
+        raise _unavailable(request.dataset, error) from None
+    return _remote(builder)
+
+
+def _subsets_asked_for(error: Exception) -> tuple[str, ...]:
+    """The subsets that the library lists when one must be named."""
+    listed = (
+        re.search(r"available configs: (\[.*?\])", str(error))
+        if "Config name is missing" in str(error)
+        else None
+    )
+    return tuple(re.findall(r"'([^']+)'", listed[1])) if listed else ()
+
+
+def _found_by_subset(request: Request, subsets: tuple[str, ...]) -> _Found:
+    first = _find(replace(request, subset=subsets[0]))
+    if first is None:
+        raise InputError(f"{request.dataset} has no subset {subsets[0]} in the hub's cache")
+    return replace(first, subsets=subsets)
+
+
+def _remote(builder: Any) -> _Found:  # noqa: ANN401
+    splits, revision = {}, ""
+    for split, names in (builder.config.data_files or {}).items():
+        files = []
+        for name in names:
+            match = _REMOTE.fullmatch(str(name))
+            if match is not None:
+                revision = match["revision"]
+            files.append(_cached(match) or str(name))
+        missing = [file for file in files if isinstance(file, str)]
+        there = iter(remote_files(missing)) if missing else iter(())
+        splits[str(split)] = [next(there) if isinstance(file, str) else file for file in files]
+    return _Found(splits, tuple(builder.builder_configs), revision)
+
+
+def _cached(match: re.Match[str] | None) -> File | None:
+    """A file of the hub that its cache holds."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if match is None:
+        return None
+    found = try_to_load_from_cache(
+        match["repository"], match["path"], revision=match["revision"], repo_type="dataset"
+    )
+    return _local_copy(Path(found)) if isinstance(found, str) else None
+
+
+def _local_copy(path: Path) -> File:
+    return File(str(path), path.stat().st_size, "", str(path))
+
+
+def _local(request: Request, builder: Any, place: Path) -> _Found | None:  # noqa: ANN401
+    """The files of a snapshot in the hub's cache; None where it holds no data."""
+    splits = {
+        str(split): [_local_copy(Path(str(name))) for name in names]
+        for split, names in (builder.config.data_files or {}).items()
+    }
+    for files in splits.values():
+        parts = [part for part in (_PART.search(file.path) for file in files) if part]
+        if parts and len(parts) < int(parts[0][2]):
+            raise InputError(
+                f"{request.dataset}: the hub's cache holds {len(parts)} of {int(parts[0][2])} files; run "
+                "once "
+                "with access to the hub and --download"
+            )
+    return _Found(splits, tuple(builder.builder_configs), place.name) if splits else None
+
+
+def _of_split(request: Request, found: _Found) -> list[File]:
+    if request.split not in found.splits:
         raise InputError(
-            f"cannot get {dataset} from the hub ({type(error).__name__}: {reason}). To work offline, "
-            "download it once on a machine with access and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
-            'or name by --dataset a directory of one JSONL file a domain, or "builtin"'
-        ) from None
+            f"{request.dataset} has no split {request.split}; it has {', '.join(found.splits)} (--split)"
+        )
+    return list(found.splits[request.split])
+
+
+def _default_column(found: _Found, request: Request) -> str | None:
+    files = found.splits.get(request.split, ())
+    parquet = [file for file in files if format_of(file) == "parquet"]
+    return SLIMPAJAMA_COLUMN if parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]) else None
+
+
+def _columns(found: _Found) -> str:
+    files = [file for files in found.splits.values() for file in files if format_of(file) == "parquet"]
+    return ", ".join(columns_of(files[0])) if files else "no parquet files"
+
+
+def _of_subset(opening: Opening, subset: str) -> Domain:
+    return domain_of_hub(with_request(opening, subset=subset), subset)[0]
+
+
+def _identity(request: Request, found: _Found, split: str) -> str:
+    """What the files are, whether they are read from the hub or from its cache."""
+    return digest_of_json(
+        {
+            "dataset": request.dataset,
+            "subset": request.subset,
+            "split": split,
+            "revision": found.revision,
+            "columns": [request.text_column, request.domain_column or SLIMPAJAMA_COLUMN],
+        }
+    )
+
+
+def _of_cached_table(opening: Opening) -> Corpus:
+    """Without the hub: what the `datasets` library has prepared from it in its own cache."""
+    import datasets
+
+    request = opening.request
+    if request.revision is not None:
+        raise InputError(
+            f"{request.dataset}: --revision {request.revision} cannot be found without the hub; leave it "
+            "out, or run "
+            "once with access to the hub and --download"
+        )
+    try:
+        with quiet_hub():
+            table = datasets.load_dataset(request.dataset, request.subset, split=request.split)
+    except Exception as error:  # of the library, or what it stumbles on in its cache
+        raise _unavailable(request.dataset, error) from None
     if not table.cache_files:
         raise InputError(
-            f"{dataset} was loaded into memory, where nothing says which revision it is; "
+            f"{request.dataset} was loaded into memory, where nothing says which revision it is; "
             "unset HF_DATASETS_IN_MEMORY_MAX_SIZE"
         )
-    return table
+    # The commit that the table was made from names the folder in which the library caches it.
+    revision = Path(table.cache_files[0]["filename"]).parent.name
+    column = request.domain_column or SLIMPAJAMA_COLUMN
+    identity = f"{revision} {request.split}"
+    domains = domains_of_table(request.dataset, table, identity, request.text_column, column, request.names)
+    corpus = finished(opening, domains, "hub dataset", column)
+    return replace(corpus, provenance={**corpus.provenance, "revision": revision, "split": request.split})
 
 
-def _revision(table: "datasets.Dataset") -> str:
-    """The commit that the table was made from: the folder in which the library caches it."""
-    return Path(table.cache_files[0]["filename"]).parent.name if table.cache_files else "in memory"
-
-
-def _labels(rows: "pa.Table") -> "pa.ChunkedArray":
-    import pyarrow.compute as pc
-
-    column, _, field = LABEL_COLUMN.partition(".")
-    return pc.struct_field(rows[column], field)
-
-
-def _sizes_by_label(rows: "datasets.Dataset", dataset: str) -> dict[str, tuple[npt.NDArray[np.int64], int]]:
-    """For each label the bytes of its documents and joints in each block, and its number of documents."""
-    import pyarrow.compute as pc
-
-    num_blocks = -(-len(rows) // _ROWS_PER_BLOCK)
-    sizes: dict[str, npt.NDArray[np.int64]] = {}
-    counts: dict[str, int] = {}
-    blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
-    for block, batch in enumerate(tqdm(blocks, "reading labels", num_blocks, delay=1, disable=None)):
-        lengths = pc.binary_length(batch[TEXT_COLUMN]).fill_null(0).to_numpy()
-        labels = _labels(batch).to_numpy(zero_copy_only=False)
-        if None in labels:
-            row = block * _ROWS_PER_BLOCK + labels.tolist().index(None)
-            raise InputError(f"{dataset}: row {row} of the split {SPLIT} has no label in {LABEL_COLUMN}")
-        for label in set(labels.tolist()):
-            of_label = lengths[(labels == label) & (lengths > 0)]
-            sizes.setdefault(label, np.zeros(num_blocks, dtype=np.int64))[block] = of_label.sum() + len(
-                of_label
-            )
-            counts[label] = counts.get(label, 0) + len(of_label)
-    return {label: (sizes[label], counts[label]) for label in sizes}
+def _unavailable(dataset: str, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:300]
+    return InputError(
+        f"cannot get {dataset} from the hub ({type(error).__name__}: {reason}). To work offline, run once "
+        "with "
+        "access and --download and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
+        'or name by --dataset a directory with a file for each domain, or "builtin"'
+    )

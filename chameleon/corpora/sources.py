@@ -2,11 +2,15 @@
 
 import os
 import re
+from dataclasses import replace
 
 from chameleon.corpora.builtin import open_builtin
-from chameleon.corpora.corpus import Corpus
+from chameleon.corpora.corpus import Corpus, require_labels
+from chameleon.corpora.directory import open_directory
 from chameleon.corpora.hub import open_hub_dataset
-from chameleon.corpora.jsonl import open_directory
+from chameleon.corpora.manifest import open_manifest
+from chameleon.corpora.request import Request
+from chameleon.corpora.storage import is_remote
 from chameleon.errors import InputError
 from chameleon.files import is_there, is_utf8, local_path
 
@@ -14,31 +18,43 @@ BUILTIN = "builtin"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
-def open_corpus(dataset: str, skip_bad_lines: bool = False) -> Corpus:
-    """Open the corpus of a name: "builtin", a local directory, or else a dataset of the hub.
+def open_corpus(request: Request) -> Corpus:
+    """Open the corpus that is asked for.
 
-    Args:
-        dataset: The name.
-        skip_bad_lines: For text files: leave out and count lines that cannot be used.
+    It is "builtin", a manifest (a .json file), a local or remote directory or file, or else a dataset
+    of the hub.
 
     Raises:
         InputError: There is no such corpus, it cannot be had, or what it holds cannot be used.
     """
+    corpus = _open(request)
+    if request.domains is None:
+        return corpus
+    by_name = {domain.name: domain for domain in corpus.domains}
+    counts = {name: domain.count for name, domain in by_name.items()}
+    require_labels(request.dataset, request.domains, counts, "--domains")
+    return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
+
+
+def _open(request: Request) -> Corpus:
+    dataset = request.dataset
     if not is_utf8(dataset):
         raise InputError(f"the dataset's name {os.fsencode(dataset)!r} is not UTF-8; rename it")
     if dataset == BUILTIN:
         return open_builtin()
+    if is_remote(dataset):
+        return open_directory(request)
     path = local_path(dataset)
-    try:
-        if is_there(path) and path.is_dir():
-            return open_directory(path, skip_bad_lines)
-    except OSError as error:
-        raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
     if is_there(path):
-        raise InputError(f"expected a directory with one JSONL file a domain, {dataset} is a file")
+        try:
+            if path.is_file() and path.suffix == ".json":
+                return open_manifest(request, path)
+            return open_directory(request)
+        except OSError as error:
+            raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
     if not _HUB_ID.fullmatch(dataset):
         raise InputError(
             f"there is no directory {dataset}, and it is no hub id (owner/name) either; "
-            f'name a directory with one JSONL file a domain, a hub id, or "{BUILTIN}"'
+            f'name a directory with a file for each domain, a manifest, a hub id, or "{BUILTIN}"'
         )
-    return open_hub_dataset(dataset)
+    return open_hub_dataset(request)

@@ -1,0 +1,199 @@
+"""A domain measured and laid out: how many tokens it has, and where its windows can begin.
+
+Shapes: u units of a domain, m probes.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chameleon.errors import InputError
+from chameleon.permutation import fractions, permuted, ranks
+from chameleon.stretches import MARGIN_BYTES, Place, encode, stretch
+from chameleon.text import Text, Tokenizer
+
+# The density of a domain in tokens is taken from this many stretches of this many bytes.
+_PROBES = 32
+_PROBE_BYTES = 4096
+# Of a domain in several units, so many are measured first.
+_PILOTS = 8
+# Windows of a usual run, over which a source may spread its reads.
+USUAL_WINDOWS = 256
+
+
+@dataclass(frozen=True)
+class WindowRecipe:
+    """What decides, beside the text and tokenizer, which windows are cut.
+
+    Attributes:
+        seed: Of the order of units and cells and of the first cuts.
+        sample_length: t, tokens of a window.
+    """
+
+    seed: int
+    sample_length: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """The recipe as JSON types, with the margin that it is cut with."""
+        return asdict(self) | {"scheme": f"circle/2, margin {MARGIN_BYTES} bytes"}
+
+
+@dataclass(frozen=True)
+class Amount:
+    """A number of tokens, and how far off it may be: its standard error, 0 for a count."""
+
+    tokens: float
+    standard_error: float
+
+
+@dataclass(frozen=True, eq=False)
+class Grid:
+    """The cells of a domain.
+
+    Attributes:
+        text: The domain's.
+        key: Names the order of cells in a unit.
+        order: (u,) units in the order in which they are visited.
+        rounds: How often each unit is visited until all its cells are used.
+        cell: Positions of a cell.
+        density: Tokens a position of text, with its relative standard error.
+        share: Part of the positions that is text, with its standard error.
+        num_windows: Windows that the domain has in all, so far as is known; at least 1.
+        is_short: Whether it has less than one: then it is read from its beginning.
+    """
+
+    text: Text
+    key: int
+    order: npt.NDArray[np.int64]
+    rounds: int
+    cell: float
+    density: tuple[float, float]
+    share: tuple[float, float]
+    num_windows: int
+    is_short: bool
+
+    @property
+    def num_visits(self) -> int:
+        """Visits until all windows are cut."""
+        return len(self.order) * self.rounds
+
+    def cells(self, visit: int) -> list[Place]:
+        """Where the windows of a visit begin; some of these places may hold no text."""
+        turn, visited = divmod(visit, len(self.order))
+        index = int(self.order[visited])
+        unit = self.text.unit(index)
+        if len(self.order) == 1:
+            first, last, total = turn, turn + 1, self.rounds
+            kept = total
+        else:
+            chance = float(fractions(self.text.unit_keys[[index]], self.key)[0])
+            size = unit.size / self.cell
+            first, last = (int(size * each / self.rounds + chance) for each in (turn, turn + 1))
+            total = max(1, int(size + chance))
+            kept = total if unit.length >= unit.size else max(1, int(unit.length / self.cell))
+        if unit.length == 0:
+            return []
+        unit_key = self.key ^ int(ranks(self.text.unit_keys[[index]], self.key)[0])
+        numbers = np.arange(first, min(last, kept))
+        cells = permuted(numbers, kept, unit_key)
+        whole, rest = divmod(unit.length, kept)
+        first_cut = 0 if self.is_short else unit_key % unit.length
+        positions = (first_cut + cells * whole + cells * rest // kept) % unit.length
+        return [Place(self.text, self.order, visited, int(position)) for position in positions]
+
+    def amount(self) -> Amount:
+        """Tokens of the domain, from the units that have been read so far."""
+        return _amount(_positions(self.text, self.share), self.density)
+
+
+def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
+    """Measure a domain's density in tokens and cut it into cells.
+
+    Raises:
+        InputError: The text cannot be read, or there is none.
+    """
+    # Domains that share units must visit them in one order: their key is of the seed alone.
+    seed_key = _key(f"{recipe.seed}")
+    order = np.argsort(ranks(text.unit_keys, seed_key), kind="stable")
+    key = _key(f"{recipe.seed} {text.fingerprint}")
+    if text.tokenizer_digest == tokenizer.digest:
+        for index in order[:_PILOTS]:
+            text.unit(int(index))
+        density, share = (1.0, 0.0), (1.0, 0.0)
+    else:
+        density, share = _probe(text, tokenizer, order)
+    total, _ = _positions(text, share)
+    if total <= 0:
+        raise InputError("no text in it; remove what is empty, or give it text")
+    windows = total * density[0] / recipe.sample_length
+    if len(order) == 1:
+        cell = recipe.sample_length / (density[0] * share[0])
+        rounds = max(1, int(text.unit(0).length / cell))
+    else:
+        cell = recipe.sample_length / density[0]
+        of_a_visit = max(1, round(USUAL_WINDOWS / text.visits_wanted))
+        rounds = max(1, round(windows / len(order) / of_a_visit))
+    return Grid(text, key, order, rounds, cell, density, share, max(1, int(windows)), windows < 1)
+
+
+def _key(name: str) -> int:
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
+
+
+def _probe(
+    text: Text, tokenizer: Tokenizer, order: npt.NDArray[np.int64]
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Tokens a position of text with the relative standard error, and the share of text with its own."""
+    pilots = order[:_PILOTS]
+    text.expect(pilots.tolist())
+    lengths, tokens, shares, partial = [], [], [], len(pilots) < len(order)
+    for visited, index in enumerate(pilots.tolist()):
+        unit = text.unit(index)
+        most = max(1, _PROBES // len(pilots))
+        probes = min(most, -(-unit.length // _PROBE_BYTES))
+        cuts = [i * unit.length // probes for i in range(probes + 1)] if probes else []
+        partial |= unit.length > probes * _PROBE_BYTES
+        pieces = []
+        for begin, end in pairwise(cuts):
+            shares.append(unit.share(begin))
+            place = Place(text, order, visited, begin)
+            found, length = stretch(place, 0, min(_PROBE_BYTES, end - begin))
+            if length:
+                pieces.append(found)
+                lengths.append(length)
+        tokens += [len(ids) for ids in encode(tokenizer, pieces)]
+    if not lengths:
+        raise InputError("no text in it; remove what is empty, or give it text")
+    density = max(sum(tokens), 1) / sum(lengths)
+    spread = np.array(tokens) - density * np.array(lengths)
+    error = _standard_error(spread) / float(np.mean(lengths)) / density if partial else 0.0
+    return (density, error), (float(np.mean(shares)), _standard_error(np.array(shares)))
+
+
+def _standard_error(values: npt.NDArray[np.float64]) -> float:
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
+
+
+def _positions(text: Text, share: tuple[float, float]) -> tuple[float, float]:
+    """Positions of text in a domain and their standard error, from the units that have been read."""
+    indices, sizes = text.measured()
+    hints = text.unit_sizes
+    if len(indices) == len(hints):
+        total, error = float(sizes.sum()), 0.0
+    else:
+        ratio = float(sizes.sum() / hints[indices].sum())
+        total = ratio * float(hints.sum())
+        unread = 1 - len(indices) / len(hints)
+        spread = _standard_error(sizes - ratio * hints[indices]) * np.sqrt(unread)
+        error = spread / float(hints[indices].mean()) * float(hints.sum())
+    return total * share[0], float(np.hypot(error * share[0], total * share[1]))
+
+
+def _amount(positions: tuple[float, float], density: tuple[float, float]) -> Amount:
+    tokens = positions[0] * density[0]
+    relative = np.hypot(positions[1] / max(positions[0], 1.0), density[1])
+    return Amount(tokens, float(tokens * relative))

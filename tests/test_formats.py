@@ -1,0 +1,340 @@
+"""Every format that a corpus may come in gives the same documents, and nothing else of its files."""
+
+import gzip
+import json
+import random
+import struct
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+from conftest import WORDS, BytesTokenizer, documents, make_texts, opened, write_jsonl
+
+from chameleon.corpora import SourceTokenizer
+from chameleon.corpora.records import locate, offset_in_text
+from chameleon.errors import InputError
+
+TEXTS = {name: make_texts(words, 7 + i, documents=30) for i, (name, words) in enumerate(WORDS.items())}
+BYTES = BytesTokenizer()
+
+
+def decode(ids: Any) -> str:  # noqa: ANN401
+    return bytes(ids).decode(errors="replace")
+
+
+SOURCE_TOKENIZER = SourceTokenizer("bytes", "bytes", 257, 256, decode)
+TOKENS = {"tokenizer": "bytes", "load_tokenizer": lambda name: SOURCE_TOKENIZER}
+
+
+def zstd(content: bytes) -> bytes:
+    return zstandard.ZstdCompressor().compress(content)
+
+
+def lines(texts: list[str]) -> bytes:
+    return "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts)).encode()
+
+
+def ids_of(texts: list[str]) -> list[np.ndarray]:
+    return [np.append(np.frombuffer(text.encode(), np.uint8), 256).astype(np.uint16) for text in texts]
+
+
+def write_megatron(prefix: Path, texts: list[str], dtype: str = "<i4", code: int = 4) -> None:
+    """As Megatron's preprocessing writes them: a sequence a document."""
+    ids = ids_of(texts)
+    lengths = np.array([len(each) for each in ids], dtype="<i4")
+    size = np.dtype(dtype).itemsize
+    prefix.parent.mkdir(parents=True, exist_ok=True)
+    prefix.with_suffix(".bin").write_bytes(np.concatenate(ids).astype(dtype).tobytes())
+    pointers = (np.cumsum(lengths, dtype=np.int64) - lengths) * size
+    prefix.with_suffix(".idx").write_bytes(
+        b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, len(ids), len(ids) + 1) + lengths.tobytes()
+        + pointers.astype("<i8").tobytes() + np.arange(len(ids) + 1, dtype="<i8").tobytes()
+    )  # fmt: skip
+
+
+def put(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+Writer = Callable[[Path, str, list[str]], None]
+WRITERS: dict[str, tuple[Writer, dict[str, Any]]] = {
+    "jsonl": (lambda root, name, texts: put(root / f"{name}.jsonl", lines(texts)), {}),
+    "jsonl.gz": (lambda root, name, texts: put(root / f"{name}.jsonl.gz", gzip.compress(lines(texts))), {}),
+    "jsonl.zst": (lambda root, name, texts: put(root / name / "a.jsonl.zst", zstd(lines(texts))), {}),
+    "txt": (
+        lambda root, name, texts: [
+            put(root / name / f"{i:03d}.txt", text.encode()) for i, text in enumerate(texts)
+        ] and None, {},
+    ),
+    "txt.gz": (
+        lambda root, name, texts: [
+            put(root / name / f"{i:03d}.txt.gz", gzip.compress(text.encode())) for i, text in enumerate(texts)
+        ] and None, {},
+    ),
+    "parquet": (
+        lambda root, name, texts: pq.write_table(
+            pa.table({"text": texts}), root / f"{name}.parquet", row_group_size=7
+        ), {},
+    ),
+    "saved": (
+        lambda root, name, texts: datasets.Dataset.from_dict({"text": texts}).save_to_disk(root / name), {},
+    ),
+    "bin": (
+        lambda root, name, texts: put(root / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes()), TOKENS,
+    ),
+    "npy": (
+        lambda root, name, texts: put(
+            root / f"{name}.npy", np.concatenate(ids_of(texts)).astype("<u4").tobytes()
+        ), {**TOKENS, "token_dtype": "uint32"},
+    ),
+    "numpy's npy": (
+        lambda root, name, texts: np.save(root / f"{name}.npy", np.concatenate(ids_of(texts))), TOKENS,
+    ),
+    "megatron": (lambda root, name, texts: write_megatron(root / f"{name}_text_document", texts), TOKENS),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", WRITERS)
+def test_a_directory_of_any_format_gives_the_documents(how: str, tmp_path: Path) -> None:
+    write, flags = WRITERS[how]
+    (tmp_path / "corpus").mkdir()
+    for name, texts in TEXTS.items():
+        write(tmp_path / "corpus", name, texts)
+    corpus = opened(tmp_path / "corpus", scratch=tmp_path, **flags)
+    assert [domain.name for domain in corpus.domains] == sorted(TEXTS)
+    for domain in corpus.domains:
+        assert documents(domain.text) == [text.encode() for text in TEXTS[domain.name]]
+    corpus.close()
+
+
+def mixed_rows() -> list[dict[str, Any]]:
+    rows = [{"body": text, "meta": {"from": name}} for name, texts in TEXTS.items() for text in texts]
+    random.Random(0).shuffle(rows)
+    return rows
+
+
+def write_mixed(root: Path, how: str) -> None:
+    rows = mixed_rows()
+    root.mkdir()
+    if how == "parquet":
+        half = len(rows) // 2
+        for i, part in enumerate((rows[:half], rows[half:])):
+            pq.write_table(pa.Table.from_pylist(part), root / f"train-{i}.parquet", row_group_size=9)
+        pq.write_table(pa.Table.from_pylist(rows[:5]), root / "validation-0.parquet")
+    elif how == "saved":
+        datasets.Dataset.from_list(rows).save_to_disk(root)
+    else:
+        content = "".join(json.dumps(row) + "\n" for row in rows).encode()
+        put(root / "all.jsonl", content) if how == "jsonl" else put(root / "all.jsonl.zst", zstd(content))
+
+
+@pytest.mark.parametrize("how", ["parquet", "saved", "jsonl", "jsonl.zst"])
+def test_domains_mixed_in_files_are_told_apart_by_a_column(how: str, tmp_path: Path) -> None:
+    write_mixed(tmp_path / "corpus", how)
+    flags = {"text_column": "body", "domain_column": "meta.from", "scratch": tmp_path}
+    corpus = opened(tmp_path / "corpus", **flags)
+    expected: dict[str, list[bytes]] = {}
+    for row in mixed_rows():
+        expected.setdefault(row["meta"]["from"], []).append(row["body"].encode())
+    assert {domain.name: documents(domain.text) for domain in corpus.domains} == expected
+    corpus.close()
+    # Several labels joined under one name, and some left out.
+    names = {"law": "words", "cooking": "words"}
+    corpus = opened(tmp_path / "corpus", domain_names=names, domains=("words", "code"), **flags)
+    assert [domain.name for domain in corpus.domains] == ["words", "code"]
+    joined = [row["body"].encode() for row in mixed_rows() if row["meta"]["from"] in names]
+    assert documents(corpus.domains[0].text) == joined
+    corpus.close()
+    with pytest.raises(
+        InputError, match=r"has no wiki \(--domains\); it has code \([\d,]+\), cooking \([\d,]+\), law"
+    ):
+        opened(tmp_path / "corpus", domains=("wiki", "code"), **flags)
+
+
+@pytest.mark.parametrize("how", ["parquet", "jsonl"])
+def test_a_label_that_no_row_has_is_told_with_those_there_are(how: str, tmp_path: Path) -> None:
+    write_mixed(tmp_path / "corpus", how)
+    with pytest.raises(InputError, match=r"has no Law \(--domain_names\); it has .*law \(30\)"):
+        opened(
+            tmp_path / "corpus", text_column="body", domain_column="meta.from", domain_names={"Law": "x"},
+            scratch=tmp_path,
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ["parquet", "saved", "jsonl"])
+def test_a_column_that_is_not_there_is_told_with_those_there_are(how: str, tmp_path: Path) -> None:
+    write_mixed(tmp_path / "corpus", how)
+    for text, label in (("text", "meta.from"), ("body", "meta.source"), ("meta", "meta.from")):
+        with pytest.raises(InputError, match=r"body|string|found the fields"):
+            opened(tmp_path / "corpus", text_column=text, domain_column=label, scratch=tmp_path)
+
+
+def test_a_saved_dictionary_is_a_domain_a_split(tmp_path: Path) -> None:
+    splits = {name: datasets.Dataset.from_dict({"text": texts}) for name, texts in TEXTS.items()}
+    datasets.DatasetDict(splits).save_to_disk(tmp_path / "corpus")
+    found = {domain.name: documents(domain.text) for domain in opened(tmp_path / "corpus").domains}
+    assert found == {name: [text.encode() for text in texts] for name, texts in TEXTS.items()}
+
+
+def test_of_a_domain_with_several_splits_one_is_read(tmp_path: Path) -> None:
+    for name, texts in TEXTS.items():
+        for split, part in (("train", texts[:20]), ("val", texts[20:])):
+            put(tmp_path / "corpus" / name / f"{split}.bin", np.concatenate(ids_of(part)).tobytes())
+    for split, part in (("train", slice(20)), ("validation", slice(20, None))):
+        corpus = opened(tmp_path / "corpus", split=split, **TOKENS)
+        found = {domain.name: documents(domain.text) for domain in corpus.domains}
+        assert found == {name: [text.encode() for text in texts[part]] for name, texts in TEXTS.items()}
+
+
+AWKWARD = [
+    {"text": 'quote " back \\ slash / newline \n tab \t'},
+    {"id": 1, "text": "é 漢字 \U0001f600 ☃", "meta": {"text": "not this"}},
+    {"text": ""},
+    {"text": "  \n"},
+    {"a": [1, {"text": "nor this"}], "text": "x", "z": "\\"},
+    {"text": "a\u0000b\u001f"},
+]
+
+
+@pytest.mark.parametrize("ascii_only", [True, False])
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+def test_each_byte_of_text_stands_for_one_position_of_a_file(
+    ascii_only: bool, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chameleon.corpora.lines.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.corpora.lines._READ_BYTES", 16)
+    content = ("\ufeff" if not ascii_only else "") + "".join(
+        json.dumps(row, ensure_ascii=ascii_only) + ending for row in [*AWKWARD, *AWKWARD]
+    )
+    put(tmp_path / "corpus" / "a" / "1.jsonl", content.encode() + b"\n \n")
+    put(tmp_path / "corpus" / "a" / "2.jsonl", b'{"text": "last, without an end", "x": 1}')
+    put(tmp_path / "corpus" / "b.jsonl", b'{"text": "other"}\n')
+    text = opened(tmp_path / "corpus").domains[0].text
+    texts = [row["text"].encode() for row in AWKWARD if str(row["text"]).strip()]  # type: ignore[attr-defined]
+    texts = [*texts, *texts, b"last, without an end"]
+    assert documents(text) == texts
+    unit = text.unit(0)
+    found: dict[int, list[int]] = {}
+    for position in range(unit.length):
+        passage = unit.passage(position)
+        if passage is not None:
+            following = [content[0 : len(content)] for content in passage.documents]
+            assert following == texts[-len(following) :]
+            found.setdefault(passage.document, []).append(passage.offset)
+            assert 0 < unit.share(position) <= 1
+    expected = [list(range(len(text) + 1)) for text in texts]
+    expected[-1].pop()  # no line's end stands for its joint
+    assert [sorted(offsets) for _, offsets in sorted(found.items())] == expected
+    share = sum(unit.share(position) for position in range(unit.length))
+    assert share == pytest.approx(sum(map(len, expected)) + 1)
+
+
+def test_the_place_of_a_document_in_its_line() -> None:
+    line = b'  {"x": {"text": 5}, "text" : "a\\u00e9\\ud83d\\ude00b", "text2": "c"}\n'
+    literal = locate(line)
+    assert literal.text == "aé😀b".encode()
+    assert line[literal.begin : literal.end] == b"a\\u00e9\\ud83d\\ude00b"
+    offsets = [offset_in_text(line[literal.begin : literal.end], at) for at in range(20)]
+    assert offsets == [0, 1, 2, None, None, None, None, 3, 4, 5, 6, *[None] * 8, 7]
+    nested = b'{"d": {"e": {"text": "deep"}}, "d.e": 1}'
+    inner = locate(nested, "d.e.text")
+    assert nested[inner.begin : inner.end] == b"deep"
+
+
+def test_streams_in_several_members_and_with_padding_are_whole(tmp_path: Path) -> None:
+    halves = [lines(TEXTS["law"][:15]), lines(TEXTS["law"][15:])]
+    put(tmp_path / "c" / "a.jsonl.gz", b"".join(map(gzip.compress, halves)) + b"\0" * 100)
+    put(tmp_path / "c" / "b.jsonl.zst", b"".join(map(zstd, halves)))
+    for domain in opened(tmp_path / "c", scratch=tmp_path).domains:
+        assert documents(domain.text) == [text.encode() for text in TEXTS["law"]]
+
+
+def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chameleon.corpora.spool.KEPT_BYTES", 1 << 22)
+    texts = [f"{i:06d} " + "x" * 1000 for i in range(20_000)]
+    for name in ("a", "b"):
+        put(tmp_path / "c" / f"{name}.jsonl.gz", gzip.compress(lines(texts), 1))
+    text = opened(tmp_path / "c", scratch=tmp_path).domains[0].text
+    unit = text.unit(0)
+    assert unit.length <= 1 << 22
+    assert unit.size == sum(map(len, texts)) + len(texts)
+    numbers = [int(document[:6]) for document in documents(text)]
+    assert len(numbers) > 1500
+    # A part of all of it, not of its beginning.
+    assert np.histogram(numbers, bins=5, range=(0, 20_000))[0].min() > 0
+    assert text.measured()[1].sum() == unit.size
+
+
+def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
+    from chameleon.grid import WindowRecipe, lay_grid
+    from chameleon.windows import cut_windows
+
+    recipe = WindowRecipe(0, 50)
+    for name, texts in TEXTS.items():
+        put(tmp_path / "c" / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes())
+    corpus = opened(tmp_path / "c", proxy_tokenizer_digest="bytes", **TOKENS)
+    for domain in corpus.domains:
+        ids = np.concatenate(ids_of(TEXTS[domain.name]))
+        grid = lay_grid(domain.text, BYTES, recipe)
+        assert (grid.amount().tokens, grid.amount().standard_error) == (len(ids), 0)
+        windows = cut_windows(grid, BYTES, recipe, 0, grid.num_visits)
+        assert len(windows.tokens) == len(ids) // 50
+        for row, position in zip(windows.tokens, windows.positions.tolist(), strict=True):
+            assert row.tolist() == np.take(ids, range(position, position + 50), mode="wrap").tolist()
+        begins = np.flatnonzero(np.append(256, ids[:-1]) == 256)
+        assert set(windows.documents.tolist()) <= set(begins.tolist())
+
+
+def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path) -> None:
+    from chameleon.grid import WindowRecipe, lay_grid
+    from chameleon.windows import cut_windows
+
+    recipe = WindowRecipe(0, 40)
+    for name, texts in TEXTS.items():
+        put(tmp_path / "c" / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes())
+    corpus = opened(tmp_path / "c", proxy_tokenizer_digest="another", **TOKENS)
+    assert len(corpus.notices) == len(TEXTS)
+    assert "decoded, and encoded anew" in corpus.notices[0]
+    domain = corpus.domains[0]
+    ids = np.concatenate(ids_of(TEXTS[domain.name]))
+    grid = lay_grid(domain.text, BYTES, recipe)
+    windows = cut_windows(grid, BYTES, recipe, 0, 20)
+    stream = [*ids.tolist(), *ids.tolist()]
+    for row, position in zip(windows.tokens.tolist(), windows.positions.tolist(), strict=True):
+        # A character that the position is within is left out.
+        assert any(row == stream[position + cut : position + cut + 40] for cut in range(4))
+
+
+def test_a_manifest_makes_one_corpus_of_many_places(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "data" / "law" / "a.jsonl", TEXTS["law"][:10])
+    write_jsonl(tmp_path / "data" / "law" / "b.jsonl", TEXTS["law"][10:])
+    put(tmp_path / "data" / "code.bin", np.concatenate(ids_of(TEXTS["code"])).tobytes())
+    rows = [{"body": text, "source": "c"} for text in TEXTS["cooking"]] + [{"body": "x", "source": "y"}]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data" / "mixed.parquet")
+    manifest = {
+        "tokenizer": "bytes",
+        "domains": [
+            {"name": "law", "sources": ["data/law/*.jsonl"], "tokens": 123, "weight": 0.25},
+            {"name": "code", "sources": "data/code.bin", "token_dtype": "uint16"},
+            {"sources": ["data/mixed.parquet"], "domain_column": "source", "text_column": "body",
+             "domain_names": {"c": "cooking"}},
+        ],
+    }  # fmt: skip
+    put(tmp_path / "corpus.json", json.dumps(manifest).encode())
+    corpus = opened(
+        tmp_path / "corpus.json", domains=("cooking", "law", "code"), scratch=tmp_path,
+        load_tokenizer=TOKENS["load_tokenizer"],
+    )  # fmt: skip
+    found = {domain.name: documents(domain.text) for domain in corpus.domains}
+    assert found == {name: [text.encode() for text in TEXTS[name]] for name in ("cooking", "law", "code")}
+    assert corpus.domains[1].facts == {"corpus_tokens": 123, "weight_in_use": 0.25}
+    assert corpus.provenance["tokenizers"] == {"bytes": "bytes"}
