@@ -183,15 +183,14 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
         type=_labels,
         metavar="LABEL=NAME,...",
         help="what to call the domains of that column (default: the names usual for SlimPajama, else the "
-        "labels "
-        "themselves). Give several labels one name to join them",
+        "labels themselves). Change it for names of your own; several labels of one name are joined",
     )
     group.add_argument(
         "--subset",
         type=_named,
         metavar="NAME",
-        help="subset of a hub dataset (default: its only one, or each as a domain). Give it to use one of "
-        "several",
+        help="subset of a hub dataset (default: its only one, or each as a domain). Give it to use "
+        "one of several",
     )
     group.add_argument(
         "--split",

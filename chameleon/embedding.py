@@ -251,7 +251,7 @@ def _extend(
 def _part(task: Task, windows: Windows, rows: npt.NDArray[np.float32]) -> DomainEmbeddings:
     if task.grid is None:
         raise ValueError("a task without a grid has no windows to cut")
-    amount = task.grid.amount()
+    amount = task.grid.amount(windows.next_visit)
     return DomainEmbeddings(
         rows,
         windows.positions,

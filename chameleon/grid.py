@@ -19,6 +19,8 @@ from chameleon.text import Text, Tokenizer
 # The density of a domain in tokens is taken from this many stretches of this many bytes.
 _PROBES = 32
 _PROBE_BYTES = 4096
+# Places tried for a stretch, where files hold other things than text.
+_TRIES = 16
 # Of a domain in several units, so many are measured first.
 _PILOTS = 8
 # Windows of a usual run, over which a source may spread its reads.
@@ -57,8 +59,10 @@ class Grid:
     Attributes:
         text: The domain's.
         key: Names the order of cells in a unit.
-        order: (u,) units in the order in which they are visited.
-        rounds: How often each unit is visited until all its cells are used.
+        order: (u,) units in the order in which they are first visited.
+        slots: (v, 2) the visits of a round: a unit's place in `order`, and how often it was visited in the
+            round before. A unit of more text than others is visited the more often.
+        rounds: How often the round is gone until all cells are used.
         cell: Positions of a cell.
         density: Tokens a position of text, with its relative standard error.
         share: Part of the positions that is text, with its standard error.
@@ -69,6 +73,7 @@ class Grid:
     text: Text
     key: int
     order: npt.NDArray[np.int64]
+    slots: npt.NDArray[np.int64]
     rounds: int
     cell: float
     density: tuple[float, float]
@@ -79,22 +84,23 @@ class Grid:
     @property
     def num_visits(self) -> int:
         """Visits until all windows are cut."""
-        return len(self.order) * self.rounds
+        return len(self.slots) * self.rounds
 
     def cells(self, visit: int) -> list[Place]:
         """Where the windows of a visit begin; some of these places may hold no text."""
-        turn, visited = divmod(visit, len(self.order))
+        turn, slot = divmod(visit, len(self.slots))
+        visited, number = map(int, self.slots[slot])
         index = int(self.order[visited])
         unit = self.text.unit(index)
         if len(self.order) == 1:
-            first, last, total = turn, turn + 1, self.rounds
-            kept = total
+            first, last, kept = turn, turn + 1, self.rounds
         else:
             chance = float(fractions(self.text.unit_keys[[index]], self.key)[0])
             size = unit.size / self.cell
-            first, last = (int(size * each / self.rounds + chance) for each in (turn, turn + 1))
-            total = max(1, int(size + chance))
-            kept = total if unit.length >= unit.size else max(1, int(unit.length / self.cell))
+            of_unit = int((self.slots[:, 0] == visited).sum())
+            done, visits = turn * of_unit + number, self.rounds * of_unit
+            first, last = (int(size * each / visits + chance) for each in (done, done + 1))
+            kept = max(1, int((size if unit.length >= unit.size else unit.length / self.cell) + chance))
         if unit.length == 0:
             return []
         unit_key = self.key ^ int(ranks(self.text.unit_keys[[index]], self.key)[0])
@@ -105,9 +111,13 @@ class Grid:
         positions = (first_cut + cells * whole + cells * rest // kept) % unit.length
         return [Place(self.text, self.order, visited, int(position)) for position in positions]
 
-    def amount(self) -> Amount:
-        """Tokens of the domain, from the units that have been read so far."""
-        return _amount(_positions(self.text, self.share), self.density)
+    def amount(self, visits: int) -> Amount:
+        """Tokens of the domain, from the units of its first visits and those that it was measured by."""
+        visited = np.unique(np.append(self.slots[:visits, 0], np.arange(min(_PILOTS, len(self.order)))))
+        positions, error = _positions(self.text, self.order[visited], self.share)
+        tokens = positions * self.density[0]
+        relative = np.hypot(error / max(positions, 1.0), self.density[1])
+        return Amount(tokens, float(tokens * relative))
 
 
 def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
@@ -119,14 +129,15 @@ def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
     # Domains that share units must visit them in one order: their key is of the seed alone.
     seed_key = _key(f"{recipe.seed}")
     order = np.argsort(ranks(text.unit_keys, seed_key), kind="stable")
+    slots = _slots(text, order, seed_key)
     key = _key(f"{recipe.seed} {text.fingerprint}")
     if text.tokenizer_digest == tokenizer.digest:
         for index in order[:_PILOTS]:
             text.unit(int(index))
         density, share = (1.0, 0.0), (1.0, 0.0)
     else:
-        density, share = _probe(text, tokenizer, order)
-    total, _ = _positions(text, share)
+        density, share = _probe(text, tokenizer, order, key)
+    total, _ = _positions(text, order[:_PILOTS], share)
     if total <= 0:
         raise InputError("no text in it; remove what is empty, or give it text")
     windows = total * density[0] / recipe.sample_length
@@ -136,16 +147,29 @@ def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
     else:
         cell = recipe.sample_length / density[0]
         of_a_visit = max(1, round(USUAL_WINDOWS / text.visits_wanted))
-        rounds = max(1, round(windows / len(order) / of_a_visit))
-    return Grid(text, key, order, rounds, cell, density, share, max(1, int(windows)), windows < 1)
+        rounds = max(1, round(windows / len(slots) / of_a_visit))
+    return Grid(text, key, order, slots, rounds, cell, density, share, max(1, int(windows)), windows < 1)
 
 
 def _key(name: str) -> int:
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:16], "little")
 
 
+def _slots(text: Text, order: npt.NDArray[np.int64], key: int) -> npt.NDArray[np.int64]:
+    """The visits of a round, units by chance and the larger ones several times: see `Grid.slots`."""
+    sizes = text.unit_sizes[order]
+    times = (
+        np.maximum(1, np.round(sizes / sizes.mean())).astype(np.int64) if sizes.sum() else np.ones_like(order)
+    )
+    visited = np.repeat(np.arange(len(order), dtype=np.int64), times)
+    number = np.arange(len(visited), dtype=np.int64) - np.repeat(np.cumsum(times) - times, times)
+    # The first visit of each unit is in the units' own order, which domains share.
+    chances = ranks(text.unit_keys[order][visited] + number.astype(np.uint64), key)
+    return np.stack([visited, number], axis=1)[np.argsort(chances, kind="stable")]
+
+
 def _probe(
-    text: Text, tokenizer: Tokenizer, order: npt.NDArray[np.int64]
+    text: Text, tokenizer: Tokenizer, order: npt.NDArray[np.int64], key: int
 ) -> tuple[tuple[float, float], tuple[float, float]]:
     """Tokens a position of text with the relative standard error, and the share of text with its own."""
     pilots = order[:_PILOTS]
@@ -156,15 +180,21 @@ def _probe(
         most = max(1, _PROBES // len(pilots))
         probes = min(most, -(-unit.length // _PROBE_BYTES))
         cuts = [i * unit.length // probes for i in range(probes + 1)] if probes else []
-        partial |= unit.length > probes * _PROBE_BYTES
+        is_sample = unit.length > probes * _PROBE_BYTES
+        partial |= is_sample
         pieces = []
-        for begin, end in pairwise(cuts):
-            shares.append(unit.share(begin))
-            place = Place(text, order, visited, begin)
-            found, length = stretch(place, 0, min(_PROBE_BYTES, end - begin))
-            if length:
-                pieces.append(found)
-                lengths.append(length)
+        for number, (begin, end) in enumerate(pairwise(cuts)):
+            # Not at equal distances: lines may have them too.
+            chances = fractions(np.arange(_TRIES, dtype=np.uint64), key + number)
+            ats = [begin + int(each * (end - begin)) for each in chances] if is_sample else [begin]
+            shares.append(unit.share(ats[0]))
+            for at in ats:
+                place = Place(text, order, visited, at)
+                found, length = stretch(place, 0, min(_PROBE_BYTES, end - begin))
+                if length:
+                    pieces.append(found)
+                    lengths.append(length)
+                    break
         tokens += [len(ids) for ids in encode(tokenizer, pieces)]
     if not lengths:
         raise InputError("no text in it; remove what is empty, or give it text")
@@ -178,22 +208,16 @@ def _standard_error(values: npt.NDArray[np.float64]) -> float:
     return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else 0.0
 
 
-def _positions(text: Text, share: tuple[float, float]) -> tuple[float, float]:
-    """Positions of text in a domain and their standard error, from the units that have been read."""
-    indices, sizes = text.measured()
+def _positions(text: Text, read: npt.NDArray[np.int64], share: tuple[float, float]) -> tuple[float, float]:
+    """Positions of text in a domain and their standard error, from the units `read`."""
+    sizes = np.array([text.unit(index).size for index in read.tolist()], dtype=np.float64)
     hints = text.unit_sizes
-    if len(indices) == len(hints):
+    if len(read) == len(hints):
         total, error = float(sizes.sum()), 0.0
     else:
-        ratio = float(sizes.sum() / hints[indices].sum())
+        ratio = float(sizes.sum() / hints[read].sum())
         total = ratio * float(hints.sum())
-        unread = 1 - len(indices) / len(hints)
-        spread = _standard_error(sizes - ratio * hints[indices]) * np.sqrt(unread)
-        error = spread / float(hints[indices].mean()) * float(hints.sum())
+        unread = 1 - len(read) / len(hints)
+        spread = _standard_error(sizes - ratio * hints[read]) * np.sqrt(unread)
+        error = spread / float(hints[read].mean()) * float(hints.sum())
     return total * share[0], float(np.hypot(error * share[0], total * share[1]))
-
-
-def _amount(positions: tuple[float, float], density: tuple[float, float]) -> Amount:
-    tokens = positions[0] * density[0]
-    relative = np.hypot(positions[1] / max(positions[0], 1.0), density[1])
-    return Amount(tokens, float(tokens * relative))

@@ -119,10 +119,6 @@ class Text(Protocol):
         """Told which units will be wanted soon, so that they can be read meanwhile."""
         ...
 
-    def measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """(m,) the units that have been read, and (m,) their sizes."""
-        ...
-
 
 @dataclass(frozen=True)
 class Encoded:

@@ -35,6 +35,8 @@ from chameleon.text import Tokenizer, TokenUnit
 
 # What is read for a window beyond its share at the domain's density, to have it whole in one go.
 _AMPLE = 1.2
+# Units read before they are wanted.
+_UNITS_AHEAD = 4
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 
@@ -95,10 +97,10 @@ def cut_windows(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: i
     Raises:
         InputError: The text cannot be read.
     """
-    u = len(grid.order)
-    if u > 1:
-        # The unit after the last too: windows may go on in it.
-        grid.text.expect([int(grid.order[visit % u]) for visit in range(first, min(last + 1, first + u))])
+    if len(grid.order) > 1:
+        # Those after the last too: windows may go on there, and come next.
+        ahead = range(first, min(last + _UNITS_AHEAD, first + len(grid.slots), grid.num_visits))
+        grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in ahead])
     places = [place for visit in range(first, last) for place in grid.cells(visit)]
     return _cut(grid, tokenizer, recipe, places, last)
 

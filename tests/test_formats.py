@@ -63,21 +63,19 @@ def put(path: Path, content: bytes) -> None:
     path.write_bytes(content)
 
 
+def put_each(root: Path, suffix: str, texts: list[str]) -> None:
+    for i, text in enumerate(texts):
+        content = text.encode()
+        put(root / f"{i:03d}{suffix}", gzip.compress(content) if suffix.endswith(".gz") else content)
+
+
 Writer = Callable[[Path, str, list[str]], None]
 WRITERS: dict[str, tuple[Writer, dict[str, Any]]] = {
     "jsonl": (lambda root, name, texts: put(root / f"{name}.jsonl", lines(texts)), {}),
     "jsonl.gz": (lambda root, name, texts: put(root / f"{name}.jsonl.gz", gzip.compress(lines(texts))), {}),
     "jsonl.zst": (lambda root, name, texts: put(root / name / "a.jsonl.zst", zstd(lines(texts))), {}),
-    "txt": (
-        lambda root, name, texts: [
-            put(root / name / f"{i:03d}.txt", text.encode()) for i, text in enumerate(texts)
-        ] and None, {},
-    ),
-    "txt.gz": (
-        lambda root, name, texts: [
-            put(root / name / f"{i:03d}.txt.gz", gzip.compress(text.encode())) for i, text in enumerate(texts)
-        ] and None, {},
-    ),
+    "txt": (lambda root, name, texts: put_each(root / name, ".txt", texts), {}),
+    "txt.gz": (lambda root, name, texts: put_each(root / name, ".txt.gz", texts), {}),
     "parquet": (
         lambda root, name, texts: pq.write_table(
             pa.table({"text": texts}), root / f"{name}.parquet", row_group_size=7
@@ -187,13 +185,13 @@ def test_of_a_domain_with_several_splits_one_is_read(tmp_path: Path) -> None:
     for name, texts in TEXTS.items():
         for split, part in (("train", texts[:20]), ("val", texts[20:])):
             put(tmp_path / "corpus" / name / f"{split}.bin", np.concatenate(ids_of(part)).tobytes())
-    for split, part in (("train", slice(20)), ("validation", slice(20, None))):
+    for split, kept in (("train", slice(20)), ("validation", slice(20, None))):
         corpus = opened(tmp_path / "corpus", split=split, **TOKENS)
         found = {domain.name: documents(domain.text) for domain in corpus.domains}
-        assert found == {name: [text.encode() for text in texts[part]] for name, texts in TEXTS.items()}
+        assert found == {name: [text.encode() for text in texts[kept]] for name, texts in TEXTS.items()}
 
 
-AWKWARD = [
+AWKWARD: list[dict[str, Any]] = [
     {"text": 'quote " back \\ slash / newline \n tab \t'},
     {"id": 1, "text": "é 漢字 \U0001f600 ☃", "meta": {"text": "not this"}},
     {"text": ""},
@@ -217,7 +215,7 @@ def test_each_byte_of_text_stands_for_one_position_of_a_file(
     put(tmp_path / "corpus" / "a" / "2.jsonl", b'{"text": "last, without an end", "x": 1}')
     put(tmp_path / "corpus" / "b.jsonl", b'{"text": "other"}\n')
     text = opened(tmp_path / "corpus").domains[0].text
-    texts = [row["text"].encode() for row in AWKWARD if str(row["text"]).strip()]  # type: ignore[attr-defined]
+    texts = [row["text"].encode() for row in AWKWARD if row["text"].strip()]
     texts = [*texts, *texts, b"last, without an end"]
     assert documents(text) == texts
     unit = text.unit(0)
@@ -271,7 +269,6 @@ def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
     assert len(numbers) > 1500
     # A part of all of it, not of its beginning.
     assert np.histogram(numbers, bins=5, range=(0, 20_000))[0].min() > 0
-    assert text.measured()[1].sum() == unit.size
 
 
 def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
@@ -285,7 +282,7 @@ def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None
     for domain in corpus.domains:
         ids = np.concatenate(ids_of(TEXTS[domain.name]))
         grid = lay_grid(domain.text, BYTES, recipe)
-        assert (grid.amount().tokens, grid.amount().standard_error) == (len(ids), 0)
+        assert (grid.amount(9).tokens, grid.amount(9).standard_error) == (len(ids), 0)
         windows = cut_windows(grid, BYTES, recipe, 0, grid.num_visits)
         assert len(windows.tokens) == len(ids) // 50
         for row, position in zip(windows.tokens, windows.positions.tolist(), strict=True):

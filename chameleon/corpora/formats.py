@@ -172,7 +172,7 @@ class Opening:
         units = Units(read, _unit_keys(files, digest), self.spool)
         self.closing.append(units.close)
         sizes = np.array([file.size for file in files], dtype=np.float64)
-        visits = visits_of(len(files), _SHARE_READ, _LEAST_READ)
+        visits = visits_of(len(files), sizes.sum(), _SHARE_READ, _LEAST_READ)
         numbers = np.arange(len(files), dtype=np.int64)
         return UnitsText(units, "", numbers, sizes, self._digest(digest, kind), visits)
 

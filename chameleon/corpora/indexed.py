@@ -86,10 +86,6 @@ class IndexedText:
     def expect(self, indices: Sequence[int]) -> None:
         """Nothing: it is there."""
 
-    def measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.int64), self.unit_sizes
-
     def share(self, position: int) -> float:
         """All of it is text."""
         return 1.0

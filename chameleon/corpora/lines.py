@@ -127,10 +127,6 @@ class SoughtText:
     def expect(self, indices: Sequence[int]) -> None:
         """Nothing: it is read where it is asked for."""
 
-    def measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.int64), self.unit_sizes
-
     def _file_at(self, position: int) -> tuple[int, int]:
         """Which file a position is in, and where."""
         number = int(np.searchsorted(self._begins, position, side="right")) - 1

@@ -87,7 +87,7 @@ def parquet_texts(
     except InputError:
         units.close()
         raise
-    visits = visits_of(len(groups), _SHARE_READ, _LEAST_READ)
+    visits = visits_of(len(groups), sum(file.size for file in files), _SHARE_READ, _LEAST_READ)
     texts = {}
     for name in sorted(rows):
         numbers = np.flatnonzero(rows[name])

@@ -21,6 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.corpora.indexed import BLOCK_BYTES, IndexedText
+from chameleon.corpora.storage import WHOLE_BYTES
 from chameleon.errors import InputError
 
 KEPT_BYTES = 1 << 28
@@ -229,16 +230,18 @@ class UnitsText:
         """See `chameleon.text.Text`."""
         self.units.expect([int(self.numbers[index]) for index in indices])
 
-    def measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See `chameleon.text.Text`."""
-        read = [index for index, number in enumerate(self.numbers.tolist()) if self.units.has(number)]
-        sizes = [self.unit(index).size for index in read]
-        return np.array(read, dtype=np.int64), np.array(sizes, dtype=np.float64)
 
+def visits_of(units: int, num_bytes: float, share: float, at_least: int) -> int:
+    """How many of a source's units a usual run may read: a share of them, or of a small source more.
 
-def visits_of(units: int, share: float, at_least: int) -> int:
-    """How many of a source's units a usual run may read: a share of them, but `at_least` so many."""
-    return min(max(round(share * units), at_least), 256)
+    Args:
+        units: How many it has.
+        num_bytes: The bytes of all.
+        share: The share.
+        at_least: So many whatever they cost.
+    """
+    few = round(units * WHOLE_BYTES / max(num_bytes, 1))
+    return min(max(round(share * units), few, at_least), 256)
 
 
 def all_of(read: Callable[[int], Iterator[bytes]], name: str) -> Callable[[int], Labelled]:

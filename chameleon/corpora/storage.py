@@ -78,8 +78,7 @@ class File:
             return found
         with self.filesystem.open(self.path, "rb") as remote:
             remote.seek(begin)
-            content = bytes(remote.read(end - begin))
-        return content
+            return bytes(remote.read(end - begin))
 
     def open(self) -> "FileReader":
         """The file as a stream that can be sought in."""

@@ -128,10 +128,6 @@ class TokenText:
     def expect(self, indices: Sequence[int]) -> None:
         """Nothing: it is read where it is asked for."""
 
-    def measured(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.int64), self.unit_sizes
-
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
         """See `chameleon.text.TokenUnit`: tokens to the end of the array that the position is in at most."""
         number, at = self._array_at(position)
