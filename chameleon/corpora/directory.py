@@ -125,7 +125,7 @@ def _entry(file: File, dataset: str) -> tuple[str, str]:
 
 
 def _folders(dataset: str) -> set[str]:
-    if is_remote(dataset):
+    if is_remote(dataset) or not local_path(dataset).is_dir():
         return set()
     path = local_path(dataset)
     return {each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")}

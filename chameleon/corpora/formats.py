@@ -88,6 +88,8 @@ class Opening:
             InputError: They are of no known format or of several, or cannot be read or used.
         """
         files = of_split(files, self.request.split)
+        if all(file.path.endswith(INDEX_SUFFIX) for file in files):
+            raise InputError(f"{files[0].name} has no .bin file beside it")
         kind = kind or self._format(name, files)
         if kind == "tokens":
             return self._tokens(name, files)

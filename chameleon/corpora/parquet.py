@@ -105,10 +105,11 @@ def columns_of(file: File) -> dict[str, str]:
         InputError: It is no parquet file, or truncated.
     """
     schema = _metadata(file).schema
-    return {
-        column.path: str(column.logical_type.type if column.logical_type else column.physical_type)
-        for column in map(schema.column, range(len(schema)))
-    }
+    found = {}
+    for column in map(schema.column, range(len(schema))):
+        kind = column.logical_type.type
+        found[column.path] = str(column.physical_type if kind == "NONE" else kind)
+    return found
 
 
 def _row_groups(files: Sequence[File], text_column: str, label_column: str | None) -> list[RowGroup]:

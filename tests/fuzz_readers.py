@@ -1,0 +1,99 @@
+"""Coverage-guided fuzzing of the readers of token arrays and manifests, with atheris.
+
+    python tests/fuzz_readers.py -max_total_time=60
+
+Whatever the bytes, there is either a value or the program's own error, in little time and memory.
+`test_fuzz.py` runs it for a few seconds.
+"""
+
+import struct
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+sys.path.insert(0, str(Path(__file__).parent.parent))
+with atheris.instrument_imports(include=["chameleon.corpora"]):
+    from chameleon.corpora.manifest import read_manifest
+    from chameleon.corpora.records import locate, offset_in_text, text_of_line
+    from chameleon.corpora.storage import File
+    from chameleon.corpora.tokens import SourceTokenizer, TokenText, flat_array, megatron_array
+from chameleon.errors import InputError
+
+TOKENIZER = SourceTokenizer("x", "x", 1000, 0, lambda ids: "x" * len(ids))
+FOLDER = Path(tempfile.mkdtemp())
+
+
+def file_of(name: str, content: bytes) -> File:
+    """A file with this content."""
+    path = FOLDER / name
+    path.write_bytes(content)
+    return File(name, len(content), "", str(path))
+
+
+def read_array(content: bytes, dtype: str) -> None:
+    """A flat array, or numpy's."""
+    array = flat_array(file_of("a.bin", content), dtype)
+    if array.length:
+        read_text(TokenText((array,), TOKENIZER, True, "x"))
+
+
+def read_indexed(content: bytes) -> None:
+    """Megatron's index and array, cut from the same bytes; often with a header that is right."""
+    if content[:1] == b"\0":
+        sequences = content[1] % 8 if len(content) > 1 else 0
+        documents = content[2] % 8 if len(content) > 2 else 0
+        header = struct.pack("<9sQBQQ", b"MMIDIDX\0\0", 1, 8, sequences, documents)
+        content = header + content[3:]
+    cut = min(len(content), 34 + 12 * 8 + 8 * 8)
+    array = megatron_array(file_of("a.bin", content[cut:]), file_of("a.idx", content[:cut]))
+    if array.length:
+        read_text(TokenText((array,), TOKENIZER, True, "x"))
+
+
+def read_text(text: TokenText) -> None:
+    """Some of its tokens and documents."""
+    last = text.length - 1
+    for position in {0, last, last // 2}:
+        text.ids(position, 50)
+        assert 0 <= text.document_at(position) <= position
+        next(text.passage(position).documents, None)
+    for _ in text.beginning():
+        pass
+
+
+def read_line(content: bytes) -> None:
+    """A line of JSON: the string in it is the document's."""
+    try:
+        text = text_of_line(content)
+        literal = locate(content)
+    except ValueError:
+        return
+    assert literal.text == text
+    inside = content[literal.begin : literal.end]
+    found = [offset_in_text(inside, at) for at in range(min(len(inside), 200))]
+    offsets = [offset for offset in found if offset is not None]
+    assert offsets == list(range(len(offsets)))
+
+
+def read_one(content: bytes) -> None:
+    """Bytes to one of the readers, by the first of them."""
+    kind, rest = content[:1], content[1:]
+    try:
+        if kind < b"\x40":
+            read_array(rest, "uint16" if kind < b"\x20" else "uint32")
+        elif kind < b"\x80":
+            read_indexed(rest)
+        elif kind < b"\xc0":
+            file_of("corpus.json", rest)
+            read_manifest(FOLDER / "corpus.json")
+        else:
+            read_line(rest)
+    except InputError as error:
+        assert "\n" not in str(error), error  # noqa: PT017
+
+
+if __name__ == "__main__":
+    atheris.Setup(sys.argv, read_one)
+    atheris.Fuzz()
