@@ -128,8 +128,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         help=f"corpus (default: {DEFAULT_DATASET}, or builtin where there is no proxy in the default place "
         "and none is named). Change it for your own text: a directory with a file or sub-directory for each "
         "domain, a manifest (corpus.json), a hub id, or a URL of s3, gs or http; builtin is text of this "
-        "Python "
-        "environment",
+        "Python environment",
     )
     group.add_argument(
         "--domains",
@@ -197,8 +196,7 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
         type=_named,
         metavar="NAME",
         help="split to read, where files or a hub dataset have several (default: train). Change it to look "
-        "at "
-        "another",
+        "at another",
     )
     group.add_argument(
         "--revision",
@@ -211,16 +209,14 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
         "--download",
         action="store_true",
         help="bring a hub dataset whole into the hub's cache first (default: read only the parts that "
-        "windows "
-        "lie in). Give it to work offline afterwards",
+        "windows lie in). Give it to work offline afterwards",
     )
     group.add_argument(
         "--tokenizer",
         type=_named,
         metavar="PATH",
-        help="checkpoint with the tokenizer that made token arrays (.bin, .npy), which do not say it "
-        "(default: "
-        "none; an error where it is needed)",
+        help="checkpoint with the tokenizer that made token arrays (default: none). Give it where the corpus "
+        "has such arrays (.bin, .npy), which do not say it themselves",
     )
     group.add_argument(
         "--token_dtype",

@@ -6,12 +6,15 @@ Whatever the bytes, there is either a value or the program's own error, in littl
 `test_fuzz.py` runs it for a few seconds.
 """
 
+import io
+import json
 import struct
 import sys
 import tempfile
 from pathlib import Path
 
 import atheris
+import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 with atheris.instrument_imports(include=["chameleon.corpora"]):
@@ -94,6 +97,33 @@ def read_one(content: bytes) -> None:
         assert "\n" not in str(error), error  # noqa: PT017
 
 
+def seeds() -> str:
+    """A directory with one good input for each reader, for the fuzzer to begin with."""
+    header = io.BytesIO()
+    np.save(header, np.arange(20, dtype=np.uint16))
+    domain = {"name": "a", "sources": ["a.bin"], "token_dtype": "uint16", "tokens": 5, "weight": 0.5}
+    mixed = {"sources": "x", "domain_column": "m.s", "domain_names": {"a": "b"}, "format": "jsonl"}
+    manifest = json.dumps({"tokenizer": "t", "domains": [domain, mixed]}).encode()
+    lengths, starts = np.array([3, 4, 5], "<i4"), np.array([0, 6, 14], "<i8")
+    index = struct.pack("<9sQBQQ", b"MMIDIDX\0\0", 1, 8, 3, 4) + lengths.tobytes() + starts.tobytes()
+    index += np.arange(4, dtype="<i8").tobytes()
+    padded = index + bytes(34 + 12 * 8 + 8 * 8 - len(index)) + np.arange(12, dtype="<u2").tobytes()
+    line = json.dumps({"a": [1, {"b": "c"}], "text": 'é 😀 \n "quoted"', "z": None}).encode()
+    inputs = {
+        "flat": b"\x00" + np.arange(20, dtype=np.uint16).tobytes(),
+        "numpy": b"\x00" + header.getvalue(),
+        "wide": b"\x20" + np.arange(20, dtype=np.uint32).tobytes(),
+        "megatron": b"\x40" + padded,
+        "manifest": b"\x80" + manifest,
+        "line": b"\xc0" + line,
+    }
+    folder = FOLDER / "seeds"
+    folder.mkdir()
+    for name, content in inputs.items():
+        (folder / name).write_bytes(content)
+    return str(folder)
+
+
 if __name__ == "__main__":
-    atheris.Setup(sys.argv, read_one)
+    atheris.Setup([*sys.argv, seeds()], read_one)
     atheris.Fuzz()

@@ -98,8 +98,7 @@ def _files_of_domains(dataset: str, files: Sequence[File]) -> dict[str, list[Fil
         if not (known and readable and not _is_foreign_json(file)) and entry not in saved:
             raise InputError(
                 f"{dataset}: {_LAYOUT}, of {known_suffixes()}; found {entry}{'/' if below else ''}{below}; "
-                "move it "
-                "out, or convert it"
+                "move it out, or convert it"
             )
         name = entry if in_folder else domain_name(entry)
         if not is_utf8(name):

@@ -215,8 +215,7 @@ class Opening:
         if request.tokenizer is None:
             raise InputError(
                 f"domain {name} is an array of tokens ({files[0].name}); name by --tokenizer the checkpoint "
-                "whose "
-                "tokenizer made them"
+                "whose tokenizer made them"
             )
         tokenizer = request.load_tokenizer(request.tokenizer)
         self.tokenizers[tokenizer.name] = tokenizer.digest
@@ -242,8 +241,7 @@ class Opening:
         if not direct:
             self.notices.append(
                 f"{name}: tokens of {tokenizer.name} are decoded, and encoded anew for the proxy, whose "
-                "tokenizer "
-                "is another"
+                "tokenizer is another"
             )
         text.ids(0, 1 << 12)  # a tokenizer or type that is not theirs is told at once
         return Domain(name, text, version)

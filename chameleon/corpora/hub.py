@@ -59,8 +59,7 @@ def open_hub_dataset(request: Request) -> Corpus:
         else:
             raise InputError(
                 f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
-                "that "
-                f"does: it has {_columns(found)}"
+                f"that does: it has {_columns(found)}"
             )
         corpus = finished(opening, domains, "hub dataset")
     return replace(
@@ -175,8 +174,7 @@ def _local(request: Request, builder: Any, place: Path) -> _Found | None:  # noq
         if parts and len(parts) < int(parts[0][2]):
             raise InputError(
                 f"{request.dataset}: the hub's cache holds {len(parts)} of {int(parts[0][2])} files; run "
-                "once "
-                "with access to the hub and --download"
+                "once with access to the hub and --download"
             )
     return _Found(splits, tuple(builder.builder_configs), place.name) if splits else None
 
@@ -225,8 +223,7 @@ def _of_cached_table(opening: Opening) -> Corpus:
     if request.revision is not None:
         raise InputError(
             f"{request.dataset}: --revision {request.revision} cannot be found without the hub; leave it "
-            "out, or run "
-            "once with access to the hub and --download"
+            "out, or run once with access to the hub and --download"
         )
     try:
         with quiet_hub():
@@ -251,7 +248,6 @@ def _unavailable(dataset: str, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:300]
     return InputError(
         f"cannot get {dataset} from the hub ({type(error).__name__}: {reason}). To work offline, run once "
-        "with "
-        "access and --download and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
+        "with access and --download and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
         'or name by --dataset a directory with a file for each domain, or "builtin"'
     )

@@ -94,8 +94,7 @@ def open_saved(opening: "Opening", directory: Path, name: str | None = None) -> 
         if column is None and name is None:
             raise InputError(
                 f"{directory} is one table; name by --domain_column the column that tells its domains "
-                "apart: it "
-                f"has {_columns(table)}"
+                f"apart: it has {_columns(table)}"
             )
         domains = domains_of_table(
             str(directory), table, identity, request.text_column, column, request.names

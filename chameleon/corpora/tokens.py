@@ -137,10 +137,8 @@ class TokenText:
         if wrong.any():
             raise InputError(
                 f"{array.file.name}: token {ids[wrong][0]} at item {at + int(np.argmax(wrong))} is not in "
-                "the "
-                f"vocabulary of {self.tokenizer.name} ({self.tokenizer.vocabulary} tokens); is it "
-                "another's, or "
-                f"are items not {np.dtype(array.dtype).name}? See --tokenizer and --token_dtype"
+                f"the vocabulary of {self.tokenizer.name} ({self.tokenizer.vocabulary} tokens); is it "
+                f"another's, or are items not {np.dtype(array.dtype).name}? See --tokenizer and --token_dtype"
             )
         return ids.astype(np.int32)
 
@@ -219,8 +217,7 @@ def flat_array(file: File, dtype: str) -> TokenArray:
     if file.size % size:
         raise InputError(
             f"{file.name}: expected items of {size} bytes ({np.dtype(dtype).name}), but its {file.size} "
-            "bytes are "
-            "no multiple of that; it is truncated or of another type (--token_dtype)"
+            "bytes are no multiple of that; it is truncated or of another type (--token_dtype)"
         )
     return TokenArray(file, np.dtype(dtype).newbyteorder("<").str)
 
@@ -235,24 +232,16 @@ def _numpy_array(file: File) -> TokenArray:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = reader(header)
-    except (
-        ValueError,
-        EOFError,
-        SyntaxError,
-        TypeError,
-        RecursionError,
-        MemoryError,
-        OverflowError,
-    ) as error:
-        raise InputError(f"{file.name}: its numpy header is damaged ({str(error)[:100]})") from None
+    except Exception as error:  # whatever numpy's parser stumbles on
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{file.name}: its numpy header is damaged ({reason})") from None
     begin = header.tell()
     if len(shape) != 1 or dtype.kind not in "iu":
         raise InputError(f"{file.name}: expected one dimension of whole numbers, found {shape} of {dtype}")
     if begin + shape[0] * dtype.itemsize != file.size:
         raise InputError(
             f"{file.name}: its header says {shape[0]} items of {dtype.itemsize} bytes, but it has "
-            f"{file.size} "
-            "bytes; it is truncated"
+            f"{file.size} bytes; it is truncated"
         )
     return TokenArray(file, dtype.str, begin)
 
