@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.machine import ROOT, command_line
 
-BENCHMARKS = ("skip_embedding", "memory", "embedding", "bfloat16")
+BENCHMARKS = ("skip_embedding", "memory", "reading", "design_effect", "embedding", "bfloat16")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -23,6 +23,8 @@ _PROBE_BYTES = 4096
 _TRIES = 16
 # Of a domain in several units, so many are measured first.
 _PILOTS = 8
+# A unit of twice so many times the mean size is visited twice, and so on; others once a round.
+_LARGE = 2
 # Windows of a usual run, over which a source may spread its reads.
 USUAL_WINDOWS = 256
 
@@ -146,8 +148,13 @@ def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
         rounds = max(1, int(text.unit(0).length / cell))
     else:
         cell = recipe.sample_length / density[0]
-        of_a_visit = max(1, round(USUAL_WINDOWS / text.visits_wanted))
-        rounds = max(1, round(windows / len(slots) / of_a_visit))
+        of_a_visit = -(-USUAL_WINDOWS // text.visits_wanted)
+        in_a_unit = windows / len(slots)
+        if of_a_visit == 1:
+            # Reading is cheap, so even a unit that is larger than others gives a window at a time.
+            sizes = np.array([text.unit(index).size for index in order[:_PILOTS].tolist()])
+            in_a_unit *= float((sizes**2).mean() / sizes.mean() ** 2)
+        rounds = max(1, round(in_a_unit / of_a_visit))
     return Grid(text, key, order, slots, rounds, cell, density, share, max(1, int(windows)), windows < 1)
 
 

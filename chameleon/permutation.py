@@ -4,14 +4,20 @@ import numpy as np
 import numpy.typing as npt
 
 _ROUNDS = 6
+# Up to here sorting is quicker than the network, which has at least 8 bits.
+_SMALL = 1 << 11
 
 
 def permuted(indices: npt.NDArray[np.int64], size: int, key: int) -> npt.NDArray[np.int64]:
     """Where a permutation of 0 to size - 1, named by `key`, takes each index.
 
-    A balanced Feistel network on the smallest even number of bits that holds `size` (8 at least),
-    applied again to whatever falls outside: any part of the order is had without the rest.
+    A balanced Feistel network on the smallest even number of bits that holds `size`, applied again to
+    whatever falls outside: any part of the order is had without the rest. A small order is had whole.
     """
+    if size <= _SMALL:
+        words = ranks(np.arange(size, dtype=np.uint64), key)
+        order: npt.NDArray[np.int64] = np.argsort(words, kind="stable")[indices]
+        return order
     half = max(4, -(-(size - 1).bit_length() // 2))
     mask = np.uint64((1 << half) - 1)
     images = indices.astype(np.uint64)

@@ -82,7 +82,8 @@ def windows_from(
         a_visit = grid.num_windows / grid.num_visits
         visits = max(1, round(min(last - found, at_once) / a_visit))
         stop = min(visit + visits, grid.num_visits)
-        windows = cut_windows(grid, tokenizer, recipe, visit, stop)
+        ahead = _UNITS_AHEAD if found + visits * a_visit < last else 0
+        windows = cut_windows(grid, tokenizer, recipe, visit, stop, ahead)
         visit = stop
         if found == 0 and len(windows.tokens) == 0 and visit == grid.num_visits:
             # Less than a window in all, and chance gave it to none of the units.
@@ -91,16 +92,19 @@ def windows_from(
         yield windows
 
 
-def cut_windows(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int) -> Windows:
+def cut_windows(
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int = 0
+) -> Windows:
     """The windows of visits `first` to `last` - 1; `last` is at most `grid.num_visits`.
+
+    The units of so many visits `ahead` are read meanwhile.
 
     Raises:
         InputError: The text cannot be read.
     """
     if len(grid.order) > 1:
-        # Those after the last too: windows may go on there, and come next.
-        ahead = range(first, min(last + _UNITS_AHEAD, first + len(grid.slots), grid.num_visits))
-        grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in ahead])
+        coming = range(first, min(last + ahead, first + len(grid.slots), grid.num_visits))
+        grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in coming])
     places = [place for visit in range(first, last) for place in grid.cells(visit)]
     return _cut(grid, tokenizer, recipe, places, last)
 
