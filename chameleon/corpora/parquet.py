@@ -95,7 +95,7 @@ def parquet_texts(
             {"files": fingerprint, "column": text_column, "label": label_column, "name": name}
         )
         # In the order that they share, domains that reach as far read the same row groups.
-        visits = visits_of(len(numbers), size * len(numbers) / len(groups), _SHARE_READ, _LEAST_READ)
+        visits = visits_of(len(numbers), size, _SHARE_READ, _LEAST_READ)
         texts[name] = UnitsText(units, name, numbers, rows[name][numbers], digest, visits)
     return texts, units
 

@@ -232,11 +232,11 @@ class UnitsText:
 
 
 def visits_of(units: int, num_bytes: float, share: float, at_least: int) -> int:
-    """How many of a source's units a usual run may read: a share of them, or of a small source more.
+    """How many of a domain's units a usual run may read: a share of them, or of a small source more.
 
     Args:
         units: How many it has.
-        num_bytes: The bytes of all.
+        num_bytes: The bytes of the source.
         share: The share.
         at_least: So many whatever they cost.
     """
