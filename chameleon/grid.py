@@ -165,9 +165,7 @@ def _key(name: str) -> int:
 def _slots(text: Text, order: npt.NDArray[np.int64], key: int) -> npt.NDArray[np.int64]:
     """The visits of a round, units by chance and the larger ones several times: see `Grid.slots`."""
     sizes = text.unit_sizes[order]
-    times = (
-        np.maximum(1, np.round(sizes / sizes.mean())).astype(np.int64) if sizes.sum() else np.ones_like(order)
-    )
+    times = np.maximum(1, sizes / max(float(sizes.mean()), 1e-300) // _LARGE).astype(np.int64)
     visited = np.repeat(np.arange(len(order), dtype=np.int64), times)
     number = np.arange(len(visited), dtype=np.int64) - np.repeat(np.cumsum(times) - times, times)
     # The first visit of each unit is in the units' own order, which domains share.

@@ -32,8 +32,8 @@ _ROWS_AT_ONCE = 256
 # Text columns of row groups beyond so many bytes are read page by page, others in one request.
 _IN_ONE_REQUEST = 1 << 25
 # A usual run may read this share of the row groups that hold a domain, but at least so many.
-_SHARE_READ = 0.01
-_LEAST_READ = 20
+_SHARE_READ = 0.014
+_LEAST_READ = 24
 
 
 @dataclass(frozen=True)
