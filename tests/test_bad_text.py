@@ -293,3 +293,10 @@ def test_a_file_that_is_no_corpus(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "y.jsonl", ["text"])
     with pytest.raises(InputError, match=r"weights need at least 2 domains, but .*y.jsonl holds only y"):
         opened(tmp_path / "y.jsonl")
+
+
+@pytest.mark.parametrize("flag", [{"download": True}, {"subset": "x"}, {"revision": "x"}])
+def test_flags_of_the_hub_with_a_directory(flag: dict[str, Any], tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", ["text"])
+    with pytest.raises(InputError, match=r"is for datasets of the hub, and .* is none"):
+        opened(tmp_path, **flag)

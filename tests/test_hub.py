@@ -93,6 +93,51 @@ def test_the_default_corpus_and_a_model_of_the_hub_and_then_offline_from_its_cac
         assert again["provenance"] == first["provenance"]
 
 
+@pytest.fixture(scope="module")
+def by_subset(tmp_path_factory: pytest.TempPathFactory) -> Repository:
+    """A dataset of three subsets, each of two splits."""
+    folder = tmp_path_factory.mktemp("subsets")
+    lines = ["---", "configs:"]
+    for number, (name, words) in enumerate(WORDS.items()):
+        (folder / name).mkdir()
+        for split in ("train", "test"):
+            texts = make_texts(words, number + len(split))
+            pq.write_table(pa.table({"body": texts}), folder / name / f"{split}-0.parquet", row_group_size=7)
+        lines += [f"- config_name: {name}", "  data_files:", "  - split: train", f"    path: {name}/train-*"]
+        lines += ["  - split: test", f"    path: {name}/test-*"]
+    (folder / "README.md").write_text("\n".join([*lines, "---", ""]))
+    return Repository("datasets", "someone/subsets", folder)
+
+
+def test_subsets_of_a_dataset_are_domains(
+    by_subset: Repository, checkpoint: Path, command: Command, tmp_path: Path
+) -> None:
+    flags = ["--dataset", "someone/subsets", "--text_column", "body", "--checkpoint_path", checkpoint]
+    flags += ["--num_samples", "3", "--sample_length", "32"]
+    manifest = {
+        "domains": [
+            {"name": "a", "sources": "someone/subsets", "subset": "law", "text_column": "body"},
+            {"name": "b", "sources": "someone/subsets", "subset": "code", "text_column": "body",
+             "split": "test", "revision": by_subset.commit()},
+        ]
+    }  # fmt: skip
+    (tmp_path / "corpus.json").write_text(json.dumps(manifest))
+    with hub(by_subset) as server:
+        env = environment(server, tmp_path / "home")
+        run = command(*flags, "--revision", "main", env=env)
+        assert run.returncode == 0, run.stderr
+        refused(
+            command(*flags, "--subset", "law", "--split", "dev", env=env),
+            "nothing tells its domains|no split",
+        )
+        run = command("--dataset", "corpus.json", *flags[4:], "--output", "two.json", env=env)
+        assert run.returncode == 0, run.stderr
+    made = json.loads((tmp_path / "chameleon_weights_pretrain.json").read_text())
+    assert sorted(made["weights"]) == sorted(WORDS)
+    assert made["provenance"]["dataset"]["revision"] == by_subset.commit()
+    assert list(json.loads((tmp_path / "two.json").read_text())["weights"]) == ["a", "b"]
+
+
 def test_what_the_datasets_library_has_cached_serves_offline(
     slimpajama: Repository, checkpoint: Path, command: Command, tmp_path: Path
 ) -> None:

@@ -53,6 +53,7 @@ _SPLITS = {
     "test": "test",
     "eval": "test",
 }
+STANDARD_SPLITS = set(_SPLITS.values())
 _SPLIT_IN_NAME = re.compile(rf"(?:^|[/_.-])({'|'.join(_SPLITS)})(?=[/_.-]|$)")
 
 
@@ -81,8 +82,12 @@ class Opening:
         """The opening of what is asked for."""
         return cls(request, Spool(request.scratch))
 
-    def domain(self, name: str, files: Sequence[File], kind: str | None = None) -> Domain:
-        """A domain whose text fills files of one format, which their names say unless it is given.
+    def domain(
+        self, name: str, files: Sequence[File], kind: str | None = None, digest: str | None = None
+    ) -> Domain:
+        """A domain whose text fills files of one format, which their names say unless `kind` is given.
+
+        `digest` is what tells their content apart, where that is known otherwise.
 
         Raises:
             InputError: They are of no known format or of several, or cannot be read or used.
@@ -96,7 +101,7 @@ class Opening:
         files = [file for file in files if file.size]
         if not files:
             raise InputError(f"no text in domain {name}; remove what is empty, or give it text")
-        digest, version = fingerprint(files)
+        digest, version = (digest, "") if digest else fingerprint(files)
         if kind == "parquet":
             texts, units = parquet_texts(files, digest, self.request.text_column, None, {}, (), self.spool)
             self.closing.append(units.close)

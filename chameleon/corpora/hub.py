@@ -12,7 +12,7 @@ from typing import Any
 
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.corpora.directory import finished
-from chameleon.corpora.formats import Opening, format_of, with_request
+from chameleon.corpora.formats import STANDARD_SPLITS, Opening, format_of, with_request
 from chameleon.corpora.parquet import columns_of
 from chameleon.corpora.request import SLIMPAJAMA_COLUMN, Request
 from chameleon.corpora.storage import File, remote_files
@@ -21,6 +21,7 @@ from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.quiet import quiet_hub
 
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})")
 _REMOTE = re.compile(r"hf://datasets/(?P<repository>[^/]+/[^/@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 
@@ -54,8 +55,11 @@ def open_hub_dataset(request: Request) -> Corpus:
         split = None
         if len(found.subsets) > 1 and request.subset is None:
             domains = [_of_subset(opening, subset) for subset in found.subsets]
-        elif len(found.splits) > 1:
-            domains = [opening.domain(name, files) for name, files in found.splits.items()]
+        elif len(found.splits) > 1 and not STANDARD_SPLITS & found.splits.keys():
+            domains = [
+                with_request(opening, split=name).domain(name, files, digest=_identity(request, found, name))
+                for name, files in found.splits.items()
+            ]
         else:
             raise InputError(
                 f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
@@ -78,7 +82,7 @@ def domain_of_hub(opening: Opening, name: str) -> list[Domain]:
     files = _of_split(request, found)
     if request.domain_column is not None:
         return opening.labelled(files, request.domain_column, _identity(request, found, request.split))
-    return [opening.domain(name, files)]
+    return [opening.domain(name, files, digest=_identity(request, found, request.split))]
 
 
 def _find(request: Request) -> _Found | None:

@@ -15,8 +15,8 @@ from typing import Any
 
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.corpora.directory import finished
-from chameleon.corpora.formats import FORMATS, Opening, of_split, with_request
-from chameleon.corpora.hub import domain_of_hub
+from chameleon.corpora.formats import FORMATS, Opening, domain_name, of_split, with_request
+from chameleon.corpora.hub import HUB_ID, domain_of_hub
 from chameleon.corpora.request import Request
 from chameleon.corpora.storage import File, files_at, is_remote
 from chameleon.corpora.table import is_saved, open_saved
@@ -147,7 +147,9 @@ def _open(opening: Opening, entry: dict[str, Any], root: Path) -> list[Domain]:
         place = local_path(sources[0])
         if is_saved(place):
             return open_saved(opening, place, None if column else name)
-        if not place.exists() and not glob.has_magic(sources[0]) and entry["sources"][0].count("/") == 1:
+        named = entry["sources"][0]
+        may_be_of_hub = HUB_ID.fullmatch(named) and domain_name(named) == named.rpartition("/")[2]
+        if not place.exists() and may_be_of_hub:
             return domain_of_hub(with_request(opening, dataset=entry["sources"][0]), name)
     files = [file for source in sources for file in _files(source)]
     if column is not None:

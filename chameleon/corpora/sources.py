@@ -1,13 +1,12 @@
 """Which kind of corpus a name stands for."""
 
 import os
-import re
 from dataclasses import replace
 
 from chameleon.corpora.builtin import open_builtin
 from chameleon.corpora.corpus import Corpus, require_labels
 from chameleon.corpora.directory import open_directory
-from chameleon.corpora.hub import open_hub_dataset
+from chameleon.corpora.hub import HUB_ID, open_hub_dataset
 from chameleon.corpora.manifest import open_manifest
 from chameleon.corpora.request import Request
 from chameleon.corpora.storage import is_remote
@@ -15,7 +14,6 @@ from chameleon.errors import InputError
 from chameleon.files import is_there, is_utf8, local_path
 
 BUILTIN = "builtin"
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def open_corpus(request: Request) -> Corpus:
@@ -43,18 +41,29 @@ def _open(request: Request) -> Corpus:
     if dataset == BUILTIN:
         return open_builtin()
     if is_remote(dataset):
+        _require_no_hub_flags(request)
         return open_directory(request)
     path = local_path(dataset)
     if is_there(path):
+        _require_no_hub_flags(request)
         try:
             if path.is_file() and path.suffix == ".json":
                 return open_manifest(request, path)
             return open_directory(request)
         except OSError as error:
             raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
-    if not _HUB_ID.fullmatch(dataset):
+    if not HUB_ID.fullmatch(dataset):
         raise InputError(
             f"there is no directory {dataset}, and it is no hub id (owner/name) either; "
             f'name a directory with a file for each domain, a manifest, a hub id, or "{BUILTIN}"'
         )
     return open_hub_dataset(request)
+
+
+def _require_no_hub_flags(request: Request) -> None:
+    given = {"download": request.download, "subset": request.subset, "revision": request.revision}
+    for flag, value in given.items():
+        if value:
+            raise InputError(
+                f"--{flag} is for datasets of the hub, and {request.dataset} is none; leave it out"
+            )
