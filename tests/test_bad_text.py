@@ -300,3 +300,9 @@ def test_flags_of_the_hub_with_a_directory(flag: dict[str, Any], tmp_path: Path)
     write_jsonl(tmp_path / "a.jsonl", ["text"])
     with pytest.raises(InputError, match=r"is for datasets of the hub, and .* is none"):
         opened(tmp_path, **flag)
+
+
+def test_a_column_of_files_that_have_none(tmp_path: Path) -> None:
+    put(tmp_path / "c" / "a.txt", b"x")
+    with pytest.raises(InputError, match="c holds no parquet files or JSON Lines with a column x"):
+        opened(tmp_path / "c", domain_column="x")

@@ -5,15 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chameleon.corpora.corpus import Corpus, Domain
-from chameleon.corpora.formats import (
-    INDEX_SUFFIX,
-    SUFFIXES,
-    Opening,
-    domain_name,
-    format_of,
-    known_suffixes,
-    of_split,
-)
+from chameleon.corpora.formats import Opening
+from chameleon.corpora.names import INDEX_SUFFIX, SUFFIXES, domain_name, format_of, known_suffixes
 from chameleon.corpora.parquet import columns_of
 from chameleon.corpora.request import SLIMPAJAMA_COLUMN, Request
 from chameleon.corpora.storage import File, files_at, is_remote
@@ -45,7 +38,9 @@ def open_directory(request: Request) -> Corpus:
         raise InputError(f"{request.dataset} is empty; {_LAYOUT}")
     column = request.domain_column or _label_column(request.dataset, files)
     if column is not None:
-        data = of_split([file for file in files if format_of(file) in ("parquet", "jsonl")], request.split)
+        data = opening.of_split(
+            [file for file in files if format_of(file) in ("parquet", "jsonl")], request.dataset
+        )
         if not data:
             raise InputError(f"{request.dataset} holds no parquet files or JSON Lines with a column {column}")
         return finished(opening, opening.labelled(data, column), "files with mixed domains", column)

@@ -1,7 +1,5 @@
 """Files of a domain, of any format that is known, to its text."""
 
-import os
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,12 +9,12 @@ from tqdm import tqdm
 
 from chameleon.corpora.corpus import Domain, require_labels
 from chameleon.corpora.lines import PlainText, SoughtLines, are_few, index_lines
+from chameleon.corpora.names import INDEX_SUFFIX, format_of, is_compressed, known_suffixes, of_split
 from chameleon.corpora.parquet import parquet_texts
 from chameleon.corpora.request import Request
 from chameleon.corpora.spool import Labelled, Spool, Units, UnitsText, all_of, visits_of
 from chameleon.corpora.storage import File, fingerprint
 from chameleon.corpora.streams import (
-    COMPRESSIONS,
     documents_of_lines,
     documents_of_text,
     labelled_documents,
@@ -26,35 +24,9 @@ from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.text import Text
 
-SUFFIXES = {
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".txt": "text",
-    ".parquet": "parquet",
-    ".pq": "parquet",
-    ".bin": "tokens",
-    ".npy": "tokens",
-}
-FORMATS = ("jsonl", "text", "parquet", "tokens")
-INDEX_SUFFIX = ".idx"
-# What Megatron's preprocessing adds to a name.
-_MEGATRON_ENDING = "_text_document"
 # Compressed files are read whole, so a usual run reads this share of a domain's, but at least so many.
 _SHARE_READ = 0.02
 _LEAST_READ = 16
-_SPLITS = {
-    "train": "train",
-    "training": "train",
-    "validation": "validation",
-    "valid": "validation",
-    "val": "validation",
-    "dev": "validation",
-    "test": "test",
-    "eval": "test",
-}
-STANDARD_SPLITS = set(_SPLITS.values())
-_SPLIT_IN_NAME = re.compile(rf"(?:^|[/_.-])({'|'.join(_SPLITS)})(?=[/_.-]|$)")
 
 
 @dataclass
@@ -92,7 +64,7 @@ class Opening:
         Raises:
             InputError: They are of no known format or of several, or cannot be read or used.
         """
-        files = of_split(files, self.request.split)
+        files = self.of_split(files, name)
         if all(file.path.endswith(INDEX_SUFFIX) for file in files):
             raise InputError(f"{files[0].name} has no .bin file beside it")
         kind = kind or self._format(name, files)
@@ -116,6 +88,15 @@ class Opening:
             column, skip = self.request.text_column, self.request.skip_bad_lines
             return Domain(name, SoughtLines(tuple(files), self._digest(digest), column, skip), version)
         return Domain(name, self._indexed(name, files))
+
+    def of_split(self, files: Sequence[File], where: str) -> list[File]:
+        """The files of the split that is asked for; says so where others are left out."""
+        kept = of_split(files, self.request.split)
+        if left := len(files) - len(kept):
+            self.notices.append(
+                f"{where}: {left} files of other splits than {self.request.split} are left out"
+            )
+        return kept
 
     def labelled(self, files: Sequence[File], column: str, digest: str | None = None) -> list[Domain]:
         """Domains that are mixed in parquet files or JSON Lines, told apart by a column.
@@ -255,58 +236,6 @@ class Opening:
 def with_request(opening: Opening, **changes: Any) -> Opening:  # noqa: ANN401
     """The same opening for a part of the corpus that is read in another way."""
     return replace(opening, request=replace(opening.request, **changes))
-
-
-def of_split(files: Sequence[File], split: str) -> list[File]:
-    """The files of a split, where the names of files tell several splits apart; else all."""
-    root = _common_folder(files)
-    splits = {file: _split_of(file.path[len(root) :]) for file in files}
-    wanted = _SPLITS.get(split, split)
-    if len(set(splits.values()) - {None}) > 1 and wanted in splits.values():
-        return [file for file in files if splits[file] == wanted]
-    return list(files)
-
-
-def _split_of(name: str) -> str | None:
-    found = _SPLIT_IN_NAME.search(name)
-    return _SPLITS[found[1]] if found else None
-
-
-def _common_folder(files: Sequence[File]) -> str:
-    paths = [file.path for file in files]
-    prefix = os.path.commonpath(paths) + "/" if len(paths) > 1 else paths[0]
-    return prefix[: prefix.rfind("/") + 1]
-
-
-def format_of(file: File) -> str | None:
-    """The format that a file's name says."""
-    return SUFFIXES.get(_bare(file.path)[1])
-
-
-def is_compressed(file: File) -> bool:
-    """Whether its name says so."""
-    return file.path.endswith(COMPRESSIONS)
-
-
-def domain_name(file_name: str) -> str:
-    """What a file's name says of the domain in it."""
-    name, suffix = _bare(file_name)
-    return name.removesuffix(_MEGATRON_ENDING) if suffix in (".bin", INDEX_SUFFIX) else name
-
-
-def known_suffixes() -> str:
-    """In words."""
-    return ".jsonl or .txt (also .gz, .zst), .parquet, .bin, .npy"
-
-
-def _bare(path: str) -> tuple[str, str]:
-    for ending in COMPRESSIONS:
-        path = path.removesuffix(ending)
-    name = path.rpartition("/")[2]
-    for suffix in (*SUFFIXES, INDEX_SUFFIX):
-        if name.endswith(suffix) and name != suffix:
-            return name.removesuffix(suffix), suffix
-    return name, ""
 
 
 def _unit_keys(files: Sequence[File], digest: str) -> list[str]:

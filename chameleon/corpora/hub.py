@@ -12,7 +12,8 @@ from typing import Any
 
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.corpora.directory import finished
-from chameleon.corpora.formats import STANDARD_SPLITS, Opening, format_of, with_request
+from chameleon.corpora.formats import Opening, with_request
+from chameleon.corpora.names import STANDARD_SPLITS, format_of
 from chameleon.corpora.parquet import columns_of
 from chameleon.corpora.request import SLIMPAJAMA_COLUMN, Request
 from chameleon.corpora.storage import File, remote_files

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.corpora.single import SingleUnit
 from chameleon.errors import InputError
 from chameleon.text import Content, Passage
 
@@ -38,7 +39,7 @@ class Blocks(Hashable, Protocol):
 
 
 @dataclass(frozen=True, eq=False)
-class IndexedText:
+class IndexedText(SingleUnit):
     """A text in one unit, which is itself.
 
     Attributes:
@@ -56,9 +57,6 @@ class IndexedText:
     fingerprint: str
     whole_size: float | None = None
 
-    tokenizer_digest = None
-    visits_wanted = 1 << 30
-
     @property
     def length(self) -> int:
         """Bytes of text, and one for each document's joint."""
@@ -68,23 +66,6 @@ class IndexedText:
     def size(self) -> float:
         """The length, or that of what it is a part of."""
         return self.length if self.whole_size is None else self.whole_size
-
-    @property
-    def unit_keys(self) -> npt.NDArray[np.uint64]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.uint64)
-
-    @property
-    def unit_sizes(self) -> npt.NDArray[np.float64]:
-        """See `chameleon.text.Text`."""
-        return np.array([self.length], dtype=np.float64)
-
-    def unit(self, index: int) -> "IndexedText":
-        """Itself."""
-        return self
-
-    def expect(self, indices: Sequence[int]) -> None:
-        """Nothing: it is there."""
 
     def share(self, position: int) -> float:
         """All of it is text."""

@@ -14,9 +14,10 @@ import numpy.typing as npt
 
 from chameleon.corpora.indexed import IndexedText, TextIndex
 from chameleon.corpora.records import Literal, locate, offset_in_text, text_of_line
+from chameleon.corpora.single import SingleUnit
 from chameleon.corpora.storage import WHOLE_BYTES, File
 from chameleon.errors import InputError
-from chameleon.text import Content, Passage, Unit
+from chameleon.text import Content, Passage
 
 # Far more than any document; what has no line end for so long is no JSON Lines.
 LONGEST_LINE = 1 << 28
@@ -85,7 +86,7 @@ def are_few(files: Sequence[File]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class SoughtText:
+class SoughtText(SingleUnit):
     """Files of any size as one unit, which is itself; positions are bytes of the files.
 
     Attributes:
@@ -97,9 +98,6 @@ class SoughtText:
     fingerprint: str
     _begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
-    tokenizer_digest = None
-    visits_wanted = 1 << 30
-
     def __post_init__(self) -> None:
         begins = np.cumsum([0, *(file.size for file in self.files)], dtype=np.int64)
         object.__setattr__(self, "_begins", begins)
@@ -108,24 +106,6 @@ class SoughtText:
     def length(self) -> int:
         """Bytes of the files."""
         return int(self._begins[-1])
-
-    @property
-    def size(self) -> float:
-        """The length."""
-        return self.length
-
-    @property
-    def unit_keys(self) -> npt.NDArray[np.uint64]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.uint64)
-
-    @property
-    def unit_sizes(self) -> npt.NDArray[np.float64]:
-        """See `chameleon.text.Text`."""
-        return np.array([self.length], dtype=np.float64)
-
-    def expect(self, indices: Sequence[int]) -> None:
-        """Nothing: it is read where it is asked for."""
 
     def _file_at(self, position: int) -> tuple[int, int]:
         """Which file a position is in, and where."""
@@ -143,10 +123,6 @@ class SoughtLines(SoughtText):
 
     column: str = "text"
     skip_bad_lines: bool = False
-
-    def unit(self, index: int) -> Unit:
-        """Itself."""
-        return self
 
     def passage(self, position: int) -> Passage | None:
         """See `chameleon.text.Unit`."""
@@ -256,10 +232,6 @@ def _require_end(file: File, at: int, length: int) -> None:
 @dataclass(frozen=True, eq=False)
 class PlainText(SoughtText):
     """Plain text, a document a file; every position is a byte of text."""
-
-    def unit(self, index: int) -> Unit:
-        """Itself."""
-        return self
 
     def passage(self, position: int) -> Passage:
         """See `chameleon.text.Unit`."""

@@ -15,8 +15,9 @@ from typing import Any
 
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.corpora.directory import finished
-from chameleon.corpora.formats import FORMATS, Opening, domain_name, of_split, with_request
+from chameleon.corpora.formats import Opening, with_request
 from chameleon.corpora.hub import HUB_ID, domain_of_hub
+from chameleon.corpora.names import FORMATS, domain_name
 from chameleon.corpora.request import Request
 from chameleon.corpora.storage import File, files_at, is_remote
 from chameleon.corpora.table import is_saved, open_saved
@@ -153,7 +154,7 @@ def _open(opening: Opening, entry: dict[str, Any], root: Path) -> list[Domain]:
             return domain_of_hub(with_request(opening, dataset=entry["sources"][0]), name)
     files = [file for source in sources for file in _files(source)]
     if column is not None:
-        return opening.labelled(of_split(files, opening.request.split), column)
+        return opening.labelled(opening.of_split(files, entry["sources"][0]), column)
     return [opening.domain(name, files, entry.get("format"))]
 
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.corpora.single import SingleUnit
 from chameleon.corpora.storage import File
 from chameleon.errors import InputError
-from chameleon.text import Content, Passage, Unit
+from chameleon.text import Content, Passage
 
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
 _INDEX_HEADER = struct.Struct("<9sQBQQ")
@@ -74,7 +75,7 @@ class TokenArray:
 
 
 @dataclass(frozen=True, eq=False)
-class TokenText:
+class TokenText(SingleUnit):
     """Token arrays of a domain, one after the other, as one unit, which is itself.
 
     Attributes:
@@ -90,8 +91,6 @@ class TokenText:
     fingerprint: str
     _begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
-    visits_wanted = 1 << 30
-
     def __post_init__(self) -> None:
         begins = np.cumsum([0, *(array.length for array in self.arrays)], dtype=np.int64)
         object.__setattr__(self, "_begins", begins)
@@ -105,28 +104,6 @@ class TokenText:
     def length(self) -> int:
         """Number of tokens."""
         return int(self._begins[-1])
-
-    @property
-    def size(self) -> float:
-        """The length."""
-        return self.length
-
-    @property
-    def unit_keys(self) -> npt.NDArray[np.uint64]:
-        """See `chameleon.text.Text`."""
-        return np.zeros(1, dtype=np.uint64)
-
-    @property
-    def unit_sizes(self) -> npt.NDArray[np.float64]:
-        """See `chameleon.text.Text`."""
-        return np.array([self.length], dtype=np.float64)
-
-    def unit(self, index: int) -> Unit:
-        """Itself."""
-        return self
-
-    def expect(self, indices: Sequence[int]) -> None:
-        """Nothing: it is read where it is asked for."""
 
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
         """See `chameleon.text.TokenUnit`: tokens to the end of the array that the position is in at most."""
