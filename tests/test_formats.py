@@ -337,3 +337,13 @@ def test_a_manifest_makes_one_corpus_of_many_places(tmp_path: Path) -> None:
     assert found == {name: [text.encode() for text in TEXTS[name]] for name in ("cooking", "law", "code")}
     assert corpus.domains[1].facts == {"corpus_tokens": 123, "weight_in_use": 0.25}
     assert corpus.provenance["tokenizers"] == {"bytes": "bytes"}
+
+
+def test_row_groups_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    for folder in ("x", "y"):
+        (tmp_path / "c" / "a" / folder).mkdir(parents=True)
+        pq.write_table(pa.table({"text": [folder]}), tmp_path / "c" / "a" / folder / "0.parquet")
+    pq.write_table(pa.table({"text": ["other"]}), tmp_path / "c" / "b.parquet")
+    corpus = opened(tmp_path / "c", scratch=tmp_path)
+    assert len(set(corpus.domains[0].text.unit_keys.tolist())) == 2
+    corpus.close()

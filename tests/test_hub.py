@@ -130,7 +130,7 @@ def test_subsets_of_a_dataset_are_domains(
             command(*flags, "--subset", "law", "--split", "dev", env=env),
             "nothing tells its domains|no split",
         )
-        run = command("--dataset", "corpus.json", *flags[4:], "--output", "two.json", env=env)
+        run = command("--dataset", "corpus.json", "--download", *flags[4:], "--output", "two.json", env=env)
         assert run.returncode == 0, run.stderr
     made = json.loads((tmp_path / "chameleon_weights_pretrain.json").read_text())
     assert sorted(made["weights"]) == sorted(WORDS)

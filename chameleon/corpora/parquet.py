@@ -70,7 +70,9 @@ def parquet_texts(
         InputError: A file cannot be read or lacks a column, or a row has no label.
     """
     groups = _row_groups(files, text_column, label_column)
-    keys = [f"{fingerprint} {group.file.name.rpartition('/')[2]} {group.number}" for group in groups]
+    # By the files' order: names differ between the hub and its cache, and may be the same in two folders.
+    places = {file: number for number, file in enumerate(files)}
+    keys = [f"{fingerprint} {places[group.file]} {group.number}" for group in groups]
 
     def read(number: int) -> Labelled:
         group = groups[number]

@@ -45,10 +45,10 @@ def _open(request: Request) -> Corpus:
         return open_directory(request)
     path = local_path(dataset)
     if is_there(path):
-        _require_no_hub_flags(request)
         try:
             if path.is_file() and path.suffix == ".json":
                 return open_manifest(request, path)
+            _require_no_hub_flags(request)
             return open_directory(request)
         except OSError as error:
             raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
