@@ -52,6 +52,10 @@ def test_pretrain_writes_a_file_that_explains_itself(
     assert (used["dataset"], used["checkpoint_path"]) == (str(corpus_directory), str(checkpoint))
     assert (used["seed"], used["sample_length"], used["num_samples"]) == (0, 32, 12)
     assert content["provenance"]["proxy"]["block"] == 2
+    shares = [facts["natural_share"] for facts in content["domains"].values()]
+    sizes = [facts["corpus_tokens"] for facts in content["domains"].values()]
+    assert shares == pytest.approx([size / sum(sizes) for size in sizes])
+    assert max(facts["corpus_tokens_standard_error"] for facts in content["domains"].values()) == 0
     # The weights are those of the stored windows.
     rows = {
         path.name.split("-")[0]: read_embeddings(path).embeddings
@@ -96,6 +100,41 @@ def test_skipping_with_other_weight_settings(embedded: Command, tmp_path: Path) 
     assert (used["kernel"], used["lambda_reg"], used["temperature"]) == ("linear", 0.01, 50)
     assert used["num_samples"] == 7
     assert {facts["windows"] for facts in content["domains"].values()} == {7}
+
+
+def test_skipping_with_some_of_the_domains(embedded: Command, tmp_path: Path) -> None:
+    run = embedded("--skip_embedding_generation", "--domains", "law,code")
+    assert run.returncode == 0, run.stderr
+    content = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+    assert list(content["weights"]) == ["law", "code"]
+    assert sum(facts["natural_share"] for facts in content["domains"].values()) == pytest.approx(1)
+    refused(embedded("--skip_embedding_generation", "--domains", "law,wiki"), "no embeddings of domain wiki")
+    refused(
+        embedded("--skip_embedding_generation", "--domains", "law"), "at least 2 domains, --domains names"
+    )
+
+
+def test_what_a_manifest_says_of_domains_stands_in_table_and_file(
+    command: Command, corpus_directory: Path, checkpoint: Path, tmp_path: Path
+) -> None:
+    domains: list[dict[str, Any]] = [
+        {"name": "law", "sources": [str(corpus_directory / "law.jsonl")], "tokens": 3000, "weight": 0.3},
+        {"name": "code", "sources": [str(corpus_directory / "code")], "tokens": 1000},
+        {"name": "cooking", "sources": [str(corpus_directory / "cooking.jsonl")], "tokens": 1000},
+    ]
+    (tmp_path / "corpus.json").write_text(json.dumps({"domains": domains}))
+    flags = ["--dataset", "corpus.json", "--checkpoint_path", checkpoint, "--num_samples", "4"]
+    run = command(*flags, "--sample_length", "32")
+    assert run.returncode == 0, run.stderr
+    for skipped in (False, True):
+        if skipped:
+            run = command("--skip_embedding_generation")
+        content = weights_of(tmp_path / "chameleon_weights_pretrain.json")
+        assert content["domains"]["law"]["natural_share"] == pytest.approx(0.6)
+        assert content["domains"]["law"]["weight_in_use"] == 0.3
+        assert "weight_in_use" not in content["domains"]["code"]
+        table = {line.split()[0]: line.split()[3:5] for line in run.stdout.splitlines() if " x" in line}
+        assert (table["law"], table["code"]) == (["0.6000", "0.3000"], ["0.2000", "-"])
 
 
 @pytest.mark.parametrize(

@@ -65,8 +65,14 @@ def uneven_groups(root: Path, _: pytest.MonkeyPatch) -> None:
         write_parquet(root / "d" / f"{part}.parquet", TEXTS[begin:end], 40)
 
 
+def large_groups(root: Path, _: pytest.MonkeyPatch) -> None:
+    write_parquet(root / "d" / "0.parquet", TEXTS[:300], 300)
+    write_parquet(root / "d" / "1.parquet", TEXTS[300:], 8)
+
+
 LAYOUTS: dict[str, Layout] = {
     "lines": as_lines, "sought": sought, "small groups": small_groups, "uneven groups": uneven_groups,
+    "one large of many groups": large_groups,
 }  # fmt: skip
 
 
@@ -304,3 +310,18 @@ def test_a_grid_lists_places_of_any_visit_alone(text: Text) -> None:
     assert grids[0].amount(5) == grids[1].amount(5)
     forward = [places(grids[0], visit) for visit in range(20)]
     assert [places(grids[1], visit) for visit in reversed(range(20))] == forward[::-1]
+
+
+def test_a_unit_of_many_times_the_mean_size_is_visited_so_much_the_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    large_groups(tmp_path / "c", monkeypatch)
+    write_parquet(tmp_path / "c" / "e.parquet", ["other"], 1)
+    corpus = opened(tmp_path / "c", scratch=tmp_path)
+    grid = lay_grid(corpus.domains[0].text, BYTES, WindowRecipe(0, T))
+    visits = np.bincount(grid.order[grid.slots[:, 0]])
+    assert visits[0] == 6  # 300 rows where the mean is 22: half of 13.6 times
+    assert (visits[1:] == 1).all()
+    places = [place for visit in range(grid.num_visits) for place in grid.cells(visit)]
+    assert len({(place.unit, place.position) for place in places}) == len(places)
+    corpus.close()
