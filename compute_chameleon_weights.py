@@ -184,6 +184,16 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
         help="what to call the domains of that column (default: the names usual for SlimPajama, else the "
         "labels themselves). Change it for names of your own; several labels of one name are joined",
     )
+    _add_flags_of_hub_and_arrays(group)
+    group.add_argument(
+        "--skip_bad_lines",
+        action="store_true",
+        help="leave out and count JSONL lines that cannot be used (default: the first one is an error). "
+        "Give it once you have seen what is wrong with them",
+    )
+
+
+def _add_flags_of_hub_and_arrays(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--subset",
         type=_named,
@@ -222,12 +232,6 @@ def _add_reading_flags(parser: argparse.ArgumentParser) -> None:
         "--token_dtype",
         choices=("uint16", "uint32"),
         help="items of flat token arrays (default: uint16). Change it for vocabularies over 65,536",
-    )
-    group.add_argument(
-        "--skip_bad_lines",
-        action="store_true",
-        help="leave out and count JSONL lines that cannot be used (default: the first one is an error). "
-        "Give it once you have seen what is wrong with them",
     )
 
 

@@ -29,7 +29,8 @@ from transformers import PreTrainedTokenizerFast as FastTokenizer
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
 from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_device, choose_dtype
-from chameleon.embedding import Task, default_batch_size, embed, plan_embedding
+from chameleon.embedder import default_batch_size
+from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
 from chameleon.quiet import quiet_transformers

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from tqdm import tqdm
 
 from chameleon.corpora import Domain
+from chameleon.embedder import Embedder, default_batch_size
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe, lay_grid
 from chameleon.proxy import POOLING, Proxy, ProxyTokenizer
@@ -26,10 +26,6 @@ from chameleon.windows import Windows, windows_from
 
 Notify = Callable[[str], None]
 
-# Tokens of a batch that suit the device. On CPUs larger batches spill the caches and are slower; on
-# accelerators larger ones only cost memory, and are halved where that runs out.
-_CPU_BATCH_TOKENS = 1024
-_ACCELERATOR_BATCH_TOKENS = 1 << 17
 _BATCHES_PER_CHUNK = 4
 _CHUNKS_AHEAD = 2
 _SECONDS_BETWEEN_WRITES = 20.0
@@ -135,7 +131,7 @@ def embed(
         InputError: An embedding is not finite (names domain and window), memory does not suffice
             for a single window, or the embeddings cannot be written.
     """
-    embedder = _Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
+    embedder = Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
     at_once = embedder.batch_size * _BATCHES_PER_CHUNK
     cuts = ((task, _cut(task, tokenizer, windows, at_once)) for task in tasks)
     total = sum(task.missing for task in tasks)
@@ -148,12 +144,6 @@ def embed(
             rows = _embedded(embedder, name, cut, 0 if task.stored is None else len(task.stored))
             embedded[name] = _extend(task, rows, bar.update).first(task.wanted)
     return embedded
-
-
-def default_batch_size(proxy: Proxy, windows: WindowRecipe) -> int:
-    """Windows of a batch that suit the proxy's device."""
-    tokens = _CPU_BATCH_TOKENS if proxy.device.type == "cpu" else _ACCELERATOR_BATCH_TOKENS
-    return max(1, tokens // windows.sample_length)
 
 
 def _cut(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int) -> Iterator[Windows]:
@@ -203,7 +193,7 @@ def _ahead(cuts: Iterable[tuple[Task, Iterator[Windows]]]) -> Generator[Windows 
 
 
 def _embedded(
-    embedder: "_Embedder", domain: str, cut: Iterator[Windows | None], first: int
+    embedder: Embedder, domain: str, cut: Iterator[Windows | None], first: int
 ) -> Iterator[tuple[Windows, npt.NDArray[np.float32]]]:
     """The next windows up to the end of a domain, and their embeddings."""
     for windows in cut:
@@ -261,62 +251,3 @@ def _part(task: Task, windows: Windows, rows: npt.NDArray[np.float32]) -> Domain
         next_visit=windows.next_visit,
         corpus_tokens=(amount.tokens, amount.standard_error),
     )
-
-
-@dataclass
-class _Embedder:
-    """The proxy at work, which remembers the batch size that fits."""
-
-    proxy: Proxy
-    batch_size: int
-    notify: Notify
-
-    def embed(self, domain: str, windows: Windows, first: int) -> tuple[Windows, npt.NDArray[np.float32]]:
-        """The windows and their (n, d) embeddings; `first` is the number of the first of them."""
-        largest = int(windows.tokens.max())
-        if largest >= self.proxy.vocabulary:
-            raise InputError(
-                f"the tokenizer gives token {largest}, but the proxy's vocabulary has "
-                f"{self.proxy.vocabulary}; name a checkpoint whose tokenizer is its own"
-            )
-        batches, begin = [], 0
-        while begin < len(windows.tokens):
-            rows = slice(begin, begin + self.batch_size)
-            try:
-                batches.append(self.proxy.embed(windows.tokens[rows], windows.lengths[rows]))
-            except RuntimeError as error:
-                if not _is_out_of_memory(error):
-                    raise
-                self._halve_batch(windows.tokens.shape[1])
-                continue
-            begin = rows.stop
-        embeddings = torch.cat(batches).cpu().numpy()
-        self._require_finite(domain, embeddings, first)
-        return windows, embeddings
-
-    def _halve_batch(self, length: int) -> None:
-        if self.batch_size == 1:
-            raise InputError(
-                f"not enough memory on {self.proxy.device} for one window of {length} "
-                "tokens; give a smaller --sample_length, another --device or a smaller proxy"
-            )
-        self.batch_size //= 2
-        if self.proxy.device.type == "cuda":
-            torch.cuda.empty_cache()
-        self.notify(f"out of memory: going on with batches of {self.batch_size} windows")
-
-    def _require_finite(self, domain: str, embeddings: npt.NDArray[np.float32], first: int) -> None:
-        finite = np.isfinite(embeddings).all(axis=1)
-        if not finite.all():
-            row = int(np.argmin(finite))
-            dtype = str(self.proxy.dtype).removeprefix("torch.")
-            raise InputError(
-                f"domain {domain}: the embedding of window {first + row} is not finite in {dtype}; "
-                "try --dtype float32, or check the checkpoint"
-            )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # CPUs and Apple's devices raise a plain RuntimeError.
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error).lower() for each in words)

@@ -24,6 +24,7 @@ LINES: list[tuple[bytes, str]] = [
     (b'{"text": "cut off', "odd.jsonl, line 2: malformed JSON: Unterminated string"),
     (b"[" * 100_000, "odd.jsonl, line 2: malformed JSON: nested too deeply"),
     (b'["a list"]', 'odd.jsonl, line 2: expected an object with a field "text", got list'),
+    (b"null", 'odd.jsonl, line 2: expected an object with a field "text", got NoneType'),
     (b'{"content": "x", "id": 1}', 'line 2: expected a field "text", found the fields content, id'),
     (b'{"text": null}', 'line 2: expected a string in the field "text", got null'),
     (b'{"text": "caf\xe9"}', "line 2: not UTF-8: byte 0xe9 in column 14"),

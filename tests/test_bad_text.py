@@ -306,3 +306,20 @@ def test_a_column_of_files_that_have_none(tmp_path: Path) -> None:
     put(tmp_path / "c" / "a.txt", b"x")
     with pytest.raises(InputError, match="c holds no parquet files or JSON Lines with a column x"):
         opened(tmp_path / "c", domain_column="x")
+
+
+@pytest.mark.parametrize(
+    ("line", "expected"),
+    [
+        (b"null", "line 2: expected an object"), (b'{"text": "x"}', 'line 2: expected a field "from"'),
+        (b'{"text": "x", "from": [1]}', 'line 2: expected a label in the field "from", got \\[1\\]'),
+    ],
+)  # fmt: skip
+def test_bad_lines_of_mixed_files_are_told_or_left_out(line: bytes, expected: str, tmp_path: Path) -> None:
+    good = [b'{"text": "a1", "from": "a"}', b"", b'{"text": "b1", "from": "b"}', b'{"text": "", "from": "c"}']
+    put(tmp_path / "c" / "x.jsonl", b"\n".join([good[0], line, *good[1:]]))
+    with pytest.raises(InputError, match=f"x.jsonl, {expected}.*--skip_bad_lines"):
+        read_all(tmp_path / "c", domain_column="from")
+    corpus = opened(tmp_path / "c", domain_column="from", skip_bad_lines=True, scratch=tmp_path)
+    assert {each.name: documents(each.text) for each in corpus.domains} == {"a": [b"a1"], "b": [b"b1"]}
+    corpus.close()

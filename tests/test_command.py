@@ -419,7 +419,8 @@ LAYERS: list[set[str]] = [
     {"files", "affinity", "leverage", "domain_weights", "stretches", "devices"},
     {"weights", "store", "proxy", "corpora", "checkpoints", "table", "grid"},
     {"reuse", "windows"},
-    {"embedding", "standin"},
+    {"embedder", "standin"},
+    {"embedding"},
     {"embedding_stage"},
     {"pipeline"},
 ]

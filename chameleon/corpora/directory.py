@@ -33,7 +33,7 @@ def open_directory(request: Request) -> Corpus:
         path = local_path(request.dataset)
         if path.is_dir() and is_saved(path):
             return finished(opening, open_saved(opening, path), "saved dataset")
-    files = [file for file in files_at(request.dataset) if not _is_beside_the_data(file, request.dataset)]
+    files = [file for file in files_at(request.dataset) if not _is_beside_the_data(file)]
     if not files:
         raise InputError(f"{request.dataset} is empty; {_LAYOUT}")
     column = request.domain_column or _label_column(request.dataset, files)
@@ -135,7 +135,7 @@ def _is_foreign_json(file: File) -> bool:
     return file.path.endswith(".json")
 
 
-def _is_beside_the_data(file: File, dataset: str) -> bool:
+def _is_beside_the_data(file: File) -> bool:
     """Whether it is something that people keep next to data, and no data itself."""
     name = file.path.rpartition("/")[2]
     told_apart = name.startswith(("_", "README", "LICENSE")) or name.endswith((".md", ".pkl"))

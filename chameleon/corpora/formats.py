@@ -8,12 +8,13 @@ import numpy as np
 from tqdm import tqdm
 
 from chameleon.corpora.corpus import Domain, require_labels
+from chameleon.corpora.identity import fingerprint
 from chameleon.corpora.lines import PlainText, SoughtLines, are_few, index_lines
 from chameleon.corpora.names import INDEX_SUFFIX, format_of, is_compressed, known_suffixes, of_split
 from chameleon.corpora.parquet import parquet_texts
 from chameleon.corpora.request import Request
 from chameleon.corpora.spool import Labelled, Spool, Units, UnitsText, all_of, visits_of
-from chameleon.corpora.storage import File, fingerprint
+from chameleon.corpora.storage import File
 from chameleon.corpora.streams import (
     documents_of_lines,
     documents_of_text,

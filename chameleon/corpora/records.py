@@ -4,6 +4,8 @@ import json
 import re
 from typing import Any, NamedTuple
 
+# Stands for what a blank line holds, which null does not.
+BLANK = object()
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -31,18 +33,27 @@ def text_of_line(line: bytes, column: str = "text") -> bytes:
     Raises:
         ValueError: The line cannot be used; the message says why.
     """
+    record = record_of_line(line)
+    return b"" if record is BLANK else text_of_record(record, column)
+
+
+def record_of_line(line: bytes) -> Any:  # noqa: ANN401
+    """What a line holds; `BLANK` where that is nothing.
+
+    Raises:
+        ValueError: It is no JSON; the message says why.
+    """
     content = _decoded(line).strip()
     if not content:
-        return b""
+        return BLANK
     try:
-        record = json.loads(content)
+        return json.loads(content)
     except json.JSONDecodeError as error:
         raise ValueError(f"malformed JSON: {error.msg} in column {error.colno}") from None
     except RecursionError:
         raise ValueError("malformed JSON: nested too deeply") from None
     except ValueError as error:  # a number of thousands of digits
         raise ValueError(f"malformed JSON: {error}") from None
-    return text_of_record(record, column)
 
 
 def text_of_record(record: Any, column: str = "text") -> bytes:  # noqa: ANN401

@@ -4,27 +4,24 @@ Remote files (http, s3, gs, hf and whatever else fsspec knows) are read by range
 where the network fails, and never whole unless every byte is asked for.
 """
 
-import hashlib
 import io
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 from chameleon.errors import InputError
-from chameleon.files import digest_of_json, is_there, local_path
+from chameleon.files import is_there, local_path
 
 _T = TypeVar("_T")
 
 # Seconds before each further try of a read that failed.
 BACKOFF = (0.5, 1.0, 2.0, 4.0)
-# Local files of a domain up to so many bytes in all are told apart by all that they hold.
+# What is no larger is small: read whole where that is simpler.
 WHOLE_BYTES = 1 << 24
-_PROBES = 64
-_PROBE_BYTES = 4096
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "az": "azure"}
 
 
@@ -196,36 +193,6 @@ def local_files(path: Path) -> list[Path]:
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
         found += [Path(folder) / name for name in names if not name.startswith(".")]
     return sorted(found)
-
-
-def fingerprint(files: Sequence[File]) -> tuple[str, str]:
-    """What tells the content of files apart (hex), and what tells apart those that it may not.
-
-    Files up to `WHOLE_BYTES` in all are hashed whole. Of larger local ones the sizes and some
-    stretches are, and their times of change are the second value: the first is the same on
-    another machine, and a change that no stretch shows is noticed by the second.
-    """
-    if all(file.filesystem is not None for file in files):
-        return digest_of_json([[file.size, file.version] for file in files]), ""
-    total = sum(file.size for file in files)
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.size} ".encode())
-        for begin, end in _probes(file.size, total):
-            digest.update(file.read(begin, end))
-    version = "" if total <= WHOLE_BYTES else digest_of_json([file.version for file in files])
-    return digest.hexdigest(), version
-
-
-def _probes(size: int, total: int) -> Iterator[tuple[int, int]]:
-    """The stretches of a file by which it is told apart."""
-    if total <= WHOLE_BYTES:
-        yield 0, size
-        return
-    number = max(2, _PROBES * size // total)
-    for i in range(number):
-        begin = max(size - _PROBE_BYTES, 0) * i // (number - 1)
-        yield begin, min(begin + _PROBE_BYTES, size)
 
 
 def _local_file(path: Path, root: Path) -> File:

@@ -3,12 +3,13 @@
 Nothing is held but a few chunks and the line at hand, whatever the file's size.
 """
 
+import json
 import zlib
 from collections.abc import Iterator
 from itertools import chain
 
 from chameleon.corpora.lines import LONGEST_LINE, SKIP_ADVICE, lines_in
-from chameleon.corpora.records import field_of_record, text_of_line
+from chameleon.corpora.records import BLANK, field_of_record, record_of_line, text_of_line, text_of_record
 from chameleon.corpora.storage import File
 from chameleon.errors import InputError
 
@@ -86,14 +87,13 @@ def labelled_documents(
     Raises:
         InputError: A line cannot be used and is not to be left out.
     """
-    import json
-
     for number, line in enumerate(lines(file), 1):
         try:
-            text = text_of_line(line, column)
+            record = record_of_line(line)
+            text = b"" if record is BLANK else text_of_record(record, column)
             if not text:
                 continue
-            label = field_of_record(json.loads(line.removeprefix(b"\xef\xbb\xbf")), label_column)
+            label = field_of_record(record, label_column)
             if not isinstance(label, str | int | bool):
                 raise ValueError(
                     f'expected a label in the field "{label_column}", got {json.dumps(label)[:80]}'
