@@ -273,6 +273,21 @@ def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
     assert np.histogram(numbers, bins=5, range=(0, 20_000))[0].min() > 0
 
 
+def test_a_long_compressed_text_is_cut_at_ends_of_lines(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chameleon.corpora.streams._PART_BYTES", 1000)
+    whole = "".join(f"line {i}\n" for i in range(1000)).encode()
+    for name in ("a", "b"):
+        put(tmp_path / "c" / f"{name}.txt.gz", gzip.compress(whole))
+    corpus = opened(tmp_path / "c", scratch=tmp_path)
+    parts = documents(corpus.domains[0].text)
+    assert b"".join(parts) == whole
+    assert all(part.endswith(b"\n") and len(part) < 1020 for part in parts)
+    assert 8 <= len(parts) <= 10
+    corpus.close()
+
+
 def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
     from chameleon.grid import WindowRecipe, lay_grid
     from chameleon.windows import cut_windows

@@ -325,3 +325,48 @@ def test_a_unit_of_many_times_the_mean_size_is_visited_so_much_the_more(
     places = [place for visit in range(grid.num_visits) for place in grid.cells(visit)]
     assert len({(place.unit, place.position) for place in places}) == len(places)
     corpus.close()
+
+
+def test_a_large_row_group_is_read_in_pieces(
+    tmp_path: Path, reads: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chameleon.corpora.parquet import parquet_texts
+    from chameleon.corpora.spool import Spool
+
+    texts = ["".join(random.Random(i).choices("abcdefgh ", k=5000)) for i in range(1200)]
+    path = tmp_path / "d.parquet"
+    pq.write_table(
+        pa.table({"text": texts}), path, use_dictionary=False, data_page_size=100_000, write_batch_size=20
+    )
+    found = []
+    for limit in (1 << 40, 1000):
+        monkeypatch.setattr("chameleon.corpora.parquet._IN_ONE_REQUEST", limit)
+        file = File(str(path), path.stat().st_size, str(limit), str(path), filesystem=Local())
+        by_name, units = parquet_texts([file], "x", "text", None, {}, (), Spool(tmp_path))
+        reads.clear()
+        assert documents(by_name[""]) == [text.encode() for text in texts]
+        found.append(max(end - begin for begin, end in reads))
+        units.close()
+    assert found[0] > 0.9 * path.stat().st_size
+    assert found[1] < 1.5 * (1 << 20)
+
+
+def test_labels_that_statistics_tell_are_counted_right(tmp_path: Path) -> None:
+    (tmp_path / "c").mkdir()
+    table = pa.table({"text": ["x"] * 30 + [" "] * 3, "label": ["a"] * 10 + ["b"] * 23})
+    pq.write_table(table, tmp_path / "c" / "0.parquet", row_group_size=10)
+    corpus = opened(tmp_path / "c", domain_column="label", scratch=tmp_path)
+    assert {domain.name: domain.count for domain in corpus.domains} == {"a": 10, "b": 23}
+    # Rows of white space are no documents.
+    assert [len(documents(domain.text)) for domain in corpus.domains] == [10, 20]
+    corpus.close()
+
+
+def test_small_sources_and_few_units_are_read_all_over() -> None:
+    from chameleon.corpora.spool import visits_of
+
+    assert visits_of(100, 1 << 20, 0.01, 24) == 256  # small as a whole
+    assert visits_of(20, 1 << 40, 0.01, 24) == 256  # all of it is read anyway
+    assert visits_of(200, 1 << 40, 0.01, 24) == 24
+    assert visits_of(6000, 1 << 40, 0.01, 24) == 60
+    assert visits_of(10**6, 1 << 50, 0.01, 24) == 256
