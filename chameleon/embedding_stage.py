@@ -12,7 +12,7 @@ import transformers
 
 import chameleon
 from chameleon.checkpoints import find_checkpoint
-from chameleon.corpora import BUILTIN, Corpus, Request, SourceTokenizer, open_corpus
+from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import embed, plan_embedding
 from chameleon.errors import InputError
@@ -24,11 +24,11 @@ from chameleon.options import (
     DEFAULT_NUM_SAMPLES,
     DEFAULT_SAMPLE_LENGTH,
     DEFAULT_SEED,
-    READING,
     Options,
 )
 from chameleon.proxy import POOLING, Proxy, ProxyTokenizer, load_proxy, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
+from chameleon.reading import corpus_request, reading_of
 from chameleon.store import EmbeddedCorpus, Record, write_record
 
 Notify = Callable[[str], None]
@@ -63,7 +63,10 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
     named = options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
     checkpoint = None if named is None else find_checkpoint(named)
     tokenizer = None if checkpoint is None else load_tokenizer(checkpoint, options.trust_remote_code)
-    with quiet_hub(), closing(open_corpus(_request(options, dataset, tokenizer))) as corpus:
+    with (
+        quiet_hub(),
+        closing(open_corpus(corpus_request(options, dataset, tokenizer, options.embeddings_dir))) as corpus,
+    ):
         for notice in corpus.notices:
             tell(notice)
         if checkpoint is None or tokenizer is None:
@@ -100,7 +103,7 @@ def _embed_with(
             "seed": windows.seed,
             "sample_length": windows.sample_length,
             "dtype": str(proxy.dtype).removeprefix("torch."),
-            **_reading(options),
+            **reading_of(options),
         },
         num_samples=num_samples,
         files={task.domain.name: task.path.name for task in tasks},
@@ -115,28 +118,6 @@ def _embed_with(
         embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, tell)
     write_record(options.embeddings_dir, record)
     return EmbeddedCorpus(record, embedded)
-
-
-def _reading(options: Options) -> dict[str, Any]:
-    """How the corpus is read, so far as the user said it."""
-    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
-
-
-def _request(options: Options, dataset: str, tokenizer: ProxyTokenizer | None) -> Request:
-    def load(name: str) -> SourceTokenizer:
-        found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
-        return SourceTokenizer(name, found.digest, len(found.tokenizer), found.end_of_text, found.decode)
-
-    return Request(
-        dataset,
-        **_reading(options),
-        domains=options.domains,
-        download=options.download,
-        skip_bad_lines=options.skip_bad_lines,
-        scratch=options.embeddings_dir,
-        proxy_tokenizer_digest=None if tokenizer is None else tokenizer.digest,
-        load_tokenizer=load,
-    )
 
 
 def _place(name: str) -> str:

@@ -44,6 +44,16 @@ class ProxyTokenizer:
             for each in encodings
         ]
 
+    @property
+    def vocabulary(self) -> int:
+        """Its ids are 0 to vocabulary - 1."""
+        return len(self.tokenizer)
+
+    def ids(self, texts: Sequence[str]) -> list[list[int]]:
+        """The tokens of each text alone: quicker than `encode`."""
+        encodings = self.tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [each.ids for each in encodings]
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of tokens, as they stand."""
         text: str = self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
@@ -180,7 +190,7 @@ def load_proxy(
     try:
         with quiet_transformers():
             config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-            _require_causal_architecture(config, checkpoint)
+            require_causal_architecture(config, checkpoint)
             text_config = config.get_text_config(decoder=True)
             num_blocks = text_config.num_hidden_layers
             if num_blocks < 1:
@@ -191,14 +201,14 @@ def load_proxy(
         raise
     except Exception as error:  # whatever the library stumbles on in damaged files
         raise InputError(_unloadable(checkpoint, "model", error)) from None
-    _fuse_activations(decoder)
+    fuse_activations(decoder)
     proxy = Proxy(
         model=decoder.eval().to(device),
         middle_block=_blocks(decoder, block, num_blocks)[block - 1],
         block=block,
         num_blocks=num_blocks,
         width=text_config.hidden_size,
-        context=_context(text_config),
+        context=context_of(text_config),
         vocabulary=decoder.get_input_embeddings().num_embeddings,
         device=device,
         dtype=dtype,
@@ -241,7 +251,8 @@ def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote
         return load(cut=False)
 
 
-def _require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> None:
+def require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> None:
+    """Raise InputError for the configuration of a model that is no causal LM."""
     remote = getattr(config, "auto_map", None) or {}
     known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in remote
     causal_heads = ("ForCausalLM", "ForConditionalGeneration")
@@ -284,7 +295,8 @@ def _unloadable(checkpoint: Path, what: str, error: Exception) -> str:
     return f"cannot load the {what} of {checkpoint} ({kind}: {reason}); name another, or mend its files"
 
 
-def _context(config: PretrainedConfig) -> int | None:
+def context_of(config: PretrainedConfig) -> int | None:
+    """The most tokens of an input that a configuration allows, or None where it sets no bound."""
     names = ("max_position_embeddings", "max_seq_len")
     return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
 
@@ -298,7 +310,7 @@ def _truncate(config: PretrainedConfig, block: int) -> None:
             setattr(config, name, value[:block])
 
 
-def _fuse_activations(decoder: nn.Module) -> None:
+def fuse_activations(decoder: nn.Module) -> None:
     """Put torch's one kernel for the tanh form of GELU where GPT-2's is eight passes over memory."""
     for module in decoder.modules():
         for name, child in module.named_children():

@@ -72,7 +72,7 @@ class DomainEmbeddings:
 
 def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
     """Name of a domain's file: readable, and unlike that of any other domain or recipe."""
-    return f"{_readable(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
+    return f"{readable(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
 
 
 def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored: DomainEmbeddings) -> None:
@@ -151,7 +151,7 @@ class Record:
     @property
     def name(self) -> str:
         """The record's file name: the same for every run on the same domains with the same recipes."""
-        return f"{_readable(self.dataset)}-{digest_of_json(dict(self.files))[:8]}{RECORD_SUFFIX}"
+        return f"{readable(self.dataset)}-{digest_of_json(dict(self.files))[:8]}{RECORD_SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -206,6 +206,6 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
     return Record(**{**content, "notices": tuple(map(str, content["notices"]))})
 
 
-def _readable(name: str) -> str:
+def readable(name: str) -> str:
     """A name made of letters, digits, dots and dashes that a file may have."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[-60:] or "_"

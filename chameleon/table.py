@@ -17,7 +17,7 @@ def render_table(weights: DomainWeights, written_to: str, *, unicode: bool = Tru
     k = len(weights.names)
     uniform = 1.0 / k
     order = sorted(range(k), key=lambda i: (-weights.weights[i], weights.names[i]))
-    width = max(6, *(len(_shown(name)) for name in weights.names))
+    width = max(6, *(len(shown_name(name)) for name in weights.names))
     largest = max(float(weights.weights.max()), uniform)
     beside = [
         (title, fact)
@@ -35,7 +35,7 @@ def render_table(weights: DomainWeights, written_to: str, *, unicode: bool = Tru
         facts = weights.domains[name]
         bar = _bar(float(weights.weights[i]) / largest, uniform / largest, unicode=unicode)
         lines.append(
-            f"{_shown(name):<{width}}  {facts.get('windows', '-'):>7}  {facts['score']:6.4f}  "
+            f"{shown_name(name):<{width}}  {facts.get('windows', '-'):>7}  {facts['score']:6.4f}  "
             f"{''.join(_share(facts.get(fact)) for _, fact in beside)}{uniform:7.4f}"
             f"  {weights.weights[i]:6.4f}  {bar}  {float(weights.weights[i]) / uniform:5.2f} x"
         )
@@ -76,7 +76,7 @@ def _bar(share: float, mark: float, *, unicode: bool) -> str:
     return "".join(cells)
 
 
-def _shown(name: str, most: int = 40) -> str:
+def shown_name(name: str, most: int = 40) -> str:
     """A domain's name on one line of the terminal, whatever is in it."""
     printable = "".join(each if each.isprintable() else "?" for each in name)
     return printable if len(printable) <= most else f"{printable[: most - 3]}..."

@@ -71,6 +71,10 @@ class TokenUnit(Unit, Protocol):
         """Tokens from a position on, fewer at the end."""
         ...
 
+    def token_documents(self) -> Iterator[npt.NDArray[np.int32]]:
+        """All its documents in order, without the tokens between them; very long ones in parts."""
+        ...
+
     def document_at(self, position: int) -> int:
         """The position at which the document of a position begins."""
         ...

@@ -1,4 +1,8 @@
-"""Small real things that tests share: text, a tokenizer, a checkpoint, the command."""
+"""Small real things that tests share: text, a tokenizer, a checkpoint, the command.
+
+Tests run in several processes, each of which computes on one core: torch's threads wait for each other
+where there are more of them than cores.
+"""
 
 import json
 import os
@@ -18,6 +22,9 @@ import pytest
 from chameleon.corpora import Corpus, Domain, Request, open_corpus
 from chameleon.corpora.indexed import IndexedText
 from chameleon.text import Encoded, Text
+
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"

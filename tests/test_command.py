@@ -245,7 +245,7 @@ def test_a_directory_called_embeddings_is_not_in_the_way(
             "stdout cannot be written: No space left on device",
         ),
         ("--output - >&-", 2, False, "stdout is closed; name a file"),
-        ("--output - >/dev/full", 2, False, "cannot write the weights to stdout: No space left on device"),
+        ("--output - >/dev/full", 2, False, "cannot write the result to stdout: No space left on device"),
         ("2>/dev/full", 0, True, ""),
     ],
 )
@@ -416,6 +416,7 @@ def test_the_library_face_is_there() -> None:
 
 LAYERS: list[set[str]] = [
     {"errors", "options", "text", "permutation", "quiet"},
+    {"command_line"},
     {"files", "affinity", "leverage", "domain_weights", "stretches", "devices"},
     {"weights", "store", "proxy", "corpora", "checkpoints", "table", "grid"},
     {"reuse", "windows"},

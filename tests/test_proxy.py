@@ -12,7 +12,7 @@ import transformers
 from conftest import make_checkpoint
 
 from chameleon.errors import InputError
-from chameleon.proxy import Proxy, _fuse_activations, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, fuse_activations, load_proxy, load_tokenizer
 from chameleon.quiet import quiet_transformers
 
 VOCABULARY = 97
@@ -243,7 +243,7 @@ def test_the_fused_activation_is_the_same_function() -> None:
     module = torch.nn.ModuleDict({"act": NewGELUActivation(), "other": torch.nn.GELU()})
     x = torch.linspace(-8, 8, 10_001)
     before = {name: each(x) for name, each in module.items()}
-    _fuse_activations(module)
+    fuse_activations(module)
     assert not isinstance(module["act"], NewGELUActivation)
     for name, each in module.items():
         torch.testing.assert_close(each(x), before[name], rtol=1e-6, atol=1e-6)

@@ -179,6 +179,10 @@ class Units:
         self.expect([number])
         return self._coming[number].result()
 
+    def stream(self, number: int) -> Labelled:
+        """The documents of a unit as they are read, all of them and kept nowhere."""
+        return self._read(number)
+
     def has(self, number: int) -> bool:
         """Whether a unit has been read."""
         coming = self._coming.get(number)

@@ -146,18 +146,26 @@ class TokenText(SingleUnit):
         """See `chameleon.text.Unit`."""
         return self._documents(0)
 
+    def token_documents(self) -> Iterator[npt.NDArray[np.int32]]:
+        """See `chameleon.text.TokenUnit`."""
+        return self._parts(0)
+
     def _documents(self, position: int) -> Iterator[bytes]:
-        """Documents decoded; one of over `_READ_TOKENS` tokens comes in parts."""
-        begins = self._document_begins
+        for ids in self._parts(position):
+            text = self._decoded(ids)
+            if text.strip():
+                yield text
+
+    def _parts(self, position: int) -> Iterator[npt.NDArray[np.int32]]:
+        """Documents from a position on; one of over `_READ_TOKENS` tokens comes in parts."""
         while position < self.length:
             ids = self.ids(position, _READ_TOKENS)
             ends = np.flatnonzero(ids == self.tokenizer.end_of_text)
             stop = int(ends[0]) if len(ends) else len(ids)
-            following = begins(position, position + stop)
+            following = self._document_begins(position, position + stop)
             taken = min(stop, following - position) if following is not None else stop
-            text = self._decoded(ids[:taken])
-            if text.strip():
-                yield text
+            if taken:
+                yield ids[:taken]
             position += taken + (taken == stop < len(ids))
 
     def _document_begins(self, position: int, last: int) -> int | None:

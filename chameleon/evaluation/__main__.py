@@ -1,0 +1,162 @@
+"""Measures models on the held-out documents of each domain. See README.md.
+
+python -m chameleon.evaluation checkpoints/BASE-82M checkpoints/tuned --dataset my_corpus
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from chameleon.command_line import (
+    Parser,
+    add_reading_flags,
+    carry_out,
+    directory,
+    leave_on_termination,
+    named,
+    names,
+    print_json,
+    print_table,
+    share,
+    tell,
+    whole,
+)
+from chameleon.evaluation.options import DEFAULT_MAX_TOKENS, DEFAULT_OUTPUT, EvaluationOptions
+from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line."""
+    parser = Parser(
+        prog="python -m chameleon.evaluation",
+        description="Measure causal language models on the documents of each domain that no training saw.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "checkpoints", nargs="+", type=named, metavar="CHECKPOINT", help="directories or hub ids"
+    )
+    group = parser.add_argument_group("evaluation")
+    group.add_argument(
+        "--dataset",
+        type=named,
+        default=DEFAULT_DATASET,
+        metavar="NAME",
+        help=f"corpus (default: {DEFAULT_DATASET}). Change it to the one trained on, or to another",
+    )
+    group.add_argument(
+        "--domains",
+        type=names,
+        metavar="A,B,...",
+        help="domains to look at (default: all). Give it to leave some out",
+    )
+    group.add_argument(
+        "--output",
+        type=named,
+        default=DEFAULT_OUTPUT,
+        metavar="FILE",
+        help=f"where the figures go as JSON (default: {DEFAULT_OUTPUT}). Change it to keep several; - "
+        "writes them to stdout and the table to stderr",
+    )
+    group.add_argument(
+        "--picture",
+        type=directory,
+        metavar="FILE",
+        help="where the picture goes: .png, .svg or .pdf (default: beside --output, as .png). Change it "
+        "for another kind",
+    )
+    group.add_argument(
+        "--heldout_share",
+        type=share,
+        metavar="SHARE",
+        help="share of documents that are held out (default: that of the checkpoints' training, 0.01 "
+        "where they do not say). Give it as 1 for a corpus that is all for testing",
+    )
+    group.add_argument(
+        "--max_tokens",
+        type=whole,
+        default=DEFAULT_MAX_TOKENS,
+        metavar="N",
+        help=f"tokens of each domain to look at, in whole documents (default: {DEFAULT_MAX_TOKENS}). Raise "
+        "it for smaller standard errors",
+    )
+    group.add_argument(
+        "--sample_length",
+        type=whole,
+        metavar="TOKENS",
+        help=f"tokens of a row (default: {DEFAULT_SAMPLE_LENGTH}, or the shortest context of the "
+        "checkpoints). Change it to what they were trained with",
+    )
+    group.add_argument(
+        "--batch_size",
+        type=whole,
+        metavar="N",
+        help="rows in one forward pass (default: what suits the device). Lower it where memory runs out",
+    )
+    group.add_argument(
+        "--packed_dir",
+        type=directory,
+        default=Path("./packed/"),
+        metavar="DIR",
+        help="where packed tokens are kept (default: ./packed/). Change it to what the training used",
+    )
+    group.add_argument(
+        "--device",
+        default="auto",
+        help="where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one). "
+        "Change it to pick one of several",
+    )
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="what products are computed in (default: auto, bfloat16 where the device has it in "
+        "hardware). Change it to float32 to compare across machines",
+    )
+    group.add_argument(
+        "--trust_remote_code",
+        action="store_true",
+        help="run Python files that a checkpoint brings (default: never). Give it only for checkpoints "
+        "whose code you have read",
+    )
+    add_reading_flags(parser)
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
+    arguments = vars(build_parser().parse_args(argv))
+    output, picture = arguments.pop("output"), arguments.pop("picture")
+    if picture is None and output != "-":
+        picture = Path(output).with_suffix(".png")
+    options = EvaluationOptions(**{**arguments, "checkpoints": tuple(arguments["checkpoints"])})
+    return carry_out(partial(_run, options, output, picture), "packed text is kept")
+
+
+def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
+    from chameleon.evaluation.report import draw_evaluation, render_evaluation
+    from chameleon.evaluation.run import evaluate
+    from chameleon.files import check_writable, write_atomically
+
+    for path in (None if output == "-" else Path(output), picture):
+        if path is not None:
+            check_writable(path)
+    evaluation = evaluate(options, notify=lambda text: tell(f"note: {text}"))
+    text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+    if picture is not None:
+        draw_evaluation(evaluation, picture)
+    if output == "-":
+        print_json(text)
+        tell(render_evaluation(evaluation, "stdout"))
+        return
+    write_atomically(Path(output), text.encode())
+    print_table(
+        render_evaluation(evaluation, f"{output} (picture: {picture})"), f"the figures are in {output}"
+    )
+
+
+if __name__ == "__main__":
+    leave_on_termination()
+    sys.exit(main())

@@ -1,0 +1,66 @@
+"""From a command's options to the corpus that they ask for."""
+
+from pathlib import Path
+from typing import Any, Protocol
+
+from chameleon.checkpoints import find_checkpoint
+from chameleon.corpora import Request, SourceTokenizer
+from chameleon.options import READING
+from chameleon.proxy import ProxyTokenizer, load_tokenizer
+
+
+class ReadingOptions(Protocol):
+    """Options with the flags of `READING`, and these."""
+
+    @property
+    def domains(self) -> tuple[str, ...] | None:
+        """Domains to use, in this order."""
+        ...
+
+    @property
+    def download(self) -> bool:
+        """Bring a hub dataset here whole first."""
+        ...
+
+    @property
+    def skip_bad_lines(self) -> bool:
+        """Leave out lines that cannot be used."""
+        ...
+
+    @property
+    def trust_remote_code(self) -> bool:
+        """Run Python files that a checkpoint brings."""
+        ...
+
+
+def reading_of(options: ReadingOptions) -> dict[str, Any]:
+    """How the corpus is read, so far as the user said it."""
+    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
+
+
+def corpus_request(
+    options: ReadingOptions, dataset: str, tokenizer: ProxyTokenizer | None, scratch: Path
+) -> Request:
+    """What to ask `open_corpus` for.
+
+    Args:
+        options: What the user asked for.
+        dataset: The corpus's name.
+        tokenizer: The one that its text is wanted in, if that is known.
+        scratch: Directory for text while it is in use.
+    """
+
+    def load(name: str) -> SourceTokenizer:
+        found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
+        return SourceTokenizer(name, found.digest, found.vocabulary, found.end_of_text, found.decode)
+
+    return Request(
+        dataset,
+        **reading_of(options),
+        domains=options.domains,
+        download=options.download,
+        skip_bad_lines=options.skip_bad_lines,
+        scratch=scratch,
+        proxy_tokenizer_digest=None if tokenizer is None else tokenizer.digest,
+        load_tokenizer=load,
+    )

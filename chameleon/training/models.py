@@ -1,0 +1,168 @@
+"""The model to train: a new one of a named size or configuration, or a checkpoint to go on from."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PreTrainedModel
+
+from chameleon.checkpoints import find_checkpoint
+from chameleon.errors import InputError
+from chameleon.files import digest_of_files, is_there, local_path
+from chameleon.proxy import context_of, fuse_activations, require_causal_architecture
+from chameleon.quiet import quiet_transformers
+
+# Blocks, width and heads of the GPT-2 shapes of the method's papers; all with GPT-2's vocabulary of 50,257.
+SIZES = {"82M": (6, 768, 12), "124M": (12, 768, 12), "684M": (36, 1200, 24)}
+# Token embeddings have a multiple of so many rows, which matrix units take better; no text has the
+# tokens that are added.
+_VOCABULARY_STEP = 64
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a model comes from.
+
+    Attributes:
+        name: As the user named it.
+        checkpoint: The directory to go on from, or None for a new model.
+        config: Path of a configuration for a new one, or None for a named size.
+    """
+
+    name: str
+    checkpoint: Path | None = None
+    config: Path | None = None
+
+    @property
+    def identity(self) -> str:
+        """What it is, so that a run is not resumed with another."""
+        if self.checkpoint is not None:
+            weights = sorted(self.checkpoint.glob("*.safetensors")) or sorted(self.checkpoint.glob("*.bin"))
+            return digest_of_files([self.checkpoint / "config.json", *weights])
+        return self.name if self.config is None else digest_of_files([self.config])
+
+
+def find_model(name: str) -> ModelSource:
+    """The model of a name: a size, a config.json, or a checkpoint.
+
+    Raises:
+        InputError: There is none such.
+    """
+    if name in SIZES:
+        return ModelSource(name)
+    path = local_path(name)
+    if is_there(path) and path.is_file():
+        try:
+            if not isinstance(json.loads(path.read_bytes()), dict):
+                raise ValueError("it is no object")
+        except (OSError, ValueError) as error:
+            raise InputError(f"{name} is no configuration of a model: {error}") from None
+        return ModelSource(name, config=path)
+    try:
+        return ModelSource(name, checkpoint=find_checkpoint(name))
+    except InputError as error:
+        raise InputError(f"{error}; or a new model: {', '.join(SIZES)} or a config.json (--model)") from None
+
+
+def context_length(source: ModelSource, trust_remote_code: bool) -> int | None:
+    """The longest input of a model in tokens; None for a new one, which is made for what is asked."""
+    if source.checkpoint is None and source.config is None:
+        return None
+    return context_of(_config(source, trust_remote_code).get_text_config(decoder=True))
+
+
+def build_model(
+    source: ModelSource, vocabulary: int, end_of_text: int, context: int, seed: int, trust_remote_code: bool
+) -> PreTrainedModel:
+    """The model, in float32 on the CPU.
+
+    Args:
+        source: Where it comes from.
+        vocabulary: Tokens of the tokenizer.
+        end_of_text: The token between documents.
+        context: Tokens of a row.
+        seed: Of a new model's weights.
+        trust_remote_code: Run Python files that a checkpoint brings.
+
+    Raises:
+        InputError: It cannot be built or loaded, is no causal LM, or has fewer tokens than the tokenizer.
+    """
+    torch.manual_seed(seed)
+    with quiet_transformers():
+        try:
+            model = _built(source, vocabulary, end_of_text, context, trust_remote_code)
+        except InputError:
+            raise
+        except Exception as error:  # whatever the library stumbles on
+            reason = " ".join(str(error).split())[:300]
+            raise InputError(
+                f"cannot make the model {source.name} ({type(error).__name__}: {reason}); name another by "
+                "--model"
+            ) from None
+    rows = model.get_input_embeddings().num_embeddings
+    if rows < vocabulary:
+        raise InputError(
+            f"the tokenizer has {vocabulary} tokens, but the model {source.name} only {rows}; name by "
+            "--tokenizer one that is its own, or a larger vocab_size in its configuration"
+        )
+    fuse_activations(model)
+    built: PreTrainedModel = model
+    return built
+
+
+def _built(
+    source: ModelSource, vocabulary: int, end_of_text: int, context: int, trust_remote_code: bool
+) -> Any:  # noqa: ANN401
+    if source.checkpoint is not None:
+        config = _config(source, trust_remote_code)
+        require_causal_architecture(config, source.checkpoint)
+        load: Any = AutoModelForCausalLM.from_pretrained
+        model, loading = load(
+            source.checkpoint,
+            dtype=torch.float32,
+            output_loading_info=True,
+            trust_remote_code=trust_remote_code,
+        )
+        if missing := sorted(loading["missing_keys"]):
+            raise InputError(
+                f"{source.name} lacks {len(missing)} of the model's weights, {missing[0]} among them; name a "
+                "whole checkpoint"
+            )
+        return model
+    make: Any = AutoModelForCausalLM.from_config
+    if source.config is not None:
+        return make(_config(source, False), dtype=torch.float32)
+    blocks, width, heads = SIZES[source.name]
+    config = GPT2Config(
+        vocab_size=-(-vocabulary // _VOCABULARY_STEP) * _VOCABULARY_STEP,
+        n_positions=context,
+        n_embd=width,
+        n_layer=blocks,
+        n_head=heads,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    )
+    return make(config, dtype=torch.float32)
+
+
+def _config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN401
+    try:
+        with quiet_transformers():
+            path = str(source.checkpoint or source.config)
+            return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
+    except Exception as error:  # whatever the library stumbles on in damaged files
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"{source.name} is no configuration of a model that is known ({type(error).__name__}: {reason})"
+        ) from None
+
+
+def number_of_parameters(model: nn.Module) -> int:
+    """Shared ones counted once."""
+    return sum(parameter.numel() for parameter in model.parameters())

@@ -1,0 +1,464 @@
+"""Text to arrays of tokens on disk, once for each domain and tokenizer; held-out documents apart.
+
+A document is held out if the hash of its text is below a share of all hashes: a function of its text
+alone, so that it is the same for every run, copies are held out together, and a smaller share is part
+of a larger one. Of a domain in which none or one falls below, those with the least hashes are
+held out in their place, two of eight or more and one of two or more, so that it can be measured.
+
+Files of a domain, named by it and the digest of what made them:
+
+    <name>.bin                  training tokens, flat little-endian uint16 or uint32, an end-of-text
+                                token behind each document
+    <name>.json                 how many, written last: without it the array is not complete
+    <name>.heldout.safetensors  held-out documents by rising hash, and how many there were
+
+Shapes: m documents, n tokens.
+"""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from filelock import FileLock
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save
+from tqdm import tqdm
+
+from chameleon.corpora import Domain
+from chameleon.corpora.whole import all_documents
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json, write_atomically
+from chameleon.store import readable
+from chameleon.text import Content
+
+FORMAT = "chameleon-packed/1"
+# Text that is encoded at once: enough for all cores, and little enough to forget.
+_BATCH_BYTES = 1 << 22
+# A document of over so many bytes counts as several, which are encoded and held out on their own.
+_LONG = 1 << 20
+_PART = 1 << 18
+_LONG_TOKENS = 1 << 16
+# Tokens held in memory before they are written, of one domain and of all.
+_PENDING = 1 << 19
+_PENDING_IN_ALL = 1 << 24
+# Of more held-out tokens of a domain, the documents with the least hashes are kept.
+_KEPT_HELDOUT = 1 << 22
+
+Array = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+
+class PackingTokenizer(Protocol):
+    """What packing needs of a tokenizer."""
+
+    @property
+    def end_of_text(self) -> int:
+        """The token between documents."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Tells tokenizers apart."""
+        ...
+
+    @property
+    def vocabulary(self) -> int:
+        """Its ids are 0 to vocabulary - 1."""
+        ...
+
+    def ids(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
+        """The tokens of each text, without any that are not in it."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """Held-out documents of a domain, in random order (by hash).
+
+    Attributes:
+        tokens: (n,) int32 their tokens, each document's end-of-text token behind it.
+        ends: (m,) int64 where each document ends, that token included.
+        sizes: (m,) int64 bytes of UTF-8 of each; 0 where the source holds tokens.
+        documents: How many are held out; more than m where they are too many to keep.
+    """
+
+    tokens: npt.NDArray[np.int32]
+    ends: npt.NDArray[np.int64]
+    sizes: npt.NDArray[np.int64]
+    documents: int
+
+
+@dataclass(frozen=True)
+class PackedDomain:
+    """A domain's tokens on disk.
+
+    Attributes:
+        name: The domain's.
+        path: Files begin so: `<path>.bin`, `<path>.heldout.safetensors`.
+        digest: Of what made them: text, tokenizer, share held out.
+        dtype: Of a token.
+        tokens: In the training array, end-of-text tokens included.
+        documents: There.
+    """
+
+    name: str
+    path: Path
+    digest: str
+    dtype: str
+    tokens: int
+    documents: int
+
+    def array(self) -> Array:
+        """(n,) the training tokens, mapped into memory."""
+        if not self.tokens:
+            return np.empty(0, dtype=self.dtype)
+        array: Array = np.memmap(_beside(self.path, ".bin"), dtype=self.dtype, mode="r")
+        return array
+
+    def heldout(self) -> HeldOut:
+        """The held-out documents.
+
+        Raises:
+            InputError: Their file cannot be read.
+        """
+        return _read_heldout(_beside(self.path, _HELDOUT))
+
+
+_HELDOUT = ".heldout.safetensors"
+
+
+def pack(
+    domains: Sequence[Domain],
+    tokenizer: PackingTokenizer,
+    directory: Path,
+    heldout_share: float,
+    for_training: bool = True,
+) -> list[PackedDomain]:
+    """The domains' tokens, from `directory` so far as they are there, else packed now.
+
+    Processes that want the same wait for the one that packs. Memory does not grow with the text.
+
+    Args:
+        domains: What to pack.
+        tokenizer: By which; domains that hold its tokens already are taken as they are.
+        directory: Where to.
+        heldout_share: Share of documents to hold out, 0 to 1.
+        for_training: Whether the training arrays are wanted, or only what is held out.
+
+    Raises:
+        InputError: The text cannot be read, or the directory cannot be written.
+    """
+    packed = [_named(domain, tokenizer, directory, heldout_share) for domain in domains]
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / ".packing.lock"):
+            missing = [i for i, each in enumerate(packed) if not _is_there(each, for_training)]
+            if missing:
+                some = [packed[i] for i in missing]
+                _Packer(some, tokenizer, heldout_share, for_training).pack([domains[i] for i in missing])
+    except OSError as error:
+        raise InputError(
+            f"cannot pack text in {directory}: {error.strerror}; free some space there, or name another "
+            "--packed_dir"
+        ) from None
+    return [_with_counts(each) if for_training else each for each in packed]
+
+
+def _named(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share: float) -> PackedDomain:
+    recipe = {
+        "format": FORMAT,
+        "text": domain.text.fingerprint,
+        "version": domain.version,
+        "tokenizer": tokenizer.digest,
+        "direct": domain.text.tokenizer_digest,
+        "heldout_share": share,
+    }
+    digest = digest_of_json({"domain": domain.name, **recipe})
+    dtype = "<u2" if tokenizer.vocabulary <= 1 << 16 else "<u4"
+    return PackedDomain(
+        domain.name, directory / f"{readable(domain.name)}-{digest[:16]}", digest, dtype, 0, 0
+    )
+
+
+def _is_there(packed: PackedDomain, for_training: bool) -> bool:
+    if not _beside(packed.path, _HELDOUT).exists():
+        return False
+    if not for_training:
+        return True
+    try:
+        counted = _with_counts(packed)
+        size = _beside(packed.path, ".bin").stat().st_size
+    except (OSError, InputError):
+        return False
+    return size == counted.tokens * np.dtype(counted.dtype).itemsize
+
+
+def _with_counts(packed: PackedDomain) -> PackedDomain:
+    path = _beside(packed.path, ".json")
+    try:
+        facts = json.loads(path.read_bytes())
+        counts = (int(facts["tokens"]), int(facts["documents"]))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it to have the domain packed again") from None
+    return PackedDomain(packed.name, packed.path, packed.digest, packed.dtype, *counts)
+
+
+def _beside(path: Path, ending: str) -> Path:
+    return path.with_name(path.name + ending)
+
+
+class _Held(NamedTuple):
+    """A document with its hash, its tokens and its bytes."""
+
+    hash: int
+    tokens: Array
+    size: int
+
+
+@dataclass
+class _Pending:
+    """One domain while it is packed."""
+
+    packed: PackedDomain
+    bound: int
+    for_training: bool
+    waiting: list[Array] = field(default_factory=list)
+    waiting_tokens: int = 0
+    heldout: list[_Held] = field(default_factory=list)
+    heldout_tokens: int = 0
+    heldout_documents: int = 0
+    # Those with the two least hashes that are not held out so far, and copies of them.
+    least: dict[int, list[_Held]] = field(default_factory=dict)
+    tokens: int = 0
+    documents: int = 0
+
+    @property
+    def partial(self) -> Path:
+        return _beside(self.packed.path, ".bin.partial")
+
+    def wants(self, hash: int) -> bool:
+        """Whether a document's tokens are needed at all."""
+        return self.for_training or hash < self.bound or len(self.least) < 2 or hash <= max(self.least)
+
+    def add(self, document: _Held) -> None:
+        if document.hash < self.bound:
+            self._hold_out(document)
+            return
+        self.least.setdefault(document.hash, []).append(document)
+        if len(self.least) > 2:
+            for each in self.least.pop(max(self.least)):
+                self._train_on(each)
+
+    def _hold_out(self, document: _Held) -> None:
+        self.heldout_documents += 1
+        self.heldout.append(document)
+        self.heldout_tokens += len(document.tokens)
+        if self.heldout_tokens > 2 * _KEPT_HELDOUT:
+            self.heldout = _first_tokens(self.heldout, _KEPT_HELDOUT)
+            self.heldout_tokens = sum(len(each.tokens) for each in self.heldout)
+
+    def _train_on(self, document: _Held) -> None:
+        self.documents += 1
+        self.tokens += len(document.tokens)
+        if self.for_training:
+            self.waiting.append(document.tokens)
+            self.waiting_tokens += len(document.tokens)
+
+    def write(self) -> None:
+        if self.waiting:
+            with self.partial.open("ab") as file:
+                file.write(np.concatenate(self.waiting).tobytes())
+            self.waiting, self.waiting_tokens = [], 0
+
+    def finish(self) -> None:
+        total = self.heldout_documents + self.documents + sum(map(len, self.least.values()))
+        wanted = 2 if total >= 8 else 1 if total >= 2 else 0
+        for hash in sorted(self.least):
+            copies = self.least[hash]
+            is_needed = self.heldout_documents < wanted and len(copies) < total
+            for each in copies:
+                (self._hold_out if is_needed else self._train_on)(each)
+        _write_heldout(self)
+        if not self.for_training:
+            return
+        self.write()
+        self.partial.touch()
+        with self.partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        self.partial.replace(_beside(self.packed.path, ".bin"))
+        facts = {
+            "domain": self.packed.name,
+            "format": FORMAT,
+            "digest": self.packed.digest,
+            "dtype": self.packed.dtype,
+            "tokens": self.tokens,
+            "documents": self.documents,
+            "heldout_documents": self.heldout_documents,
+        }
+        content = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(_beside(self.packed.path, ".json"), content.encode())
+
+
+class _Packer:
+    """Reads, encodes and writes at once, a batch of each at a time."""
+
+    def __init__(
+        self,
+        packed: Sequence[PackedDomain],
+        tokenizer: PackingTokenizer,
+        heldout_share: float,
+        for_training: bool,
+    ) -> None:
+        bound = round(heldout_share * (1 << 64))
+        self._domains = [_Pending(each, bound, for_training) for each in packed]
+        self._tokenizer = tokenizer
+        self._bar = tqdm(desc="packing text", unit="B", unit_scale=True, delay=1, disable=None)
+
+    def pack(self, domains: Sequence[Domain]) -> None:
+        self._clear()
+        try:
+            with ThreadPoolExecutor(1, thread_name_prefix="encoding") as encoder, self._bar:
+                encoding: Future[list[tuple[int, _Held]]] | None = None
+                for batch in self._batches(domains):
+                    # While one batch is encoded the one before is written and the next is read.
+                    following = encoder.submit(self._encoded, batch)
+                    if encoding is not None:
+                        self._take(encoding.result())
+                    encoding = following
+                if encoding is not None:
+                    self._take(encoding.result())
+            for pending in self._domains:
+                pending.finish()
+        except BaseException:
+            self._clear()
+            raise
+
+    def _clear(self) -> None:
+        for pending in self._domains:
+            with suppress(OSError):
+                pending.partial.unlink(missing_ok=True)
+
+    def _batches(self, domains: Sequence[Domain]) -> Iterator[list[tuple[int, int, bytes | Array]]]:
+        batch: list[tuple[int, int, bytes | Array]] = []
+        size = 0
+        for index, document in _documents(domains):
+            content = document if isinstance(document, bytes) else document.tobytes()
+            hash = int.from_bytes(hashlib.blake2b(content.strip(), digest_size=8).digest(), "big")
+            self._bar.update(len(content))
+            if not self._domains[index].wants(hash):
+                self._domains[index].documents += 1
+                continue
+            batch.append((index, hash, document))
+            size += len(content)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _encoded(self, batch: Sequence[tuple[int, int, bytes | Array]]) -> list[tuple[int, _Held]]:
+        texts = [self._text(index, each) for index, _, each in batch if isinstance(each, bytes)]
+        found = iter(self._tokenizer.ids(texts))
+        documents = []
+        for index, hash, each in batch:
+            dtype = self._domains[index].packed.dtype
+            ids = next(found) if isinstance(each, bytes) else each
+            tokens: Array = np.empty(len(ids) + 1, dtype=dtype)
+            tokens[:-1] = ids
+            tokens[-1] = self._tokenizer.end_of_text
+            documents.append((index, _Held(hash, tokens, len(each) if isinstance(each, bytes) else 0)))
+        return documents
+
+    def _text(self, index: int, content: bytes) -> str:
+        try:
+            return content.decode()
+        except UnicodeDecodeError as error:
+            raise InputError(
+                f"domain {self._domains[index].packed.name}: the text is not UTF-8: byte "
+                f"0x{content[error.start]:02x}; convert it, or leave it out"
+            ) from None
+
+    def _take(self, documents: Iterable[tuple[int, _Held]]) -> None:
+        for index, document in documents:
+            self._domains[index].add(document)
+        in_all = sum(pending.waiting_tokens for pending in self._domains)
+        for pending in self._domains:
+            if pending.waiting_tokens >= _PENDING or in_all >= _PENDING_IN_ALL:
+                pending.write()
+
+
+def _documents(domains: Sequence[Domain]) -> Iterator[tuple[int, bytes | Array]]:
+    """Documents of the domains; a very long one comes in parts that are documents of their own."""
+    for index, document in all_documents(domains):
+        if isinstance(document, np.ndarray):
+            for begin in range(0, len(document), _LONG_TOKENS):
+                yield index, document[begin : begin + _LONG_TOKENS].astype(np.uint32)
+        else:
+            yield from ((index, part) for part in _parts(document) if part.strip())
+
+
+def _parts(content: Content) -> Iterator[bytes]:
+    if len(content) <= _LONG:
+        yield content[0 : len(content)]
+        return
+    at = 0
+    while at < len(content):
+        read = content[at : at + _PART]
+        if at + len(read) < len(content):
+            read = read[: _end_of_part(read)]
+        yield read
+        at += len(read)
+
+
+def _end_of_part(read: bytes) -> int:
+    """Behind the last line's end in the second half, else behind the last space, else a character's end."""
+    for mark in (b"\n", b" "):
+        found = read.rfind(mark, len(read) // 2)
+        if found >= 0:
+            return found + 1
+    end = len(read)
+    while end > 1 and read[end - 1] & 0xC0 == 0x80:
+        end -= 1
+    return end - 1 if read[end - 1] >= 0xC0 else len(read)
+
+
+def _first_tokens(documents: list[_Held], most: int) -> list[_Held]:
+    """Documents by rising hash, up to a number of tokens."""
+    kept: list[_Held] = []
+    tokens = 0
+    for document in sorted(documents, key=lambda each: each.hash):
+        if kept and tokens + len(document.tokens) > most:
+            break
+        kept.append(document)
+        tokens += len(document.tokens)
+    return kept
+
+
+def _write_heldout(pending: _Pending) -> None:
+    kept = _first_tokens(pending.heldout, _KEPT_HELDOUT)
+    arrays = {
+        "tokens": np.concatenate([np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in kept)]),
+        "ends": np.cumsum([len(each.tokens) for each in kept], dtype=np.int64),
+        "sizes": np.array([each.size for each in kept], dtype=np.int64),
+    }
+    metadata = {"format": FORMAT, "domain": pending.packed.name, "documents": str(pending.heldout_documents)}
+    write_atomically(_beside(pending.packed.path, _HELDOUT), save(arrays, metadata))
+
+
+def _read_heldout(path: Path) -> HeldOut:
+    try:
+        with safe_open(path, framework="numpy") as file:
+            arrays: dict[str, Any] = {name: file.get_tensor(name) for name in ("tokens", "ends", "sizes")}
+            documents = int((file.metadata() or {})["documents"])
+    except (SafetensorError, OSError, KeyError, ValueError) as error:
+        raise InputError(
+            f"{path} is truncated or damaged ({error}); delete it to have the domain packed again"
+        ) from None
+    return HeldOut(**arrays, documents=documents)

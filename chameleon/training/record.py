@@ -1,0 +1,132 @@
+"""What a run's directory says of it, and whether it may be written to or gone on with."""
+
+import json
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from chameleon.errors import InputError
+from chameleon.files import write_atomically
+from chameleon.training.trainer import last_checkpoint, step_of
+
+RECORD = "training.json"
+
+
+@dataclass(frozen=True)
+class Record:
+    """What a run is.
+
+    Attributes:
+        identity: What makes its stream and its steps, by names that a user knows.
+        steps: How many it is to have.
+    """
+
+    identity: Mapping[str, Any]
+    steps: int
+
+    def write(self, directory: Path, facts: Mapping[str, Any]) -> None:
+        """Write it.
+
+        Raises:
+            InputError: The directory cannot be written.
+        """
+        content = {"identity": self.identity, "steps": self.steps, **facts}
+        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(directory / RECORD, text.encode())
+
+    def resumed(self, directory: Path, notify: Callable[[str], None]) -> Path | None:
+        """The checkpoint from which to go on, or None where there is none yet.
+
+        Raises:
+            InputError: What lies there is of another run (says in what), or of none.
+        """
+        before = read_record(directory)
+        if before is None:
+            raise InputError(f"there is nothing to resume in {directory}; leave --resume out to begin")
+        theirs = before.get("identity", {})
+        for name, mine in self.identity.items():
+            # Through JSON, as the record was.
+            if theirs.get(name) != json.loads(json.dumps(mine)):
+                raise InputError(
+                    f"the run in {directory} has another {name}{_difference(theirs.get(name), mine)}; resume "
+                    "with what it was begun with, or name another --output_dir"
+                )
+        for path in directory.glob("checkpoint-*"):
+            if path.is_dir() and not (path / "complete.json").exists():
+                shutil.rmtree(path, ignore_errors=True)  # broken off while it was written
+        found = last_checkpoint(directory)
+        if found is None:
+            notify(f"{directory} has no complete checkpoint: beginning again")
+            return None
+        if step_of(found) > self.steps:
+            raise InputError(
+                f"the run in {directory} is at step {step_of(found)}, beyond the {self.steps} asked for; "
+                "give more --max_steps, or another --output_dir"
+            )
+        if before.get("steps") != self.steps:
+            notify(
+                f"the run was begun for {before.get('steps')} steps and goes on to {self.steps}: its "
+                "learning rate is not that of a run begun for as many"
+            )
+        notify(f"going on from {found}")
+        return found
+
+
+def read_record(directory: Path) -> dict[str, Any] | None:
+    """The record in a directory, or None where there is none.
+
+    Raises:
+        InputError: It is damaged.
+    """
+    path = directory / RECORD
+    try:
+        content = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); name another --output_dir") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is damaged (it is no object); name another --output_dir")
+    return content
+
+
+def check_directory(directory: Path, resume: bool) -> None:
+    """Raise InputError where a run would write over another model."""
+    if resume or not directory.exists():
+        return
+    names = ("config.json", RECORD)
+    if any((directory / name).exists() for name in names) or any(directory.glob("checkpoint-*")):
+        raise InputError(
+            f"{directory} already holds a model or a run; go on with it by --resume, or name another "
+            "--output_dir"
+        )
+
+
+def put_in_place(unfinished: Path, directory: Path) -> None:
+    """Move a saved model's files to the top of its directory, the configuration last.
+
+    Raises:
+        InputError: They cannot be moved.
+    """
+    try:
+        (unfinished / "training_args.bin").unlink(
+            missing_ok=True
+        )  # holds Python objects, which nobody should load
+        paths = sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json")
+        for path in paths:
+            path.replace(directory / path.name)
+        unfinished.rmdir()
+    except OSError as error:
+        raise InputError(f"cannot write the model in {directory}: {error.strerror}") from None
+
+
+def _difference(theirs: Any, mine: Any) -> str:  # noqa: ANN401
+    """Two values, where they are short enough to be read."""
+    if isinstance(theirs, dict) and isinstance(mine, dict):
+        if theirs.keys() != mine.keys():
+            return f" (its domains are {', '.join(theirs)}, these {', '.join(mine)})"
+        return f" (its text of {next(name for name in mine if theirs[name] != mine[name])} differs)"
+    shown = f" ({theirs}, not {mine})"
+    return shown if len(shown) < 60 else ""
