@@ -11,13 +11,11 @@ from chameleon.text import Text
 
 END_OF_TEXT = "<|endoftext|>"
 # Of a domain in several units, so many of them are looked at.
-_SAMPLED_UNITS = 4
+_SAMPLED_UNITS = 8
 _STRETCHES = 32
 
 
-def train_tokenizer(
-    texts: Sequence[Text], vocabulary: int, bytes_per_domain: int, context: int
-) -> PreTrainedTokenizerFast:
+def train_tokenizer(texts: Sequence[Text], vocabulary: int, bytes_per_domain: int) -> PreTrainedTokenizerFast:
     """A tokenizer learnt from an equal amount of text of each domain.
 
     Args:
@@ -25,7 +23,6 @@ def train_tokenizer(
         vocabulary: Entries, the 256 bytes and the end-of-text token among them; fewer where the text has
             no more to merge.
         bytes_per_domain: How much to learn from, in stretches over all of the domain.
-        context: The longest input of the model that it is for, in tokens.
     """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -40,7 +37,7 @@ def train_tokenizer(
         (part for text in texts for part in _sample(text, bytes_per_domain)), trainer
     )
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, model_max_length=context
+        tokenizer_object=tokenizer, eos_token=END_OF_TEXT
     )
 
 

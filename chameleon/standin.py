@@ -7,39 +7,25 @@ hand; a real one sees more in a text.
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from torch.utils.data import Dataset, SequentialSampler
-from tqdm import tqdm
-from transformers import (
-    GPT2Config,
-    GPT2LMHeadModel,
-    PreTrainedTokenizerFast,
-    Trainer,
-    TrainerCallback,
-    TrainingArguments,
-)
-from transformers.trainer_callback import PrinterCallback
+from torch.utils.data import Dataset
+from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
 
+from chameleon.bpe import train_tokenizer
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.grid import WindowRecipe, lay_grid
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_transformers
-from chameleon.stretches import Place, stretch
 from chameleon.text import Text
+from chameleon.training.trainer import Bar, StreamTrainer
 from chameleon.windows import windows_from
-
-END_OF_TEXT = "<|endoftext|>"
-# Of a domain in many units the tokenizer learns from so many.
-_SAMPLED_UNITS = 8
 
 
 @dataclass(frozen=True)
@@ -88,7 +74,8 @@ def standin_checkpoint(
     except OSError as error:
         raise InputError(f"cannot write a checkpoint in {root}: {error.strerror}") from None
     try:
-        _train_tokenizer(texts, settings).save_pretrained(unfinished)
+        tokenizer = train_tokenizer(texts, settings.vocabulary, settings.tokenizer_bytes_per_domain)
+        tokenizer.save_pretrained(unfinished)
         rows = _training_rows(texts, load_tokenizer(unfinished), settings)
         with quiet_transformers():
             _train_model(rows, device, settings, unfinished)
@@ -105,39 +92,6 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
     except OSError as error:
         if not path.exists():  # else another run has trained the same meanwhile
             raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from None
-
-
-def _train_tokenizer(texts: Sequence[Text], settings: Settings) -> PreTrainedTokenizerFast:
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=settings.vocabulary,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(
-        (part for text in texts for part in _sample_of_text(text, settings)), trainer
-    )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
-        tokenizer_object=tokenizer, eos_token=END_OF_TEXT, model_max_length=settings.context
-    )
-
-
-def _sample_of_text(text: Text, settings: Settings, stretches: int = 32) -> Iterator[str]:
-    """Stretches of a domain, evenly over its first units, up to the bytes that the tokenizer learns from."""
-    order = np.arange(len(text.unit_keys), dtype=np.int64)
-    units = order[:_SAMPLED_UNITS]
-    text.expect(units.tolist())
-    length = settings.tokenizer_bytes_per_domain // stretches
-    for index in units.tolist():
-        unit = text.unit(index)
-        number = max(1, stretches // len(units))
-        for i in range(number if unit.length else 0):
-            begin, end = i * unit.length // number, (i + 1) * unit.length // number
-            pieces, _ = stretch(Place(text, order, index, begin), 0, min(length, end - begin))
-            yield from (piece.kept for piece in pieces)
 
 
 def _training_rows(
@@ -164,32 +118,7 @@ class _Rows(Dataset[dict[str, torch.Tensor]]):
         return len(self._rows)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self._rows[index], "labels": self._rows[index]}
-
-
-class _Bar(TrainerCallback):
-    """Progress on stderr, where the Trainer's own callbacks print to stdout."""
-
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        self._bar = tqdm(total=state.max_steps, desc="training stand-in", unit="step", delay=1, disable=None)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        self._bar.update()
-
-    def on_log(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ANN401
-        if "loss" in facts["logs"]:
-            self._bar.set_postfix(loss=facts["logs"]["loss"], refresh=False)
-
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        self._bar.close()
-
-
-class _InOrder(Trainer):
-    """Takes the rows as they come: their order already mixes the domains."""
-
-    def _get_train_sampler(self, train_dataset: Any = None) -> SequentialSampler:  # noqa: ANN401
-        rows: Any = train_dataset or self.train_dataset
-        return SequentialSampler(rows)
+        return {"input_ids": self._rows[index]}
 
 
 def _train_model(
@@ -221,6 +150,7 @@ def _train_model(
         seed=settings.seed,
         use_cpu=device.type == "cpu",
         bf16=device.type == "cuda",
+        train_sampling_strategy="sequential",  # the order of the rows already mixes the domains
         save_strategy="no",
         logging_strategy="steps",
         logging_steps=20,
@@ -228,7 +158,6 @@ def _train_model(
         disable_tqdm=True,
         dataloader_pin_memory=device.type == "cuda",
     )
-    trainer = _InOrder(model=model, args=arguments, train_dataset=_Rows(rows), callbacks=[_Bar()])
-    trainer.remove_callback(PrinterCallback)  # it prints to stdout
-    trainer.train()
+    bar = Bar("training stand-in")
+    StreamTrainer(model=model, args=arguments, train_dataset=_Rows(rows), callbacks=[bar]).train()
     model.save_pretrained(directory)

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from chameleon.training.packing import HeldOut
+from chameleon.training.packed import HeldOut
 
 
 @dataclass(frozen=True, eq=False)

@@ -27,7 +27,8 @@ from chameleon.quiet import quiet_hub
 from chameleon.reading import corpus_request
 from chameleon.training.models import ModelSource, build_model, context_length
 from chameleon.training.options import DEFAULT_HELDOUT_SHARE
-from chameleon.training.packing import HeldOut, pack
+from chameleon.training.packed import HeldOut
+from chameleon.training.packing import pack
 from chameleon.training.record import read_record
 
 Notify = Callable[[str], None]

@@ -5,41 +5,30 @@ alone, so that it is the same for every run, copies are held out together, and a
 of a larger one. Of a domain in which none or one falls below, those with the least hashes are
 held out in their place, two of eight or more and one of two or more, so that it can be measured.
 
-Files of a domain, named by it and the digest of what made them:
-
-    <name>.bin                  training tokens, flat little-endian uint16 or uint32, an end-of-text
-                                token behind each document
-    <name>.json                 how many, written last: without it the array is not complete
-    <name>.heldout.safetensors  held-out documents by rising hash, and how many there were
-
 Shapes: m documents, n tokens.
 """
 
 import hashlib
-import json
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
-import numpy.typing as npt
 from filelock import FileLock
-from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save
 from tqdm import tqdm
 
 from chameleon.corpora import Domain
 from chameleon.corpora.whole import all_documents
 from chameleon.errors import InputError
-from chameleon.files import digest_of_json, write_atomically
+from chameleon.files import digest_of_json
 from chameleon.store import readable
 from chameleon.text import Content
+from chameleon.training.packed import FORMAT, Array, HeldOut, PackedDomain, write_heldout
 
-FORMAT = "chameleon-packed/1"
 # Text that is encoded at once: enough for all cores, and little enough to forget.
 _BATCH_BYTES = 1 << 22
 # A document of over so many bytes counts as several, which are encoded and held out on their own.
@@ -51,8 +40,6 @@ _PENDING = 1 << 19
 _PENDING_IN_ALL = 1 << 24
 # Of more held-out tokens of a domain, the documents with the least hashes are kept.
 _KEPT_HELDOUT = 1 << 22
-
-Array = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 
 class PackingTokenizer(Protocol):
@@ -78,62 +65,6 @@ class PackingTokenizer(Protocol):
         ...
 
 
-@dataclass(frozen=True, eq=False)
-class HeldOut:
-    """Held-out documents of a domain, in random order (by hash).
-
-    Attributes:
-        tokens: (n,) int32 their tokens, each document's end-of-text token behind it.
-        ends: (m,) int64 where each document ends, that token included.
-        sizes: (m,) int64 bytes of UTF-8 of each; 0 where the source holds tokens.
-        documents: How many are held out; more than m where they are too many to keep.
-    """
-
-    tokens: npt.NDArray[np.int32]
-    ends: npt.NDArray[np.int64]
-    sizes: npt.NDArray[np.int64]
-    documents: int
-
-
-@dataclass(frozen=True)
-class PackedDomain:
-    """A domain's tokens on disk.
-
-    Attributes:
-        name: The domain's.
-        path: Files begin so: `<path>.bin`, `<path>.heldout.safetensors`.
-        digest: Of what made them: text, tokenizer, share held out.
-        dtype: Of a token.
-        tokens: In the training array, end-of-text tokens included.
-        documents: There.
-    """
-
-    name: str
-    path: Path
-    digest: str
-    dtype: str
-    tokens: int
-    documents: int
-
-    def array(self) -> Array:
-        """(n,) the training tokens, mapped into memory."""
-        if not self.tokens:
-            return np.empty(0, dtype=self.dtype)
-        array: Array = np.memmap(_beside(self.path, ".bin"), dtype=self.dtype, mode="r")
-        return array
-
-    def heldout(self) -> HeldOut:
-        """The held-out documents.
-
-        Raises:
-            InputError: Their file cannot be read.
-        """
-        return _read_heldout(_beside(self.path, _HELDOUT))
-
-
-_HELDOUT = ".heldout.safetensors"
-
-
 def pack(
     domains: Sequence[Domain],
     tokenizer: PackingTokenizer,
@@ -155,11 +86,11 @@ def pack(
     Raises:
         InputError: The text cannot be read, or the directory cannot be written.
     """
-    packed = [_named(domain, tokenizer, directory, heldout_share) for domain in domains]
+    packed = [_packed(domain, tokenizer, directory, heldout_share) for domain in domains]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         with FileLock(directory / ".packing.lock"):
-            missing = [i for i, each in enumerate(packed) if not _is_there(each, for_training)]
+            missing = [i for i, each in enumerate(packed) if not each.is_there(for_training)]
             if missing:
                 some = [packed[i] for i in missing]
                 _Packer(some, tokenizer, heldout_share, for_training).pack([domains[i] for i in missing])
@@ -168,50 +99,23 @@ def pack(
             f"cannot pack text in {directory}: {error.strerror}; free some space there, or name another "
             "--packed_dir"
         ) from None
-    return [_with_counts(each) if for_training else each for each in packed]
+    return [each.counted() if for_training else each for each in packed]
 
 
-def _named(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share: float) -> PackedDomain:
+def _packed(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share: float) -> PackedDomain:
+    """What is to be packed of a domain, named by all that makes its tokens."""
     recipe = {
         "format": FORMAT,
+        "domain": domain.name,
         "text": domain.text.fingerprint,
         "version": domain.version,
         "tokenizer": tokenizer.digest,
         "direct": domain.text.tokenizer_digest,
         "heldout_share": share,
     }
-    digest = digest_of_json({"domain": domain.name, **recipe})
+    digest = digest_of_json(recipe)
     dtype = "<u2" if tokenizer.vocabulary <= 1 << 16 else "<u4"
-    return PackedDomain(
-        domain.name, directory / f"{readable(domain.name)}-{digest[:16]}", digest, dtype, 0, 0
-    )
-
-
-def _is_there(packed: PackedDomain, for_training: bool) -> bool:
-    if not _beside(packed.path, _HELDOUT).exists():
-        return False
-    if not for_training:
-        return True
-    try:
-        counted = _with_counts(packed)
-        size = _beside(packed.path, ".bin").stat().st_size
-    except (OSError, InputError):
-        return False
-    return size == counted.tokens * np.dtype(counted.dtype).itemsize
-
-
-def _with_counts(packed: PackedDomain) -> PackedDomain:
-    path = _beside(packed.path, ".json")
-    try:
-        facts = json.loads(path.read_bytes())
-        counts = (int(facts["tokens"]), int(facts["documents"]))
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{path} is damaged ({error}); delete it to have the domain packed again") from None
-    return PackedDomain(packed.name, packed.path, packed.digest, packed.dtype, *counts)
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(path.name + ending)
+    return PackedDomain(domain.name, directory / f"{readable(domain.name)}-{digest[:16]}", digest, dtype)
 
 
 class _Held(NamedTuple):
@@ -241,7 +145,7 @@ class _Pending:
 
     @property
     def partial(self) -> Path:
-        return _beside(self.packed.path, ".bin.partial")
+        return self.packed.file(".bin.partial")
 
     def wants(self, hash: int) -> bool:
         """Whether a document's tokens are needed at all."""
@@ -285,25 +189,19 @@ class _Pending:
             is_needed = self.heldout_documents < wanted and len(copies) < total
             for each in copies:
                 (self._hold_out if is_needed else self._train_on)(each)
-        _write_heldout(self)
+        kept = _first_tokens(self.heldout, _KEPT_HELDOUT)
+        tokens = [np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in kept)]
+        ends = np.cumsum([len(each.tokens) for each in kept], dtype=np.int64)
+        sizes = np.array([each.size for each in kept], dtype=np.int64)
+        write_heldout(self.packed, HeldOut(np.concatenate(tokens), ends, sizes, self.heldout_documents))
         if not self.for_training:
             return
         self.write()
         self.partial.touch()
         with self.partial.open("rb+") as file:
             os.fsync(file.fileno())
-        self.partial.replace(_beside(self.packed.path, ".bin"))
-        facts = {
-            "domain": self.packed.name,
-            "format": FORMAT,
-            "digest": self.packed.digest,
-            "dtype": self.packed.dtype,
-            "tokens": self.tokens,
-            "documents": self.documents,
-            "heldout_documents": self.heldout_documents,
-        }
-        content = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(_beside(self.packed.path, ".json"), content.encode())
+        self.partial.replace(self.packed.file(".bin"))
+        self.packed.write_counts(self.tokens, self.documents)
 
 
 class _Packer:
@@ -439,26 +337,3 @@ def _first_tokens(documents: list[_Held], most: int) -> list[_Held]:
         kept.append(document)
         tokens += len(document.tokens)
     return kept
-
-
-def _write_heldout(pending: _Pending) -> None:
-    kept = _first_tokens(pending.heldout, _KEPT_HELDOUT)
-    arrays = {
-        "tokens": np.concatenate([np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in kept)]),
-        "ends": np.cumsum([len(each.tokens) for each in kept], dtype=np.int64),
-        "sizes": np.array([each.size for each in kept], dtype=np.int64),
-    }
-    metadata = {"format": FORMAT, "domain": pending.packed.name, "documents": str(pending.heldout_documents)}
-    write_atomically(_beside(pending.packed.path, _HELDOUT), save(arrays, metadata))
-
-
-def _read_heldout(path: Path) -> HeldOut:
-    try:
-        with safe_open(path, framework="numpy") as file:
-            arrays: dict[str, Any] = {name: file.get_tensor(name) for name in ("tokens", "ends", "sizes")}
-            documents = int((file.metadata() or {})["documents"])
-    except (SafetensorError, OSError, KeyError, ValueError) as error:
-        raise InputError(
-            f"{path} is truncated or damaged ({error}); delete it to have the domain packed again"
-        ) from None
-    return HeldOut(**arrays, documents=documents)

@@ -2,7 +2,7 @@
 
 from chameleon.table import shown_name
 from chameleon.training.options import MANY_EPOCHS
-from chameleon.training.run import Trained
+from chameleon.training.outcome import Trained
 
 
 def render_trained(trained: Trained) -> str:

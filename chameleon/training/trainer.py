@@ -25,7 +25,7 @@ from transformers.trainer_callback import PrinterCallback
 from chameleon.errors import InputError
 from chameleon.files import write_atomically
 from chameleon.training.mixture import Mixture
-from chameleon.training.packing import Array
+from chameleon.training.packed import Array
 
 COMPLETE = "complete.json"
 CURVE = "loss.csv"

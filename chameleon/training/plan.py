@@ -1,0 +1,155 @@
+"""From what a user asks for to what a run is: its steps, its schedule, its identity, the Trainer's settings.
+
+Shapes: k domains.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import TrainingArguments
+
+from chameleon.devices import choose_device, choose_dtype
+from chameleon.errors import InputError
+from chameleon.proxy import ProxyTokenizer
+from chameleon.training.mixture import MOST_ROWS
+from chameleon.training.models import ModelSource
+from chameleon.training.options import (
+    DEFAULT_MAX_STEPS,
+    DEFAULT_MIN_LEARNING_RATE,
+    DEFAULT_WARMUP_STEPS,
+    TrainingOptions,
+)
+from chameleon.training.packed import PackedDomain
+from chameleon.training.weighting import Domains, Point, read_weights
+
+
+def number_of_steps(options: TrainingOptions) -> int:
+    """Optimizer steps of a run.
+
+    Raises:
+        InputError: They are too many.
+    """
+    tokens_a_step = options.batch_size * options.sample_length
+    steps = options.max_steps or DEFAULT_MAX_STEPS
+    if options.max_tokens is not None:
+        steps = -(-options.max_tokens // tokens_a_step)
+    if steps * options.batch_size >= MOST_ROWS:
+        raise InputError(
+            f"{steps} steps of {options.batch_size} rows are over {MOST_ROWS} rows; ask for fewer"
+        )
+    return steps
+
+
+def schedule_of(options: TrainingOptions, packed: list[PackedDomain]) -> list[Point]:
+    """The weights over the run.
+
+    Raises:
+        InputError: They are not of these domains, or there is nothing to train on.
+    """
+    tokens = np.array([domain.tokens for domain in packed], dtype=np.int64)
+    if not tokens.sum():
+        raise InputError(f"{options.dataset} has no text to train on but what is held out")
+    names = [domain.name for domain in packed]
+    return read_weights(options.weights, Domains(names, tokens, options.dataset, options.rename or {}))
+
+
+def require_rows(
+    points: list[Point], packed: list[PackedDomain], sizes: npt.NDArray[np.int64], length: int
+) -> None:
+    """Raise InputError for a domain that has a weight, but not one of its (k,) `sizes` rows."""
+    for number, domain in enumerate(packed):
+        weight = max(float(point.weights[number]) for point in points)
+        if weight > 0 and not sizes[number]:
+            raise InputError(
+                f"domain {domain.name} has the weight {weight:.4g}, but only {domain.tokens} tokens to "
+                f"train on, less than one row of {length}; give it text, leave it out (--domains), or "
+                "lower --sample_length"
+            )
+
+
+def micro_batch(options: TrainingOptions, processes: int) -> int:
+    """Rows of one forward pass of one process."""
+    parts = processes * options.gradient_accumulation_steps
+    if options.batch_size % parts:
+        raise InputError(
+            f"--batch_size {options.batch_size} rows a step cannot be divided among {processes} processes "
+            f"and {options.gradient_accumulation_steps} accumulation steps; make it a multiple of {parts}"
+        )
+    return options.batch_size // parts
+
+
+def identity_of(
+    options: TrainingOptions,
+    source: ModelSource,
+    tokenizer: ProxyTokenizer,
+    packed: list[PackedDomain],
+    points: list[Point],
+) -> dict[str, Any]:
+    """What a run cannot be resumed without: by names that a user knows."""
+    return {
+        "corpus": {domain.name: domain.digest for domain in packed},
+        "tokenizer": tokenizer.digest,
+        "model": source.identity,
+        "seed": options.seed,
+        "mixture": [[point.step, point.over, point.weights.tolist()] for point in points],
+        "sample_length": options.sample_length,
+        "batch_size": options.batch_size,
+        "learning_rate": options.learning_rate,
+        "min_learning_rate": options.min_learning_rate,
+        "lr_schedule": options.lr_schedule,
+        "warmup_steps": options.warmup_steps,
+        "weight_decay": options.weight_decay,
+    }
+
+
+def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> TrainingArguments:
+    """The Trainer's settings.
+
+    Raises:
+        InputError: Two flags contradict each other, or the device is not there.
+    """
+    # Of several processes each has its own device, which the library finds.
+    device = torch.device(choose_device(options.device).type)
+    on_cpu = device.type == "cpu"
+    dtype = choose_dtype(options.dtype, device)
+    schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
+    least = DEFAULT_MIN_LEARNING_RATE if options.min_learning_rate is None else options.min_learning_rate
+    if options.lr_schedule == "cosine" and least > options.learning_rate:
+        if options.min_learning_rate is not None:
+            raise InputError(
+                f"--min_learning_rate {least:g} is over --learning_rate {options.learning_rate:g}"
+            )
+        least = options.learning_rate / 5
+    warmup = options.warmup_steps
+    arguments = TrainingArguments(
+        output_dir=str(options.output_dir),
+        max_steps=steps,
+        per_device_train_batch_size=micro_batch(options, processes),
+        gradient_accumulation_steps=options.gradient_accumulation_steps,
+        train_sampling_strategy="sequential",
+        learning_rate=options.learning_rate,
+        lr_scheduler_type=schedules[options.lr_schedule],
+        lr_scheduler_kwargs={"min_lr": least} if options.lr_schedule == "cosine" else None,
+        warmup_steps=min(DEFAULT_WARMUP_STEPS, steps // 4) if warmup is None else warmup,
+        weight_decay=options.weight_decay,
+        adam_beta2=0.95,
+        seed=options.seed % (1 << 32),
+        use_cpu=on_cpu,
+        bf16=dtype == torch.bfloat16,
+        torch_compile=options.compile,
+        activation_checkpointing=options.activation_checkpointing,
+        save_steps=options.save_steps,
+        save_total_limit=2,
+        logging_steps=options.logging_steps,
+        logging_nan_inf_filter=False,
+        report_to=["tensorboard"] if options.tensorboard else [],
+        disable_tqdm=True,
+        ddp_backend="gloo" if on_cpu and processes > 1 else None,
+        dataloader_pin_memory=not on_cpu,
+        ddp_find_unused_parameters=False,
+    )
+    if processes == 1:
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which splits each batch anew
+    return arguments
