@@ -117,8 +117,8 @@ class _Rows(Dataset[dict[str, torch.Tensor]]):
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self._rows[index]}
+    def __getitems__(self, indices: list[int]) -> dict[str, torch.Tensor]:
+        return {"input_ids": self._rows[indices]}
 
 
 def _train_model(

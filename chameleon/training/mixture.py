@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.permutation import permuted
+from chameleon.permutation import permuted, ranks
 
 BLOCK = 16
 # A weight is a whole number of these parts of one; counts of rows up to 2^32 then fit 63 bits.
@@ -72,13 +72,16 @@ class Mixture:
     def rows(self, first: int, last: int) -> Rows:
         """Rows `first` to `last` - 1 of the stream."""
         found, at = [], first
+        together = max(64, 4 * len(self.names))  # blocks whose rows are found at once, some of each domain
+        stretch = self._block_of(first) // together
         while at < last:
-            block = self._block_of(at)
-            begin = self._given_by(block)
-            rows = self._block(block)
-            taken = slice(at - begin, min(last - begin, len(rows.domains)))
-            found.append(Rows(*(column[taken] for column in rows)))
-            at = begin + taken.stop
+            begin = self._given_by(stretch * together)
+            rows = _rows_of_blocks(self, stretch * together, together)
+            end = min(last, begin + len(rows.domains))
+            if end > at:
+                found.append(Rows(*(column[at - begin : end - begin] for column in rows)))
+                at = end
+            stretch += 1
         if not found:
             return Rows(*(np.empty(0, dtype=np.int64) for _ in range(3)))
         return Rows(*(np.concatenate(columns) for columns in zip(*found, strict=True)))
@@ -87,7 +90,7 @@ class Mixture:
         """(k,) rows of each domain among the first `rows` of the stream."""
         block = self._block_of(rows)
         whole = self._counts_at(self._moment(block))
-        begun = self._block(block).domains[: rows - int(whole.sum())]
+        begun = self.rows(int(whole.sum()), rows).domains
         return whole + np.bincount(begun, minlength=len(self.names))
 
     @cached_property
@@ -132,31 +135,34 @@ class Mixture:
         """The block of a row: the last with no more rows before it."""
         if row >= MOST_ROWS:
             raise ValueError(f"a stream has at most {MOST_ROWS} rows")
-        low, high = 0, (row + len(self.names)) // BLOCK + len(self.phases) + 1
-        return bisect_right(range(low, high + 1), row, key=self._given_by) - 1
+        # By moment t there are t rows, give or take half a row a domain; a phase may end within a block.
+        slack = len(self.names) // BLOCK + len(self.phases) + 1
+        low, high = max(0, row // BLOCK - slack), row // BLOCK + slack
+        return low + bisect_right(range(low, high + 1), row, key=self._given_by) - 1
 
-    def _block(self, block: int) -> Rows:
-        return _rows_of_block(self, block)
 
-
-@lru_cache(maxsize=64)
-def _rows_of_block(mixture: Mixture, block: int) -> Rows:
-    before = mixture._counts_at(mixture._moment(block))
-    counts = mixture._counts_at(mixture._moment(block + 1)) - before
+# A few stretches: a loader goes forward, and so may what looks back at the rows of a step.
+@lru_cache(maxsize=8)
+def _rows_of_blocks(mixture: Mixture, first: int, number_of_blocks: int) -> Rows:
+    """The rows of some blocks."""
+    k = len(mixture.names)
+    given = np.stack([mixture._counts_at(mixture._moment(first + i)) for i in range(number_of_blocks + 1)])
+    counts = np.diff(given, axis=0)
     total = int(counts.sum())
-    domains = np.repeat(np.arange(len(counts), dtype=np.int64), counts)
-    number = (
-        np.arange(total, dtype=np.int64) - np.repeat(np.cumsum(counts) - counts, counts) + before[domains]
-    )
-    order = permuted(np.arange(total, dtype=np.int64), total, _key(mixture.seed, "block", block))
+    # (n,) as the blocks follow each other, in each the domains in order, of each its rows in order.
+    domains = np.repeat(np.tile(np.arange(k), number_of_blocks), counts.ravel())
+    blocks = np.repeat(np.arange(number_of_blocks), counts.sum(axis=1))
+    begins = np.repeat(np.cumsum(counts.ravel()) - counts.ravel(), counts.ravel())
+    number = np.arange(total) - begins + np.repeat(given[:-1].ravel(), counts.ravel())
+    chances = ranks(int(given[0].sum()) + np.arange(total, dtype=np.uint64), _key(mixture.seed, "order", 0))
+    order = np.lexsort((chances, blocks))
     domains, number = domains[order], number[order]
-    epochs = number // mixture.sizes[domains]
-    places = number % mixture.sizes[domains]
+    epochs, places = np.divmod(number, mixture.sizes[domains])
     for domain in np.unique(domains).tolist():
-        mine = domains == domain
+        mine = np.flatnonzero(domains == domain)
         size = int(mixture.sizes[domain])
         for epoch in np.unique(epochs[mine]).tolist():
-            these = mine & (epochs == epoch)
+            these = mine[epochs[mine] == epoch]
             places[these] = permuted(places[these], size, _key(mixture.seed, mixture.names[domain], epoch))
     return Rows(domains, epochs, places)
 

@@ -45,23 +45,22 @@ class MixtureRows(Dataset[dict[str, torch.Tensor]]):
         return self._rows
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return self.__getitems__([index])[0]
+        return {"input_ids": self.__getitems__([index])["input_ids"][0]}
 
-    def __getitems__(self, indices: Sequence[int]) -> list[dict[str, torch.Tensor]]:
-        """Rows of the stream, which the loader asks for a batch at a time."""
+    def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
+        """(b, t) rows of the stream, which the loader asks for a batch at a time."""
         first, last = min(indices), max(indices) + 1
         found = self._mixture.rows(first, last)
         rows = np.empty((len(indices), self._length), dtype=np.int64)
         for row, index in zip(rows, indices, strict=True):
             begin = int(found.places[index - first]) * self._length
             row[:] = self._arrays[int(found.domains[index - first])][begin : begin + self._length]
-        return [{"input_ids": row} for row in torch.from_numpy(rows)]
+        return {"input_ids": torch.from_numpy(rows)}
 
 
-def collate(rows: Sequence[dict[str, torch.Tensor]]) -> dict[str, torch.Tensor]:
-    """(b, t) input ids, which are the labels too: the model shifts them."""
-    ids = torch.stack([row["input_ids"] for row in rows])
-    return {"input_ids": ids, "labels": ids}
+def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A batch with its labels, which are the input ids: the model shifts them."""
+    return {**batch, "labels": batch["input_ids"]}
 
 
 class StreamTrainer(Trainer):
@@ -73,7 +72,8 @@ class StreamTrainer(Trainer):
     """
 
     def __init__(self, describe: Callable[[int], str] = lambda step: "", **arguments: Any) -> None:  # noqa: ANN401
-        super().__init__(data_collator=collate, **arguments)
+        whole_batch: Any = collate  # the rows come as one already
+        super().__init__(data_collator=whole_batch, **arguments)
         self.remove_callback(PrinterCallback)  # it prints to stdout
         self._describe = describe
         self._recent: list[tuple[int, torch.Tensor]] = []
