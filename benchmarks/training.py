@@ -169,6 +169,7 @@ def _by_trainer(model: PreTrainedModel, setup: Setup) -> float:
         max_steps=steps,
         per_device_train_batch_size=setup.batch_size,
         train_sampling_strategy="sequential",
+        remove_unused_columns=False,
         learning_rate=5e-4,
         lr_scheduler_type="cosine_with_min_lr",
         lr_scheduler_kwargs={"min_lr": 1e-4},

@@ -151,6 +151,7 @@ def _train_model(
         use_cpu=device.type == "cpu",
         bf16=device.type == "cuda",
         train_sampling_strategy="sequential",  # the order of the rows already mixes the domains
+        remove_unused_columns=False,
         save_strategy="no",
         logging_strategy="steps",
         logging_steps=20,

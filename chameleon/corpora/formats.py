@@ -218,6 +218,14 @@ class Opening:
             arrays.append(
                 flat_array(file, request.token_dtype) if index is None else megatron_array(file, index)
             )
+        for array in arrays:
+            size = np.dtype(array.dtype).itemsize
+            if tokenizer.vocabulary > 1 << 8 * size:
+                raise InputError(
+                    f"the tokenizer of {tokenizer.name} has {tokenizer.vocabulary} tokens, more than items "
+                    f"of {np.dtype(array.dtype).name} can hold ({array.file.name}); give --token_dtype "
+                    "uint32, or the tokenizer that made them"
+                )
         arrays = [array for array in arrays if array.length]
         if not arrays:
             raise InputError(f"no tokens in domain {name}; remove what is empty, or give it some")

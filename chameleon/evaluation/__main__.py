@@ -24,6 +24,7 @@ from chameleon.command_line import (
     tell,
     whole,
 )
+from chameleon.errors import InputError
 from chameleon.evaluation.options import DEFAULT_MAX_TOKENS, DEFAULT_OUTPUT, EvaluationOptions
 from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH
 
@@ -130,7 +131,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = vars(build_parser().parse_args(argv))
     output, picture = arguments.pop("output"), arguments.pop("picture")
     if picture is None and output != "-":
-        picture = Path(output).with_suffix(".png")
+        picture = Path(f"{output.removesuffix('.json')}.png")
     options = EvaluationOptions(**{**arguments, "checkpoints": tuple(arguments["checkpoints"])})
     return carry_out(partial(_run, options, output, picture), "packed text is kept")
 
@@ -140,6 +141,8 @@ def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
     from chameleon.evaluation.run import evaluate
     from chameleon.files import check_writable, write_atomically
 
+    if picture is not None and picture.suffix not in (".png", ".svg", ".pdf"):
+        raise InputError(f"expected a picture's name to end in .png, .svg or .pdf, got {picture}")
     for path in (None if output == "-" else Path(output), picture):
         if path is not None:
             check_writable(path)

@@ -129,6 +129,7 @@ def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> T
         per_device_train_batch_size=micro_batch(options, processes),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         train_sampling_strategy="sequential",
+        remove_unused_columns=False,
         learning_rate=options.learning_rate,
         lr_scheduler_type=schedules[options.lr_schedule],
         lr_scheduler_kwargs={"min_lr": least} if options.lr_schedule == "cosine" else None,

@@ -47,8 +47,8 @@ class Record:
             raise InputError(f"there is nothing to resume in {directory}; leave --resume out to begin")
         theirs = before.get("identity", {})
         for name, mine in self.identity.items():
-            # Through JSON, as the record was.
-            if theirs.get(name) != json.loads(json.dumps(mine)):
+            # Through JSON, as the record was; the order of domains counts.
+            if json.dumps(theirs.get(name)) != json.dumps(mine):
                 raise InputError(
                     f"the run in {directory} has another {name}{_difference(theirs.get(name), mine)}; resume "
                     "with what it was begun with, or name another --output_dir"
@@ -125,7 +125,7 @@ def put_in_place(unfinished: Path, directory: Path) -> None:
 def _difference(theirs: Any, mine: Any) -> str:  # noqa: ANN401
     """Two values, where they are short enough to be read."""
     if isinstance(theirs, dict) and isinstance(mine, dict):
-        if theirs.keys() != mine.keys():
+        if list(theirs) != list(mine):
             return f" (its domains are {', '.join(theirs)}, these {', '.join(mine)})"
         return f" (its text of {next(name for name in mine if theirs[name] != mine[name])} differs)"
     shown = f" ({theirs}, not {mine})"

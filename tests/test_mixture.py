@@ -1,0 +1,165 @@
+"""The training stream: exact shares, whole epochs, and any part of it without the rest."""
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from chameleon.training.mixture import BLOCK, MOST_ROWS, Mixture, Phase, Rows, in_parts, weights_at
+
+Weights = npt.NDArray[np.float64]
+
+
+def mixture(weights: Weights, sizes: list[int], seed: int = 0, *later: Phase) -> Mixture:
+    names = tuple(f"domain {i}" for i in range(len(sizes)))
+    return Mixture(names, np.array(sizes, dtype=np.int64), (Phase(0, weights), *later), seed)
+
+
+def counted(rows: Rows, k: int) -> npt.NDArray[np.int64]:
+    return np.bincount(rows.domains, minlength=k)
+
+
+@st.composite
+def weights_and_sizes(draw: st.DrawFn) -> tuple[Weights, list[int]]:
+    k = draw(st.integers(2, 12))
+    raw = draw(st.lists(st.one_of(st.just(0.0), st.floats(1e-6, 1)), min_size=k, max_size=k))
+    raw[draw(st.integers(0, k - 1))] += 0.5
+    weights = np.array(raw) / sum(raw)
+    sizes = draw(st.lists(st.integers(1, 5000), min_size=k, max_size=k))
+    return weights, [size if weight else 0 for size, weight in zip(sizes, weights, strict=True)]
+
+
+@given(weights_and_sizes(), st.integers(0, 1 << 40), st.integers(0, 10**9))
+@settings(max_examples=60, deadline=None)
+def test_shares_are_within_a_row_wherever_the_run_ends(
+    given_: tuple[Weights, list[int]], seed: int, total: int
+) -> None:
+    weights, sizes = given_
+    k = len(sizes)
+    found = mixture(weights, sizes, seed).counts(total)
+    assert found.sum() == total
+    # A row, half a row a domain by which rows and moments differ, and the block that has begun.
+    assert (abs(found - total * weights) <= 1 + weights * k + BLOCK).all()
+    assert not found[weights == 0].any()
+    if total > 10**6:
+        assert found / total == pytest.approx(weights, abs=1e-4)
+
+
+def test_after_a_block_each_domain_is_within_a_row_of_its_share() -> None:
+    weights = np.array([0.5, 0.3, 0.15, 0.049, 0.001])
+    stream = mixture(weights, [100] * 5)
+    for rows in range(0, 40_000, 997):
+        block = stream._block_of(rows)
+        before = stream._given_by(block)
+        assert (abs(stream.counts(before) - before * weights) <= 1 + weights * 2.5).all()
+
+
+@given(weights_and_sizes(), st.data())
+@settings(max_examples=40, deadline=None)
+def test_any_part_of_the_stream_is_had_without_the_rest(
+    given_: tuple[Weights, list[int]], data: st.DataObject
+) -> None:
+    weights, sizes = given_
+    whole = mixture(weights, sizes, 3).rows(0, 6000)
+    assert len(whole.domains) == 6000
+    first = data.draw(st.integers(0, 6000))
+    last = data.draw(st.integers(first, 6000))
+    part = mixture(weights, sizes, 3).rows(first, last)
+    for mine, all_of_it in zip(part, whole, strict=True):
+        np.testing.assert_array_equal(mine, all_of_it[first:last])
+    np.testing.assert_array_equal(
+        mixture(weights, sizes, 3).counts(last), np.bincount(whole.domains[:last], minlength=len(sizes))
+    )
+
+
+@pytest.mark.parametrize("size", [1, 7, 500, 3000])
+def test_each_epoch_of_a_domain_is_a_permutation_of_its_rows(size: int) -> None:
+    stream = mixture(np.array([0.5, 0.5]), [size, 10_000], 5)
+    rows = stream.rows(0, 9000)
+    mine = rows.domains == 0
+    for epoch in range((4500 - BLOCK) // size):
+        places = rows.places[mine & (rows.epochs == epoch)]
+        np.testing.assert_array_equal(np.sort(places), np.arange(size))
+    # In the order of the stream, each epoch comes as a whole before the next but for the rows of a block.
+    epochs = rows.epochs[mine]
+    assert (np.diff(epochs) >= -(1 + BLOCK // size)).all()
+    if size == 500:
+        orders = [rows.places[mine & (rows.epochs == epoch)] for epoch in range(3)]
+        assert not np.array_equal(orders[0], orders[1])
+        assert not np.array_equal(orders[1], orders[2])
+        assert abs(np.corrcoef(orders[0], np.arange(500))[0, 1]) < 0.15
+
+
+def test_far_rows_are_had_at_once_and_agree_with_those_beside_them() -> None:
+    weights = np.array([0.7, 0.2, 0.1])
+    for far in (10**6, 10**9, MOST_ROWS - 200):
+        rows = mixture(weights, [5, 600, 7000]).rows(far, far + 100)
+        assert len(rows.domains) == 100
+        again = mixture(weights, [5, 600, 7000]).rows(far + 50, far + 51)
+        assert (again.domains[0], again.places[0]) == (rows.domains[50], rows.places[50])
+        assert counted(rows, 3)[0] > 50
+
+
+def test_a_domains_order_does_not_hang_on_the_others() -> None:
+    names = ("a", "b", "c")
+    three = Mixture(names, np.array([50, 60, 70]), (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
+    two = Mixture(("c", "a"), np.array([70, 50]), (Phase(0, np.array([0.5, 0.5])),), 1).rows(0, 2000)
+
+    def order(rows: Rows, domain: int) -> list[tuple[int, int]]:
+        mine = rows.domains == domain
+        return sorted(zip(rows.epochs[mine].tolist(), rows.places[mine].tolist(), strict=True))
+
+    # The same places in the same epochs, so far as both go.
+    assert order(two, 1)[:300] == order(three, 0)[:300]
+
+
+def test_seeds_give_different_streams_of_the_same_shares() -> None:
+    weights = np.array([0.25, 0.75])
+    one, other = (mixture(weights, [300, 300], seed).rows(0, 1024) for seed in (0, 1))
+    assert not np.array_equal(one.domains, other.domains)
+    assert not np.array_equal(one.places, other.places)
+    np.testing.assert_array_equal(counted(one, 2), counted(other, 2))
+
+
+def test_rows_of_a_domain_are_spread_over_the_stream() -> None:
+    rows = mixture(np.array([0.1, 0.9]), [100, 100]).rows(0, 10_000)
+    gaps = np.diff(np.flatnonzero(rows.domains == 0))
+    assert gaps.max() <= 10 + 2 * BLOCK
+    # Not at equal distances: the order within a block is by chance.
+    assert len(set(gaps.tolist())) > 5
+
+
+def test_weights_change_where_the_schedule_says() -> None:
+    schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 0, np.array([0.0, 1.0]))], 32)
+    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    rows = stream.rows(0, 640)
+    assert not rows.domains[: 10 * 32 - BLOCK].any()
+    assert rows.domains[10 * 32 + BLOCK :].all()
+    assert counted(rows, 2).tolist() == pytest.approx([320, 320], abs=1)
+    with pytest.raises(ValueError, match="first phase"):
+        Mixture(("a", "b"), np.array([50, 50]), tuple(schedule[1:]), 0)
+
+
+def test_weights_go_over_into_others_gradually() -> None:
+    before, after = np.array([0.9, 0.1]), np.array([0.1, 0.9])
+    schedule = weights_at([(0, 0, before), (100, 200, after)], 8)
+    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    steps = np.array([stream.counts(8 * step) for step in range(0, 401, 50)])[:, 0] / 8
+    # Steps of "a" alone: 0.9 a step, then a slope from 0.9 to 0.1 over steps 100 to 300, then 0.1.
+    expected = [0, 45, 90, 130, 160, 180, 190, 195, 200]
+    assert steps.tolist() == pytest.approx(expected, abs=1.0)
+
+
+@given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=30))
+def test_weights_in_parts_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
+    weights = np.array(raw) / sum(raw)
+    parts = in_parts(weights)
+    assert parts.sum() == 1 << 30
+    assert (parts > 0).all()
+    assert parts / (1 << 30) == pytest.approx(weights, abs=31 / (1 << 30))
+
+
+def test_what_has_no_rows_cannot_have_a_weight() -> None:
+    with pytest.raises(ValueError, match="without rows"):
+        mixture(np.array([0.5, 0.5]), [10, 0])
