@@ -15,11 +15,13 @@ def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
     if not curve:
         return
     from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.add_subplot()
     tokens = [row["tokens"] for row in curve]
     axes.plot(tokens, [row["loss"] for row in curve], color="#1f6f8b")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("tokens trained on")
     axes.set_ylabel("training loss, nats a token")
     axes.set_title(f"{path.parent.name}: loss {curve[-1]['loss']:.3f} after {int(curve[-1]['step']):,} steps")
