@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from tokenizers import Encoding
 from torch import nn
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PretrainedConfig, PreTrainedTokenizerBase
 from transformers.activations import NewGELUActivation
@@ -20,7 +21,6 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 from chameleon.errors import InputError
 from chameleon.files import digest_of_files
 from chameleon.quiet import quiet_transformers
-from chameleon.text import Encoded
 
 POOLING = "mean over tokens of the output of the middle block"
 
@@ -33,16 +33,10 @@ class ProxyTokenizer:
     end_of_text: int
     digest: str
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str]) -> list["ProxyTokens"]:
         """See `chameleon.text.Tokenizer`."""
         encodings = self.tokenizer.backend_tokenizer.encode_batch(list(texts), add_special_tokens=False)
-        return [
-            Encoded(
-                ids=np.array(each.ids, dtype=np.int32),
-                begins=np.array([begin for begin, _ in each.offsets], dtype=np.int64),
-            )
-            for each in encodings
-        ]
+        return [ProxyTokens(text, each) for text, each in zip(texts, encodings, strict=True)]
 
     @property
     def vocabulary(self) -> int:
@@ -58,6 +52,44 @@ class ProxyTokenizer:
         """The text of tokens, as they stand."""
         text: str = self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
+
+
+@dataclass(frozen=True)
+class ProxyTokens:
+    """Tokens as the library holds them (`chameleon.text.Encoded`): a list of all offsets would cost too much."""
+
+    text: str
+    encoding: Encoding
+
+    @property
+    def ids(self) -> npt.NDArray[np.int32]:
+        """See `chameleon.text.Encoded`."""
+        return np.array(self.encoding.ids, dtype=np.int32)
+
+    @property
+    def begins(self) -> npt.NDArray[np.int64]:
+        """See `chameleon.text.Encoded`."""
+        return np.array([begin for begin, _ in self.encoding.offsets], dtype=np.int64)
+
+    def between(self, begin: int, end: int) -> npt.NDArray[np.int32]:
+        """See `chameleon.text.Encoded`."""
+        return np.array(self.encoding.ids[self._first_from(begin) : self._first_from(end)], dtype=np.int32)
+
+    def _first_from(self, character: int) -> int:
+        """The first token that begins at a character or after it."""
+        if character >= len(self.text):
+            return len(self.encoding)
+        found = (self.encoding.char_to_token(at) for at in range(character, len(self.text)))
+        token = next((each for each in found if each is not None), len(self.encoding))
+        while token < len(self.encoding) and self._begin(token) < character:
+            token += 1
+        while token > 0 and self._begin(token - 1) >= character:
+            token -= 1  # tokens without characters of their own
+        return token
+
+    def _begin(self, token: int) -> int:
+        span: Any = self.encoding.token_to_chars(token)
+        return int(span[0])
 
 
 @dataclass(frozen=True)

@@ -70,9 +70,8 @@ def encode(tokenizer: Tokenizer, stretches: Sequence[Sequence[Piece]]) -> list[n
     for pieces in stretches:
         parts = [np.empty(0, dtype=np.int32)]
         for piece in pieces:
-            found = next(encoded)
-            begin, end = np.searchsorted(found.begins, piece.keep)
-            parts += [found.ids[begin:end], joint] if piece.joint_follows else [found.ids[begin:end]]
+            found = next(encoded).between(*piece.keep)
+            parts += [found, joint] if piece.joint_follows else [found]
         tokens.append(np.concatenate(parts))
     return tokens
 

@@ -6,7 +6,6 @@ joint behind each document, or in tokens where the source holds tokens.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -124,12 +123,22 @@ class Text(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Encoded:
-    """Tokens of a text: (s,) int32 ids, and (s,) int64 the character at which each begins."""
+class Encoded(Protocol):
+    """Tokens of a text."""
 
-    ids: npt.NDArray[np.int32]
-    begins: npt.NDArray[np.int64]
+    @property
+    def ids(self) -> npt.NDArray[np.int32]:
+        """(s,) the tokens."""
+        ...
+
+    @property
+    def begins(self) -> npt.NDArray[np.int64]:
+        """(s,) the character at which each begins, not decreasing."""
+        ...
+
+    def between(self, begin: int, end: int) -> npt.NDArray[np.int32]:
+        """Those that begin in characters `begin` to `end` - 1."""
+        ...
 
 
 class Tokenizer(Protocol):
@@ -145,6 +154,6 @@ class Tokenizer(Protocol):
         """Tells tokenizers apart."""
         ...
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str]) -> Sequence[Encoded]:
         """The tokens of each text, without any that are not in it (none for its beginning or end)."""
         ...

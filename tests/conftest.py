@@ -17,11 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from chameleon.corpora import Corpus, Domain, Request, open_corpus
 from chameleon.corpora.indexed import IndexedText
-from chameleon.text import Encoded, Text
+from chameleon.text import Text
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -89,15 +90,28 @@ class BytesTokenizer:
     end_of_text: int = 256
     digest: str = "bytes"
 
-    def encode(self, texts: Sequence[str]) -> list[Encoded]:
+    def encode(self, texts: Sequence[str]) -> list["Tokens"]:
         """See `chameleon.text.Tokenizer`."""
         return [_bytes_of(text) for text in texts]
 
 
-def _bytes_of(text: str) -> Encoded:
+@dataclass(frozen=True)
+class Tokens:
+    """See `chameleon.text.Encoded`."""
+
+    ids: npt.NDArray[np.int32]
+    begins: npt.NDArray[np.int64]
+
+    def between(self, begin: int, end: int) -> npt.NDArray[np.int32]:
+        """See `chameleon.text.Encoded`."""
+        first, last = np.searchsorted(self.begins, (begin, end))
+        return self.ids[first:last]
+
+
+def _bytes_of(text: str) -> Tokens:
     sizes = [len(character.encode()) for character in text]
     ids = np.frombuffer(text.encode(), dtype=np.uint8).astype(np.int32)
-    return Encoded(ids, np.repeat(np.arange(len(text)), sizes).astype(np.int64))
+    return Tokens(ids, np.repeat(np.arange(len(text)), sizes).astype(np.int64))
 
 
 @pytest.fixture(scope="session")

@@ -280,6 +280,16 @@ def test_what_a_tokenizer_was_trained_with_does_not_touch_windows(
         assert one.begins.tolist() == another.begins.tolist()
 
 
+def test_tokens_between_characters_are_those_that_begin_there(checkpoint: Path) -> None:
+    tokenizer = load_tokenizer(checkpoint)
+    for text in ("the court held", "  é漢字 \n\n ü the\t", "\U0001f600\U0001f600 of", "", " "):
+        (tokens,) = tokenizer.encode([text])
+        for begin in range(len(text) + 1):
+            for end in range(begin, len(text) + 2):
+                first, last = np.searchsorted(tokens.begins, (begin, end))
+                assert tokens.between(begin, end).tolist() == tokens.ids[first:last].tolist()
+
+
 def test_the_digest_names_the_code_that_a_checkpoint_brings(checkpoint: Path, tmp_path: Path) -> None:
     shutil.copytree(checkpoint, tmp_path, dirs_exist_ok=True)
     digests = []

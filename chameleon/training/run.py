@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from filelock import FileLock
-from transformers import AutoTokenizer, PreTrainedModel
+from transformers import AutoTokenizer
 
 from chameleon.bpe import train_tokenizer
 from chameleon.checkpoints import find_checkpoint
@@ -49,7 +49,6 @@ from chameleon.training.trainer import (
     read_curve,
     step_of,
 )
-from chameleon.training.weighting import Point
 
 Notify = Callable[[str], None]
 _TOKENIZER_BYTES = 1 << 22
@@ -115,7 +114,17 @@ def _train_on(
         source, tokenizer.vocabulary, tokenizer.end_of_text, options.sample_length, options.seed,
         options.trust_remote_code,
     )  # fmt: skip
-    planned = _result(options, mixture, points, steps, model, None)
+    planned = Trained(
+        directory=options.output_dir,
+        names=mixture.names,
+        weights=points[-1].weights,
+        rows=mixture.counts(steps * options.batch_size),
+        sizes=sizes,
+        sample_length=options.sample_length,
+        steps=steps,
+        loss=None,
+        parameters=number_of_parameters(model),
+    )
     tell_repeats(planned, notify)
     rows = MixtureRows(
         mixture, [each.array() for each in packed], options.sample_length, steps * options.batch_size
@@ -143,7 +152,7 @@ def _train_on(
             trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
             _finish(trainer, options.output_dir)
     curve = read_curve(options.output_dir / CURVE)
-    trained = _result(options, mixture, points, steps, model, curve[-1]["loss"] if curve else None)
+    trained = replace(planned, loss=curve[-1]["loss"] if curve else None)
     if trainer.args.should_save:
         draw_curve(curve, options.output_dir / "loss.png")
         record.write(options.output_dir, {**facts, "result": outcome_of(trained)})
@@ -185,24 +194,3 @@ def _trained_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
     except OSError as error:
         raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {error.strerror}") from None
     return path
-
-
-def _result(
-    options: TrainingOptions,
-    mixture: Mixture,
-    points: list[Point],
-    steps: int,
-    model: PreTrainedModel,
-    loss: float | None,
-) -> Trained:
-    return Trained(
-        directory=options.output_dir,
-        names=mixture.names,
-        weights=points[-1].weights,
-        rows=mixture.counts(steps * options.batch_size),
-        sizes=mixture.sizes,
-        sample_length=options.sample_length,
-        steps=steps,
-        loss=loss,
-        parameters=number_of_parameters(model),
-    )

@@ -95,8 +95,7 @@ class StreamTrainer(Trainer):
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:  # noqa: ANN401
         self._require_finite_losses()
-        if not all(bool(torch.isfinite(each).all()) for each in model.parameters()):
-            raise self._not_finite("weights behind", self.state.global_step)
+        self._require_finite_weights(model)
         directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
@@ -129,6 +128,13 @@ class StreamTrainer(Trainer):
         self._recent = []
         if not all(finite):
             raise self._not_finite("loss of", steps[finite.index(False)])
+
+    def _require_finite_weights(self, model: torch.nn.Module) -> None:
+        # Of a sharded model each process has a part.
+        parts = (getattr(each, "to_local", lambda each=each: each)() for each in model.parameters())
+        bad = sum(int(not torch.isfinite(part).all()) for part in parts)
+        if int(self.accelerator.reduce(torch.tensor(bad, device=self.args.device), "sum")):
+            raise self._not_finite("weights behind", self.state.global_step)
 
     def _not_finite(self, what: str, step: int) -> InputError:
         kept = last_checkpoint(Path(str(self.args.output_dir)))
