@@ -56,7 +56,7 @@ class ProxyTokenizer:
 
 @dataclass(frozen=True)
 class ProxyTokens:
-    """Tokens as the library holds them (`chameleon.text.Encoded`): a list of all offsets would cost too much."""
+    """Tokens as the library holds them (`chameleon.text.Encoded`), since lists of all offsets take long."""
 
     text: str
     encoding: Encoding
