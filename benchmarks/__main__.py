@@ -9,7 +9,17 @@ from pathlib import Path
 
 from benchmarks.machine import ROOT, command_line
 
-BENCHMARKS = ("skip_embedding", "memory", "reading", "design_effect", "embedding", "bfloat16")
+BENCHMARKS = (
+    "skip_embedding",
+    "memory",
+    "reading",
+    "design_effect",
+    "embedding",
+    "bfloat16",
+    "packing",
+    "training",
+    "mixtures",
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -5,15 +5,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from conftest import ROOT, SCRIPT
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_all_flags_stand_in_the_readme_as_help_gives_them() -> None:
-    env = {**os.environ, "COLUMNS": "110"}
+@pytest.mark.parametrize("command", [[SCRIPT], ["-m", "chameleon.training"], ["-m", "chameleon.evaluation"]])
+def test_all_flags_stand_in_the_readme_as_help_gives_them(command: list[str]) -> None:
     run = subprocess.run(
-        [sys.executable, SCRIPT, "--help"], capture_output=True, text=True, env=env, check=True
+        [sys.executable, *command, "--help"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "COLUMNS": "110"},
+        check=True,
     )
     assert run.stdout.strip() in README
 
@@ -23,6 +29,10 @@ def test_the_file_tree_is_that_of_the_repository() -> None:
     named = {line.split()[0].rstrip("/") for line in tree.splitlines()}
     tops = {"docs", "tests", "benchmarks", "checkpoints", "embeddings", "chameleon", "requirements.txt"}
     tops |= {"Makefile", "pyproject.toml", SCRIPT.name, ".ci/run"}
-    modules = {path.name for path in (ROOT / "chameleon").rglob("*.py")} | {"corpora"}
+    modules = {path.name for path in (ROOT / "chameleon").rglob("*.py")} | {
+        "corpora",
+        "training",
+        "evaluation",
+    }
     assert named == tops | modules
     assert all(Path(ROOT, top).exists() for top in tops)
