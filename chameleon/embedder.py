@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from chameleon.devices import is_out_of_memory
 from chameleon.errors import InputError
 from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy
@@ -51,7 +52,7 @@ class Embedder:
             try:
                 batches.append(self.proxy.embed(windows.tokens[rows], windows.lengths[rows]))
             except RuntimeError as error:
-                if not _is_out_of_memory(error):
+                if not is_out_of_memory(error):
                     raise
                 self._halve_batch(windows.tokens.shape[1])
                 continue
@@ -80,9 +81,3 @@ class Embedder:
                 f"domain {domain}: the embedding of window {first + row} is not finite in {dtype}; "
                 "try --dtype float32, or check the checkpoint"
             )
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    # CPUs and Apple's devices raise a plain RuntimeError.
-    words = ("out of memory", "can't allocate memory", "not enough memory")
-    return isinstance(error, torch.OutOfMemoryError) or any(each in str(error).lower() for each in words)

@@ -16,7 +16,7 @@ from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedding import embed, plan_embedding
 from chameleon.errors import InputError
-from chameleon.files import check_writable, digest_of_json, is_there, local_path
+from chameleon.files import check_writable, digest_of_json, place_of
 from chameleon.grid import WindowRecipe
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
@@ -96,10 +96,10 @@ def _embed_with(
             name, length = task.domain.name, windows.sample_length
             tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
     record = Record(
-        dataset=_place(dataset),
+        dataset=place_of(dataset),
         settings={
-            "dataset": _place(dataset),
-            "checkpoint_path": None if named is None else _place(named),
+            "dataset": place_of(dataset),
+            "checkpoint_path": None if named is None else place_of(named),
             "seed": windows.seed,
             "sample_length": windows.sample_length,
             "dtype": str(proxy.dtype).removeprefix("torch."),
@@ -118,12 +118,6 @@ def _embed_with(
         embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, tell)
     write_record(options.embeddings_dir, record)
     return EmbeddedCorpus(record, embedded)
-
-
-def _place(name: str) -> str:
-    """A local path from the root, so that it names the same from any directory; other names as they are."""
-    path = local_path(name)
-    return str(path.resolve()) if is_there(path) else name
 
 
 def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> WindowRecipe:

@@ -83,6 +83,12 @@ def local_path(name: str) -> Path:
         return Path(name)
 
 
+def place_of(name: str) -> str:
+    """A local path from the root, so that it names the same from any directory; other names as they are."""
+    path = local_path(name)
+    return str(path.resolve()) if is_there(path) else name
+
+
 def is_there(path: Path) -> bool:
     """Whether something is there; nothing is at a path that is too long or may not be looked at."""
     try:

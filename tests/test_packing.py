@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import opened
 
+import chameleon.corpora.whole as whole
 import chameleon.training.packing as packing
 from chameleon import InputError
 from chameleon.corpora import Domain, SourceTokenizer
+from chameleon.corpora.spool import UnitsText
 from chameleon.corpora.whole import Document, all_documents
 from chameleon.training.mixture import Mixture, Phase
 from chameleon.training.packed import PackedDomain
@@ -129,6 +131,59 @@ def test_each_document_is_packed_once_or_held_out(
         assert (found.tokens[found.ends - 1] == END).all()
 
 
+def test_units_are_read_ahead_in_order_and_no_further(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import threading
+    import time
+
+    monkeypatch.setattr(whole, "_BATCH_BYTES", 200)
+    monkeypatch.setattr(whole, "_BATCHES_AHEAD", 1)
+    mixed(tmp_path)
+    with closing(opened(tmp_path, scratch=tmp_path, domain_column="source")) as corpus:
+        text = corpus.domains[0].text
+        assert isinstance(text, UnitsText)
+        expected = [each for number in range(len(text.units)) for each in text.units.stream(number)]
+        begun: list[int] = []
+        real = text.units.stream
+
+        def noted(number: int) -> Iterator[tuple[str, bytes]]:
+            begun.append(number)
+            return real(number)
+
+        monkeypatch.setattr(text.units, "stream", noted)
+        found = all_documents(corpus.domains)
+        names = [domain.name for domain in corpus.domains]
+        assert [(names[index], document) for index, document in found] == expected
+        assert sorted(begun) == list(range(len(text.units)))
+        # One that is given up early ends its readers, wherever they are.
+        begun.clear()
+        found = all_documents(corpus.domains)
+        next(found)
+        time.sleep(0.1)
+        assert len(begun) <= 4
+        found.close()  # type: ignore[attr-defined]
+        assert not [each for each in threading.enumerate() if each.name.startswith("reading-ahead")]
+
+
+def test_a_unit_that_cannot_be_read_ends_the_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mixed(tmp_path)
+    with closing(opened(tmp_path, scratch=tmp_path, domain_column="source")) as corpus:
+        text = corpus.domains[0].text
+        assert isinstance(text, UnitsText)
+        real = text.units.stream
+
+        def fails(number: int) -> Iterator[tuple[str, bytes]]:
+            yield from real(number)
+            if number == 5:
+                raise InputError("row group 5 is damaged")
+
+        monkeypatch.setattr(text.units, "stream", fails)
+        with pytest.raises(InputError, match="row group 5 is damaged"):
+            pack(corpus.domains, Bytes(), tmp_path / "packed", SHARE)
+    assert not list((tmp_path / "packed").glob("*.bin*"))
+
+
 def test_what_is_held_out_hangs_on_the_text_alone(tmp_path: Path) -> None:
     found = {
         name: {domain: set(held_out(each)) for domain, each in packed_from(tmp_path / name, layout).items()}
@@ -204,12 +259,12 @@ def test_held_out_documents_are_the_same_without_a_training_array(tmp_path: Path
 def test_of_very_many_held_out_tokens_those_of_the_least_hashes_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = packed_from(tmp_path / "a", share=1.0)["law"].heldout()
+    every = packed_from(tmp_path / "a", share=1.0)["law"].heldout()
     monkeypatch.setattr(packing, "_KEPT_HELDOUT", 3000)
     some = packed_from(tmp_path / "b", share=1.0)["law"].heldout()
     assert some.documents == 60 > len(some.ends)
     assert 2000 < len(some.tokens) <= 3000
-    np.testing.assert_array_equal(some.tokens, whole.tokens[: len(some.tokens)])
+    np.testing.assert_array_equal(some.tokens, every.tokens[: len(some.tokens)])
 
 
 def test_what_is_packed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -288,12 +343,12 @@ def test_a_document_of_any_length_is_packed_in_bounded_parts(
     (tmp_path / "corpus" / "code.txt").write_text(unbroken)
     with closing(opened(tmp_path / "corpus", scratch=tmp_path)) as corpus:
         found = {each.name: each for each in pack(corpus.domains, Bytes(), tmp_path / "packed", 0.3)}
-    for name, whole in (("law", words), ("code", unbroken)):
+    for name, document in (("law", words), ("code", unbroken)):
         parts = trained(found[name]) + held_out(found[name])
         assert all(len(part.encode()) <= 1000 for part in parts)
         assert len(held_out(found[name])) >= 2
-        assert sum(len(part) for part in parts) == len(whole)
-        assert all(part in whole for part in parts)
+        assert sum(len(part) for part in parts) == len(document)
+        assert all(part in document for part in parts)
 
 
 def test_tokens_of_the_same_tokenizer_are_taken_as_they_are(tmp_path: Path) -> None:

@@ -462,6 +462,8 @@ def test_a_schedule_changes_what_is_trained_on(run: Callable[..., Path], tmp_pat
         (["--tokenizer", "./nowhere"], "there is no checkpoint ./nowhere"),
         (["--dataset", "./nowhere"], "there is no directory ./nowhere"),
         (["--min_learning_rate", "1"], "--min_learning_rate 1 is over --learning_rate 0.003"),
+        (["--min_learning_rate", "0", "--lr_schedule", "linear"], "where the cosine ends; leave it out"),
+        (["--tensorboard"], r'--tensorboard needs a package: pip install "chameleon\[tensorboard\]"'),
         (["--heldout_share", "1"], "has no text to train on but what is held out"),
         (["--heldout_share", "1.5"], "--heldout_share: expected a share from 0 to 1, got '1.5'"),
         (["--max_tokens", "5", "--max_steps", "5"], "not allowed with argument"),
@@ -478,6 +480,29 @@ def test_what_cannot_be_trained(
     captured = capsys.readouterr()
     assert_matches(expected, one_error(captured.err))
     assert captured.out == ""
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{}", '{"identity": 3}'])
+def test_a_damaged_record(run: Callable[..., Path], content: str, capsys: pytest.CaptureFixture[str]) -> None:
+    directory = run("m")
+    (directory / "training.json").write_text(content)
+    capsys.readouterr()
+    run("m", "--resume", code=2)
+    assert "is damaged" in one_error(capsys.readouterr().err)
+
+
+def test_memory_that_runs_out_says_what_to_do(
+    run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fails(*arguments: Any, **named: Any) -> Any:  # noqa: ANN401
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(StreamTrainer, "compute_loss", fails)
+    run("m", code=2)
+    error = one_error(capsys.readouterr().err)
+    assert (
+        "not enough memory for 4 rows of 32 tokens in one pass; raise --gradient_accumulation_steps" in error
+    )
 
 
 def test_a_model_is_not_written_over(run: Callable[..., Path], capsys: pytest.CaptureFixture[str]) -> None:

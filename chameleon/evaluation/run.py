@@ -16,11 +16,11 @@ from tqdm import tqdm
 import chameleon
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import open_corpus
-from chameleon.devices import choose_device, choose_dtype
+from chameleon.devices import choose_device, choose_dtype, is_out_of_memory
 from chameleon.errors import InputError
 from chameleon.evaluation.losses import DocumentLosses, document_losses, first_documents, ratio_error
 from chameleon.evaluation.options import EvaluationOptions
-from chameleon.files import check_writable
+from chameleon.files import check_writable, place_of
 from chameleon.options import DEFAULT_SAMPLE_LENGTH
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub
@@ -187,7 +187,15 @@ def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> 
         ready: Any = model.eval  # not annotated in the library
         ready().to(device)
         bar = tqdm(documents.items(), desc=f"evaluating {path.name}", unit="domain", delay=1, disable=None)
-        losses = {each: document_losses(model, kept, length, batch_size, dtype) for each, kept in bar}
+        try:
+            losses = {each: document_losses(model, kept, length, batch_size, dtype) for each, kept in bar}
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            raise InputError(
+                f"not enough memory on {device} for {batch_size} rows of {length} tokens of {name}; give a "
+                "smaller --batch_size or --sample_length"
+            ) from None
         _require_finite(name, losses)
         found.append(Evaluated(name, tokenizer.digest, losses))
         del model
@@ -226,8 +234,9 @@ def _heldout_share(options: EvaluationOptions, paths: list[Path], tell: Notify) 
     recorded = {}
     for name, path in zip(options.checkpoints, paths, strict=True):
         record = read_record(path) or read_record(path.parent) or {}
-        settings = record.get("settings", {})
-        same = settings.get("dataset") == options.dataset and settings.get("split") == options.split
+        settings = record.get("settings")
+        known = settings if isinstance(settings, dict) else {}
+        same = known.get("dataset") == place_of(options.dataset) and known.get("split") == options.split
         if same and isinstance(record.get("heldout_share"), int | float):
             recorded[name] = float(record["heldout_share"])
         elif options.heldout_share is None:

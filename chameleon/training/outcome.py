@@ -16,6 +16,7 @@ import torch
 import transformers
 
 import chameleon
+from chameleon.files import place_of
 from chameleon.proxy import ProxyTokenizer
 from chameleon.training.mixture import Mixture
 from chameleon.training.models import ModelSource
@@ -110,6 +111,7 @@ def facts_of(
     settings = {
         name: str(value) if isinstance(value, Path) else value for name, value in asdict(options).items()
     }
+    settings["dataset"] = place_of(options.dataset)
     names = [domain.name for domain in packed]
     return {
         "settings": settings,

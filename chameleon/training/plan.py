@@ -3,6 +3,7 @@
 Shapes: k domains.
 """
 
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,28 @@ from chameleon.training.options import (
 )
 from chameleon.training.packed import PackedDomain
 from chameleon.training.weighting import Domains, Point, read_weights
+
+
+def check_options(options: TrainingOptions, processes: int) -> None:
+    """Raise InputError for flags that contradict each other, before long work."""
+    number_of_steps(options)
+    micro_batch(options, processes)
+    _least_learning_rate(options)
+    if options.tensorboard and find_spec("tensorboard") is None:
+        raise InputError('--tensorboard needs a package: pip install "chameleon[tensorboard]"')
+
+
+def _least_learning_rate(options: TrainingOptions) -> float:
+    given, highest = options.min_learning_rate, options.learning_rate
+    if given is None:
+        return min(DEFAULT_MIN_LEARNING_RATE, highest / 5)
+    if options.lr_schedule != "cosine":
+        raise InputError(
+            f"--min_learning_rate is where the cosine ends; leave it out with {options.lr_schedule}"
+        )
+    if given > highest:
+        raise InputError(f"--min_learning_rate {given:g} is over --learning_rate {highest:g}")
+    return given
 
 
 def number_of_steps(options: TrainingOptions) -> int:
@@ -108,20 +131,14 @@ def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> T
     """The Trainer's settings.
 
     Raises:
-        InputError: Two flags contradict each other, or the device is not there.
+        InputError: The device is not there.
     """
     # Of several processes each has its own device, which the library finds.
     device = torch.device(choose_device(options.device).type)
     on_cpu = device.type == "cpu"
     dtype = choose_dtype(options.dtype, device)
     schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
-    least = DEFAULT_MIN_LEARNING_RATE if options.min_learning_rate is None else options.min_learning_rate
-    if options.lr_schedule == "cosine" and least > options.learning_rate:
-        if options.min_learning_rate is not None:
-            raise InputError(
-                f"--min_learning_rate {least:g} is over --learning_rate {options.learning_rate:g}"
-            )
-        least = options.learning_rate / 5
+    least = _least_learning_rate(options)
     warmup = options.warmup_steps
     arguments = TrainingArguments(
         output_dir=str(options.output_dir),

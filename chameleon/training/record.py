@@ -45,7 +45,9 @@ class Record:
         before = read_record(directory)
         if before is None:
             raise InputError(f"there is nothing to resume in {directory}; leave --resume out to begin")
-        theirs = before.get("identity", {})
+        theirs = before.get("identity")
+        if not isinstance(theirs, dict):
+            raise InputError(f"{directory / RECORD} is damaged (it names no run); name another --output_dir")
         for name, mine in self.identity.items():
             # Through JSON, as the record was; the order of domains counts.
             if json.dumps(theirs.get(name)) != json.dumps(mine):

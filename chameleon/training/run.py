@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from chameleon.bpe import train_tokenizer
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import Corpus, open_corpus
+from chameleon.devices import is_out_of_memory
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
@@ -32,8 +33,8 @@ from chameleon.training.packed import PackedDomain
 from chameleon.training.packing import pack
 from chameleon.training.pictures import draw_curve
 from chameleon.training.plan import (
+    check_options,
     identity_of,
-    micro_batch,
     number_of_steps,
     require_rows,
     schedule_of,
@@ -67,6 +68,8 @@ def train(options: TrainingOptions, notify: Notify = lambda text: None) -> Train
     check_writable(options.output_dir / "model.safetensors")
     check_writable(options.packed_dir / "domain.bin")
     check_directory(options.output_dir, options.resume)
+    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    check_options(options, processes)
     source = find_model(options.model)
     length = options.sample_length
     context = context_length(source, options.trust_remote_code)
@@ -75,8 +78,6 @@ def train(options: TrainingOptions, notify: Notify = lambda text: None) -> Train
             f"rows of {length} tokens are over the context of {context} tokens of {source.name}; give "
             f"--sample_length {context} or less"
         )
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
-    micro_batch(options, processes)
     named = _tokenizer_path(options, source)
     tokenizer = None if named is None else load_tokenizer(named, options.trust_remote_code)
     request = corpus_request(options, options.dataset, tokenizer, options.packed_dir)
@@ -149,7 +150,7 @@ def _train_on(
         if begun is not None and step_of(begun) == steps and (options.output_dir / "config.json").exists():
             notify(f"the run in {options.output_dir} has all its {steps} steps: nothing to do")
         else:
-            trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+            _work(trainer, begun, options)
             _finish(trainer, options.output_dir)
     curve = read_curve(options.output_dir / CURVE)
     trained = replace(planned, loss=curve[-1]["loss"] if curve else None)
@@ -157,6 +158,24 @@ def _train_on(
         draw_curve(curve, options.output_dir / "loss.png")
         record.write(options.output_dir, {**facts, "result": outcome_of(trained)})
     return trained
+
+
+def _work(trainer: StreamTrainer, begun: Path | None, options: TrainingOptions) -> None:
+    try:
+        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+    except OSError as error:
+        raise InputError(
+            f"cannot write in {options.output_dir}: {error.strerror or error}; free some space, and go on by "
+            "--resume"
+        ) from None
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"not enough memory for {trainer.args.per_device_train_batch_size} rows of "
+            f"{options.sample_length} tokens in one pass; raise --gradient_accumulation_steps, or give "
+            "--activation_checkpointing"
+        ) from None
 
 
 def _finish(trainer: StreamTrainer, directory: Path) -> None:
