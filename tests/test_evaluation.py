@@ -25,7 +25,9 @@ def documents(lengths: list[int], seed: int = 0) -> HeldOut:
     tokens = rng.integers(1, VOCABULARY, sum(lengths)).astype(np.int32)
     ends = np.cumsum(lengths)
     tokens[ends - 1] = 0
-    return HeldOut(tokens, ends.astype(np.int64), np.array(lengths, dtype=np.int64) * 3, len(lengths))
+    hashes = np.arange(len(lengths), dtype=np.uint64)
+    sizes = np.array(lengths, dtype=np.int64) * 3
+    return HeldOut(tokens, ends.astype(np.int64), sizes, hashes, len(lengths))
 
 
 def model(seed: int = 0) -> GPT2LMHeadModel:

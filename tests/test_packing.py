@@ -193,7 +193,7 @@ def test_what_is_held_out_hangs_on_the_text_alone(tmp_path: Path) -> None:
 
 
 def test_a_smaller_share_is_part_of_a_larger_one(tmp_path: Path) -> None:
-    shares = [0.0, 0.01, 0.1, 0.3, 1.0]
+    shares = [1e-9, 0.01, 0.1, 0.3, 1.0]
     found = [set(held_out(packed_from(tmp_path, share=share)["law"])) for share in shares]
     assert all(small <= large for small, large in pairwise(found))
     assert len(found[0]) == 2  # so that it can be measured
@@ -226,12 +226,60 @@ def test_copies_of_a_document_are_on_one_side(tmp_path: Path) -> None:
         lines = "".join(json.dumps({"text": text}) + "\n" for text in texts)
         (tmp_path / "corpus" / f"{name}.jsonl").write_text(lines)
     with closing(opened(tmp_path / "corpus", scratch=tmp_path)) as corpus:
-        found = pack(corpus.domains, Bytes(), tmp_path / "packed", 0.0)
+        found = pack(corpus.domains, Bytes(), tmp_path / "packed", 1e-9)
     for packed in found:
         train, held = trained(packed), held_out(packed)
         assert not set(train) & set(held)
         assert len(held) in (3, 6)
         assert train
+
+
+def test_without_a_share_nothing_is_held_out(tmp_path: Path) -> None:
+    for name, packed in packed_from(tmp_path, share=0.0).items():
+        assert held_out(packed) == []
+        assert sorted(trained(packed)) == sorted(TEXTS[name])
+
+
+def test_some_of_a_domain_is_left_to_train_on(tmp_path: Path) -> None:
+    for number, texts in enumerate((TEXTS["law"][:1] * 7 + TEXTS["law"][1:2], TEXTS["law"][:2] * 4)):
+        for word in range(6):
+            root = tmp_path / f"{number} {word}"
+            root.mkdir()
+            for name in ("law", "code"):
+                lines = [json.dumps({"text": f"{name} {word} {text}"}) for text in texts]
+                (root / f"{name}.jsonl").write_text("\n".join(lines))
+            with closing(opened(root, scratch=tmp_path)) as corpus:
+                for packed in pack(corpus.domains, Bytes(), root / "packed", 1e-9):
+                    assert packed.tokens > 0
+                    assert not set(trained(packed)) & set(held_out(packed))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_what_is_held_out_of_a_small_domain_is_not_trained_on_in_another(
+    tmp_path: Path, together: bool
+) -> None:
+    small = TEXTS["law"][:20]
+    texts = {"small": small, "large": [*TEXTS["code"], *small[3:]], "other": TEXTS["code"]}
+    for directory, names in (("both", ["large", "small"]), ("alone", ["other", "small"])):
+        (tmp_path / directory).mkdir()
+        for name in names:
+            lines = "".join(json.dumps({"text": text}) + "\n" for text in texts[name])
+            (tmp_path / directory / f"{name}.jsonl").write_text(lines)
+
+    def packed(directory: str) -> list[PackedDomain]:
+        with closing(opened(tmp_path / directory, scratch=tmp_path)) as corpus:
+            return pack(corpus.domains, Bytes(), tmp_path / "packed", 1e-9)
+
+    if not together:
+        assert len(held_out(packed("alone")[1])) == 2
+    found = packed("both")
+    seen = {text for each in found for text in trained(each)}
+    for each in found:
+        assert not set(held_out(each)) & seen
+    assert sorted(trained(found[1]) + held_out(found[1])) == sorted(small)
+    assert set(held_out(found[1])) <= set(small[:3])
+    assert found[1].documents == len(trained(found[1]))
+    assert packed("both") == found
 
 
 @pytest.mark.parametrize(("number", "expected"), [(1, 0), (2, 1), (7, 1), (8, 2)])
@@ -241,7 +289,7 @@ def test_of_few_documents_some_are_held_out_all_the_same(tmp_path: Path, number:
         lines = "".join(json.dumps({"text": text}) + "\n" for text in TEXTS[name][:number])
         (tmp_path / "corpus" / f"{name}.jsonl").write_text(lines)
     with closing(opened(tmp_path / "corpus", scratch=tmp_path)) as corpus:
-        for packed in pack(corpus.domains, Bytes(), tmp_path / "packed", 0.0):
+        for packed in pack(corpus.domains, Bytes(), tmp_path / "packed", 1e-9):
             assert len(held_out(packed)) == expected
 
 

@@ -8,7 +8,7 @@ Shapes: m documents, n tokens, b rows of a batch, t tokens of a row.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -67,8 +67,8 @@ def ratio_error(deviations: npt.NDArray[np.float64], total: int) -> float | None
 def first_documents(heldout: HeldOut, most: int) -> HeldOut:
     """The first documents that have up to `most` tokens in all; one at least."""
     kept = max(int(np.searchsorted(heldout.ends, most, side="right")), min(1, len(heldout.ends)))
-    tokens = heldout.tokens[: int(heldout.ends[kept - 1])] if kept else heldout.tokens[:0]
-    return HeldOut(tokens, heldout.ends[:kept], heldout.sizes[:kept], heldout.documents)
+    first = np.arange(len(heldout.ends)) < kept
+    return replace(heldout.subset(first), documents=heldout.documents)
 
 
 def document_losses(

@@ -6,6 +6,7 @@ Files of a domain, named by it and the digest of what made them:
                                 token behind each document
     <name>.json                 how many, written last: without it the array is not complete
     <name>.heldout.safetensors  held-out documents by rising hash, and how many there were
+    <name>.hashes               of all its documents, flat little-endian uint64
 
 Shapes: m documents, n tokens.
 """
@@ -27,6 +28,7 @@ FORMAT = "chameleon-packed/1"
 
 _COUNTS = ".json"
 _HELDOUT = ".heldout.safetensors"
+HASHES = ".hashes"
 
 Array = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
@@ -39,13 +41,24 @@ class HeldOut:
         tokens: (n,) int32 their tokens, each document's end-of-text token behind it.
         ends: (m,) int64 where each document ends, that token included.
         sizes: (m,) int64 bytes of UTF-8 of each; 0 where the source holds tokens.
+        hashes: (m,) uint64 of each, rising.
         documents: How many are held out; more than m where they are too many to keep.
     """
 
     tokens: npt.NDArray[np.int32]
     ends: npt.NDArray[np.int64]
     sizes: npt.NDArray[np.int64]
+    hashes: npt.NDArray[np.uint64]
     documents: int
+
+    def subset(self, kept: npt.NDArray[np.bool_]) -> "HeldOut":
+        """Without the documents that (m,) `kept` is false for."""
+        lengths = np.diff(self.ends, prepend=0)
+        tokens = self.tokens[np.repeat(kept, lengths)]
+        left_out = int((~kept).sum())
+        return HeldOut(
+            tokens, np.cumsum(lengths[kept]), self.sizes[kept], self.hashes[kept], self.documents - left_out
+        )
 
 
 @dataclass(frozen=True)
@@ -74,7 +87,7 @@ class PackedDomain:
 
     def is_there(self, for_training: bool) -> bool:
         """Whether what is held out is there, and if wanted the whole training array."""
-        if not self.file(_HELDOUT).exists():
+        if not (self.file(_HELDOUT).exists() and self.file(HASHES).exists()):
             return False
         if not for_training:
             return True
@@ -123,6 +136,15 @@ class PackedDomain:
         array: Array = np.memmap(self.file(".bin"), dtype=self.dtype, mode="r")
         return array
 
+    def holds_any(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """For each hash, whether it is of one of the domain's documents."""
+        found = np.zeros(len(hashes), dtype=bool)
+        if len(hashes) and self.file(HASHES).stat().st_size:
+            mine = np.memmap(self.file(HASHES), dtype="<u8", mode="r")
+            for begin in range(0, len(mine), 1 << 20):
+                found |= np.isin(hashes, mine[begin : begin + (1 << 20)])
+        return found
+
     def heldout(self) -> HeldOut:
         """The held-out documents.
 
@@ -132,7 +154,9 @@ class PackedDomain:
         path = self.file(_HELDOUT)
         try:
             with safe_open(path, framework="numpy") as file:
-                arrays: dict[str, Any] = {name: file.get_tensor(name) for name in ("tokens", "ends", "sizes")}
+                arrays: dict[str, Any] = {
+                    name: file.get_tensor(name) for name in ("tokens", "ends", "sizes", "hashes")
+                }
                 documents = int((file.metadata() or {})["documents"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
@@ -147,6 +171,11 @@ def write_heldout(packed: PackedDomain, heldout: HeldOut) -> None:
     Raises:
         InputError: They cannot be written.
     """
-    arrays: dict[str, Any] = {"tokens": heldout.tokens, "ends": heldout.ends, "sizes": heldout.sizes}
+    arrays: dict[str, Any] = {
+        "tokens": heldout.tokens,
+        "ends": heldout.ends,
+        "sizes": heldout.sizes,
+        "hashes": heldout.hashes,
+    }
     metadata = {"format": FORMAT, "domain": packed.name, "documents": str(heldout.documents)}
     write_atomically(packed.file(_HELDOUT), save(arrays, metadata))

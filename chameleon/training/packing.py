@@ -2,14 +2,16 @@
 
 A document is held out if the hash of its text is below a share of all hashes: a function of its text
 alone, so that it is the same for every run, copies are held out together, and a smaller share is part
-of a larger one. Of a domain in which none or one falls below, those with the least hashes are
-held out in their place, two of eight or more and one of two or more, so that it can be measured.
+of a larger one. Of a domain in which fewer than two fall below, those with the least hashes are held out in
+their place, two of eight or more and one of two or more, so that it can be measured; unless a
+copy of them is in another domain of the corpus, or nothing would be left to train on.
 
 Shapes: m documents, n tokens.
 """
 
 import hashlib
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
@@ -27,7 +29,7 @@ from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.store import readable
 from chameleon.text import Content
-from chameleon.training.packed import FORMAT, Array, HeldOut, PackedDomain, write_heldout
+from chameleon.training.packed import FORMAT, HASHES, Array, HeldOut, PackedDomain, write_heldout
 
 # Text that is encoded at once: enough for all cores, and little enough to forget.
 _BATCH_BYTES = 1 << 22
@@ -38,6 +40,7 @@ _LONG_TOKENS = 1 << 16
 # Tokens held in memory before they are written, of one domain and of all.
 _PENDING = 1 << 19
 _PENDING_IN_ALL = 1 << 24
+_PENDING_HASHES = 1 << 15
 # Of more held-out tokens of a domain, the documents with the least hashes are kept.
 _KEPT_HELDOUT = 1 << 22
 
@@ -94,12 +97,40 @@ def pack(
             if missing:
                 some = [packed[i] for i in missing]
                 _Packer(some, tokenizer, heldout_share, for_training).pack([domains[i] for i in missing])
+            _release_copies(packed, _bound(heldout_share), for_training)
     except OSError as error:
         raise InputError(
-            f"cannot pack text in {directory}: {error.strerror}; free some space there, or name another "
-            "--packed_dir"
+            f"cannot pack text in {directory}: {error.strerror or error}; free some space there, or name "
+            "another --packed_dir"
         ) from None
     return [each.counted() if for_training else each for each in packed]
+
+
+def _bound(share: float) -> int:
+    """Hashes below it are held out everywhere."""
+    return round(share * (1 << 64))
+
+
+def _release_copies(packed: Sequence[PackedDomain], bound: int, for_training: bool) -> None:
+    """Train on documents that were held out only in place of others, where another domain has them too."""
+    for domain in packed:
+        heldout = domain.heldout()
+        in_place = heldout.hashes >= np.uint64(min(bound, (1 << 64) - 1))
+        copied = np.zeros(len(heldout.hashes), dtype=bool)
+        for other in packed:
+            if other is not domain and in_place.any():
+                copied |= in_place & other.holds_any(heldout.hashes)
+        if not copied.any():
+            continue
+        released = heldout.subset(copied)
+        write_heldout(domain, heldout.subset(~copied))
+        if for_training:
+            # Should this be broken off here, the array is not of the length that its counts say.
+            tokens, documents = len(released.tokens), len(released.ends)
+            before = domain.counted()
+            domain.write_counts(before.tokens + tokens, before.documents + documents)
+            with domain.file(".bin").open("ab") as file:
+                file.write(released.tokens.astype(domain.dtype).tobytes())
 
 
 def _packed(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share: float) -> PackedDomain:
@@ -142,10 +173,15 @@ class _Pending:
     least: dict[int, list[_Held]] = field(default_factory=dict)
     tokens: int = 0
     documents: int = 0
+    hashes: "array[int]" = field(default_factory=lambda: array("Q"))
 
     @property
     def partial(self) -> Path:
         return self.packed.file(".bin.partial")
+
+    @property
+    def partial_hashes(self) -> Path:
+        return self.packed.file(".hashes.partial")
 
     def wants(self, hash: int) -> bool:
         """Whether a document's tokens are needed at all."""
@@ -176,6 +212,10 @@ class _Pending:
             self.waiting_tokens += len(document.tokens)
 
     def write(self) -> None:
+        if self.hashes:
+            with self.partial_hashes.open("ab") as file:
+                file.write(np.array(self.hashes, dtype="<u8").tobytes())
+            self.hashes = array("Q")
         if self.waiting:
             with self.partial.open("ab") as file:
                 file.write(np.concatenate(self.waiting).tobytes())
@@ -184,19 +224,24 @@ class _Pending:
     def finish(self) -> None:
         total = self.heldout_documents + self.documents + sum(map(len, self.least.values()))
         wanted = 2 if total >= 8 else 1 if total >= 2 else 0
+        wanted = wanted if self.bound else 0
         for hash in sorted(self.least):
             copies = self.least[hash]
-            is_needed = self.heldout_documents < wanted and len(copies) < total
+            is_needed = self.heldout_documents < wanted and self.heldout_documents + len(copies) < total
             for each in copies:
                 (self._hold_out if is_needed else self._train_on)(each)
         kept = _first_tokens(self.heldout, _KEPT_HELDOUT)
         tokens = [np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in kept)]
         ends = np.cumsum([len(each.tokens) for each in kept], dtype=np.int64)
         sizes = np.array([each.size for each in kept], dtype=np.int64)
-        write_heldout(self.packed, HeldOut(np.concatenate(tokens), ends, sizes, self.heldout_documents))
+        hashes = np.array([each.hash for each in kept], dtype=np.uint64)
+        heldout = HeldOut(np.concatenate(tokens), ends, sizes, hashes, self.heldout_documents)
+        self.write()
+        self.partial_hashes.touch()
+        self.partial_hashes.replace(self.packed.file(HASHES))
+        write_heldout(self.packed, heldout)
         if not self.for_training:
             return
-        self.write()
         self.partial.touch()
         with self.partial.open("rb+") as file:
             os.fsync(file.fileno())
@@ -214,7 +259,7 @@ class _Packer:
         heldout_share: float,
         for_training: bool,
     ) -> None:
-        bound = round(heldout_share * (1 << 64))
+        bound = _bound(heldout_share)
         self._domains = [_Pending(each, bound, for_training) for each in packed]
         self._tokenizer = tokenizer
         self._bar = tqdm(desc="packing text", unit="B", unit_scale=True, delay=1, disable=None)
@@ -242,6 +287,7 @@ class _Packer:
         for pending in self._domains:
             with suppress(OSError):
                 pending.partial.unlink(missing_ok=True)
+                pending.partial_hashes.unlink(missing_ok=True)
 
     def _batches(self, domains: Sequence[Domain]) -> Iterator[list[tuple[int, int, bytes | Array]]]:
         batch: list[tuple[int, int, bytes | Array]] = []
@@ -250,8 +296,12 @@ class _Packer:
             content = document if isinstance(document, bytes) else document.tobytes()
             hash = int.from_bytes(hashlib.blake2b(content.strip(), digest_size=8).digest(), "big")
             self._bar.update(len(content))
-            if not self._domains[index].wants(hash):
-                self._domains[index].documents += 1
+            pending = self._domains[index]
+            pending.hashes.append(hash)
+            if len(pending.hashes) >= _PENDING_HASHES:
+                pending.write()
+            if not pending.wants(hash):
+                pending.documents += 1
                 continue
             batch.append((index, hash, document))
             size += len(content)
