@@ -54,7 +54,7 @@ def _download(model: str, weights: bool) -> Path:
         reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"there is no directory {model}, and the hub does not give such a model "
-            f"({type(error).__name__}: {reason}). To work offline, name a local directory by "
-            "--checkpoint_path, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
+            f"({type(error).__name__}: {reason}). To work offline, name a local "
+            "directory, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
         ) from None
     return path

@@ -258,7 +258,7 @@ def test_one_document_has_no_error_and_none_is_said(
     assert evaluate(str(place / "a"), "--dataset", str(tmp_path / "c")) == 0
     shown = capsys.readouterr()
     assert "of code one document is held out: its loss has no standard error" in shown.err
-    assert "nothing of one is held out: it is one document" in shown.err
+    assert "nothing of one is held out: it has too few documents" in shown.err
     content = json.loads((tmp_path / "e.json").read_text())["checkpoints"][0]
     assert content["domains"]["code"]["loss_standard_error"] is None
     assert content["mean_loss_standard_error"] is None

@@ -54,7 +54,7 @@ class Spool:
                 self._file.flush()
             except OSError as error:
                 raise InputError(
-                    f"cannot keep text in {self._directory}: {error.strerror}; name another --embeddings_dir"
+                    f"cannot keep text in {self._directory}: {error.strerror}; free some space there"
                 ) from None
             self._end += len(content)
             return begin

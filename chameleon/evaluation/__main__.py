@@ -148,16 +148,16 @@ def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
             check_writable(path)
     evaluation = evaluate(options, notify=lambda text: tell(f"note: {text}"))
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-    if picture is not None:
-        draw_evaluation(evaluation, picture)
     if output == "-":
         print_json(text)
         tell(render_evaluation(evaluation, "stdout"))
-        return
-    write_atomically(Path(output), text.encode())
-    print_table(
-        render_evaluation(evaluation, f"{output} (picture: {picture})"), f"the figures are in {output}"
-    )
+    else:
+        write_atomically(Path(output), text.encode())
+    if picture is not None:
+        draw_evaluation(evaluation, picture)
+    if output != "-":
+        where = f"{output} (picture: {picture})"
+        print_table(render_evaluation(evaluation, where), f"the figures are in {output}")
 
 
 if __name__ == "__main__":

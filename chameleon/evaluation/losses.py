@@ -18,6 +18,8 @@ from torch import nn
 
 from chameleon.training.packed import HeldOut
 
+_LARGEST = 700.0
+
 
 @dataclass(frozen=True, eq=False)
 class DocumentLosses:
@@ -49,6 +51,11 @@ class DocumentLosses:
         if not (self.sizes > 0).all():
             return None
         return float(self.losses.sum() / self.sizes.sum() / math.log(2))
+
+
+def perplexity(loss: float) -> float:
+    """exp of a loss in nats; infinity where that is beyond all numbers."""
+    return math.exp(loss) if loss < _LARGEST else math.inf
 
 
 def ratio_error(deviations: npt.NDArray[np.float64], total: int) -> float | None:

@@ -1,11 +1,12 @@
 """An evaluation as a table, and as a picture."""
 
-import math
 from pathlib import Path
 
 from chameleon.errors import InputError
+from chameleon.evaluation.losses import perplexity
 from chameleon.evaluation.run import Evaluated, Evaluation
 from chameleon.table import shown_name
+from chameleon.training.pictures import plain
 
 _COLOURS = ("#1f6f8b", "#d1495b", "#edae49", "#66a182", "#7d5ba6", "#5c5c5c", "#00798c", "#b5651d")
 
@@ -29,8 +30,8 @@ def render_evaluation(evaluation: Evaluation, written_to: str) -> str:
         tokens = int(checkpoints[0].domains[name].tokens.sum())
         lines.append(f"{shown_name(name):<{width}}  {tokens:9,}  {cells}")
     means = [each.mean_loss for each in checkpoints]
-    geometric = [f"{_with_error(loss, error)}  {math.exp(loss):10.2f}" for loss, error in means]
-    arithmetic = [f"{each.mean_perplexity[0]:10.2f}" for each in checkpoints]
+    geometric = [f"{_with_error(loss, error)}  {perplexity(loss):10.4g}" for loss, error in means]
+    arithmetic = [f"{each.mean_perplexity[0]:10.4g}" for each in checkpoints]
     for title, means_of in (("mean, geometric mean", geometric), ("average perplexity", arithmetic)):
         shown = "  ".join(f"{each:>{c}}" for each, c in zip(means_of, columns, strict=True))
         lines.append(f"{title:<{width}}  {'':9}  {shown}")
@@ -59,9 +60,9 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> None:
             fmt="o",
             capsize=3,
             color=_COLOURS[number % len(_COLOURS)],
-            label=_short(each.name),
+            label=plain(_short(each.name)),
         )
-    axes.set_yticks(range(len(names)), [shown_name(name) for name in names])
+    axes.set_yticks(range(len(names)), [plain(shown_name(name)) for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("held-out loss, nats a token (bars: 95 % intervals)")
     axes.grid(axis="x", alpha=0.3)
@@ -70,12 +71,13 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> None:
     try:
         figure.savefig(path, dpi=120)
     except (OSError, ValueError) as error:
-        raise InputError(f"cannot write the picture {path}: {error}") from None
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot write the picture {path}: {reason}; the figures are written") from None
 
 
 def _cell(checkpoint: Evaluated, domain: str) -> str:
     losses = checkpoint.domains[domain]
-    return f"{_with_error(losses.loss, losses.standard_error)}  {math.exp(losses.loss):10.2f}"
+    return f"{_with_error(losses.loss, losses.standard_error)}  {perplexity(losses.loss):10.4g}"
 
 
 def _with_error(loss: float, error: float | None) -> str:

@@ -18,7 +18,13 @@ from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import open_corpus
 from chameleon.devices import choose_device, choose_dtype, is_out_of_memory
 from chameleon.errors import InputError
-from chameleon.evaluation.losses import DocumentLosses, document_losses, first_documents, ratio_error
+from chameleon.evaluation.losses import (
+    DocumentLosses,
+    document_losses,
+    first_documents,
+    perplexity,
+    ratio_error,
+)
 from chameleon.evaluation.options import EvaluationOptions
 from chameleon.files import check_writable, place_of
 from chameleon.options import DEFAULT_SAMPLE_LENGTH
@@ -60,9 +66,9 @@ class Evaluated:
     @property
     def mean_perplexity(self) -> tuple[float, float | None]:
         """Arithmetic mean over domains, and its standard error."""
-        perplexities = [math.exp(each.loss) for each in self.domains.values()]
+        perplexities = [perplexity(each.loss) for each in self.domains.values()]
         errors = [
-            None if each.standard_error is None else math.exp(each.loss) * each.standard_error
+            None if each.standard_error is None else perplexity(each.loss) * each.standard_error
             for each in self.domains.values()
         ]
         return self._mean(perplexities, errors)
@@ -122,8 +128,8 @@ def _facts(evaluated: Evaluated, first: Evaluated) -> dict[str, Any]:
         domains[name] = {
             "loss": losses.loss,
             "loss_standard_error": error,
-            "perplexity": math.exp(losses.loss),
-            "perplexity_standard_error": None if error is None else math.exp(losses.loss) * error,
+            "perplexity": _finite(perplexity(losses.loss)),
+            "perplexity_standard_error": None if error is None else _finite(perplexity(losses.loss) * error),
             "bits_per_byte": losses.bits_per_byte,
             "tokens": int(losses.tokens.sum()),
             "documents": len(losses.tokens),
@@ -133,17 +139,22 @@ def _facts(evaluated: Evaluated, first: Evaluated) -> dict[str, Any]:
             domains[name]["loss_against_first"], domains[name]["loss_against_first_standard_error"] = (
                 difference
             )
-    (loss, loss_error), (perplexity, perplexity_error) = evaluated.mean_loss, evaluated.mean_perplexity
+    (loss, loss_error), (average, average_error) = evaluated.mean_loss, evaluated.mean_perplexity
     return {
         "name": evaluated.name,
         "tokenizer_digest": evaluated.tokenizer_digest,
         "domains": domains,
         "mean_loss": loss,
         "mean_loss_standard_error": loss_error,
-        "average_perplexity": perplexity,
-        "average_perplexity_standard_error": perplexity_error,
-        "geometric_mean_perplexity": math.exp(loss),
+        "average_perplexity": _finite(average),
+        "average_perplexity_standard_error": None if average_error is None else _finite(average_error),
+        "geometric_mean_perplexity": _finite(perplexity(loss)),
     }
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity."""
+    return value if math.isfinite(value) else None
 
 
 def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> Evaluation:
@@ -231,22 +242,24 @@ def _length(options: EvaluationOptions, paths: list[Path]) -> int:
 
 def _heldout_share(options: EvaluationOptions, paths: list[Path], tell: Notify) -> float:
     """The share that all checkpoints were trained without, unless the user names one."""
-    recorded = {}
+    recorded, same = {}, {}
     for name, path in zip(options.checkpoints, paths, strict=True):
         record = read_record(path) or read_record(path.parent) or {}
         settings = record.get("settings")
         known = settings if isinstance(settings, dict) else {}
-        same = known.get("dataset") == place_of(options.dataset) and known.get("split") == options.split
-        if same and isinstance(record.get("heldout_share"), int | float):
+        if "heldout_share" in record:
             recorded[name] = float(record["heldout_share"])
+        if known.get("dataset") == place_of(options.dataset) and known.get("split") == options.split:
+            same[name] = recorded.get(name, 0.0)
         elif options.heldout_share is None:
             tell(
-                f"{name} has no record of a training on {options.dataset}: it may have seen what is held "
-                "out here"
+                f"{name} has no record of a training on {options.dataset}: it may have seen what is held out "
+                "here"
             )
     if options.heldout_share is None:
+        # A smaller share is part of a larger one, so the least is right for all.
         return min(recorded.values(), default=DEFAULT_HELDOUT_SHARE)
-    for name, share in recorded.items():
+    for name, share in same.items():
         if options.heldout_share > share:
             raise InputError(
                 f"{name} was trained with {share:g} of the documents held out, so of "
@@ -270,7 +283,7 @@ def _heldout(
     for domain in packed:
         kept = first_documents(domain.heldout(), options.max_tokens)
         if len(kept.tokens) < 2:
-            tell(f"nothing of {domain.name} is held out: it is one document, or --heldout_share is 0")
+            tell(f"nothing of {domain.name} is held out: it has too few documents, or the share is 0")
             continue
         if len(kept.ends) == 1:
             tell(f"of {domain.name} one document is held out: its loss has no standard error")

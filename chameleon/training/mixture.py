@@ -93,6 +93,13 @@ class Mixture:
         begun = self.rows(int(whole.sum()), rows).domains
         return whole + np.bincount(begun, minlength=len(self.names))
 
+    def expected(self, rows: int) -> npt.NDArray[np.float64]:
+        """(k,) the weights' mean over the first `rows` rows, at least one."""
+        ends = [*(phase.first for phase in self.phases[1:]), rows]
+        lengths = np.clip(np.minimum(ends, rows) - np.array([phase.first for phase in self.phases]), 0, None)
+        mean: npt.NDArray[np.float64] = lengths @ np.stack([phase.weights for phase in self.phases]) / rows
+        return mean
+
     @cached_property
     def _first_blocks(self) -> list[int]:
         """The number of the first block of each phase: phases begin with a block of their own."""

@@ -90,7 +90,7 @@ def build_model(
     Raises:
         InputError: It cannot be built or loaded, is no causal LM, or has fewer tokens than the tokenizer.
     """
-    torch.manual_seed(seed)
+    torch.manual_seed(seed % (1 << 63))
     with quiet_transformers():
         try:
             model = _built(source, vocabulary, end_of_text, context, trust_remote_code)
@@ -106,11 +106,28 @@ def build_model(
     if rows < vocabulary:
         raise InputError(
             f"the tokenizer has {vocabulary} tokens, but the model {source.name} only {rows}; name by "
-            "--tokenizer one that is its own, or a larger vocab_size in its configuration"
+            "--tokenizer one that is its own, or make one of fewer by --vocab_size"
         )
     fuse_activations(model)
+    _require_causal(model, source.name)
     built: PreTrainedModel = model
     return built
+
+
+def _require_causal(model: Any, name: str) -> None:  # noqa: ANN401
+    """Refuse a model in which a token sees those that follow it, by what it does."""
+    ids = torch.zeros(2, 8, dtype=torch.long)
+    ids[1, 4:] = 1
+    training = model.training
+    model.eval()
+    with torch.inference_mode():
+        first, second = model(input_ids=ids).logits[:, :4].float()
+    model.train(training)
+    if not torch.allclose(first, second, rtol=0, atol=1e-4 * float(first.abs().max())):
+        raise InputError(
+            f"expected a causal language model (such as GPT-2 or Llama), but in {name} a token sees those "
+            "that follow it"
+        )
 
 
 def _built(

@@ -32,7 +32,7 @@ class Trained:
     Attributes:
         directory: The model's.
         names: (k,) domains.
-        weights: (k,) as asked for, at the end of the run.
+        weights: (k,) as asked for, on average over the run.
         rows: (k,) that the run took of each.
         sizes: (k,) that each has.
         sample_length: Tokens of a row.

@@ -24,10 +24,17 @@ def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("tokens trained on")
     axes.set_ylabel("training loss, nats a token")
-    axes.set_title(f"{path.parent.name}: loss {curve[-1]['loss']:.3f} after {int(curve[-1]['step']):,} steps")
+    axes.set_title(
+        f"{plain(path.parent.name)}: loss {curve[-1]['loss']:.3f} after {int(curve[-1]['step']):,} steps"
+    )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
     try:
         figure.savefig(path, dpi=120)
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def plain(text: str) -> str:
+    """Text as it stands, in which a dollar sign begins no formula."""
+    return text.replace("$", r"\$")

@@ -3,6 +3,7 @@
 Shapes: k domains.
 """
 
+from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
@@ -26,9 +27,28 @@ from chameleon.training.packed import PackedDomain
 from chameleon.training.weighting import Domains, Point, read_weights
 
 
+def number_of_processes(environment: Mapping[str, str]) -> int:
+    """How many processes train together.
+
+    Raises:
+        InputError: It cannot be told: some of what torchrun sets is there, and some not.
+    """
+    number = int(environment.get("WORLD_SIZE", "1"))
+    if number > 1 and "LOCAL_RANK" not in environment:
+        raise InputError(
+            f"WORLD_SIZE is {number}, but LOCAL_RANK is not set; start with torchrun or accelerate launch, "
+            "or unset WORLD_SIZE"
+        )
+    return number
+
+
 def check_options(options: TrainingOptions, processes: int) -> None:
     """Raise InputError for flags that contradict each other, before long work."""
-    number_of_steps(options)
+    steps = number_of_steps(options)
+    if options.sample_length < 2:
+        raise InputError("a row of one token predicts nothing; give a --sample_length of at least 2")
+    if options.warmup_steps is not None and options.warmup_steps > steps:
+        raise InputError(f"--warmup_steps {options.warmup_steps} are over the {steps} steps of the run")
     micro_batch(options, processes)
     _least_learning_rate(options)
     if options.tensorboard and find_spec("tensorboard") is None:
@@ -168,6 +188,11 @@ def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> T
         dataloader_pin_memory=not on_cpu,
         ddp_find_unused_parameters=False,
     )
+    if arguments.world_size != processes:
+        raise InputError(
+            f"the library sees {arguments.world_size} processes, the environment says {processes}; start "
+            "with torchrun or accelerate launch"
+        )
     if processes == 1:
         arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which splits each batch anew
     return arguments

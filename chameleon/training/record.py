@@ -9,7 +9,7 @@ from typing import Any
 
 from chameleon.errors import InputError
 from chameleon.files import write_atomically
-from chameleon.training.trainer import last_checkpoint, step_of
+from chameleon.training.trainer import is_complete, last_checkpoint, step_of
 
 RECORD = "training.json"
 
@@ -21,10 +21,12 @@ class Record:
     Attributes:
         identity: What makes its stream and its steps, by names that a user knows.
         steps: How many it is to have.
+        dtype: What products are computed in.
     """
 
     identity: Mapping[str, Any]
     steps: int
+    dtype: str
 
     def write(self, directory: Path, facts: Mapping[str, Any]) -> None:
         """Write it.
@@ -32,7 +34,7 @@ class Record:
         Raises:
             InputError: The directory cannot be written.
         """
-        content = {"identity": self.identity, "steps": self.steps, **facts}
+        content = {"identity": self.identity, "steps": self.steps, "dtype": self.dtype, **facts}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(directory / RECORD, text.encode())
 
@@ -47,7 +49,7 @@ class Record:
             raise InputError(f"there is nothing to resume in {directory}; leave --resume out to begin")
         theirs = before.get("identity")
         if not isinstance(theirs, dict):
-            raise InputError(f"{directory / RECORD} is damaged (it names no run); name another --output_dir")
+            raise InputError(f"{directory / RECORD} is damaged (it names no run); mend it or delete it")
         for name, mine in self.identity.items():
             # Through JSON, as the record was; the order of domains counts.
             if json.dumps(theirs.get(name)) != json.dumps(mine):
@@ -55,10 +57,11 @@ class Record:
                     f"the run in {directory} has another {name}{_difference(theirs.get(name), mine)}; resume "
                     "with what it was begun with, or name another --output_dir"
                 )
-        for path in directory.glob("checkpoint-*"):
-            if path.is_dir() and not (path / "complete.json").exists():
-                shutil.rmtree(path, ignore_errors=True)  # broken off while it was written
         found = last_checkpoint(directory)
+        for path in directory.glob("checkpoint-*"):
+            if path.is_dir() and not is_complete(path):
+                notify(f"{path} is not complete or damaged, and is removed")
+                shutil.rmtree(path, ignore_errors=True)
         if found is None:
             notify(f"{directory} has no complete checkpoint: beginning again")
             return None
@@ -67,6 +70,8 @@ class Record:
                 f"the run in {directory} is at step {step_of(found)}, beyond the {self.steps} asked for; "
                 "give more --max_steps, or another --output_dir"
             )
+        if before.get("dtype") != self.dtype:
+            notify(f"the run was begun in {before.get('dtype')} and goes on in {self.dtype}")
         if before.get("steps") != self.steps:
             notify(
                 f"the run was begun for {before.get('steps')} steps and goes on to {self.steps}: its "
@@ -88,9 +93,12 @@ def read_record(directory: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} is damaged ({error}); name another --output_dir") from None
+        raise InputError(f"{path} is damaged ({error}); mend it or delete it") from None
     if not isinstance(content, dict):
-        raise InputError(f"{path} is damaged (it is no object); name another --output_dir")
+        raise InputError(f"{path} is damaged (it is no object); mend it or delete it")
+    share = content.get("heldout_share", 0.0)
+    if not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise InputError(f"{path} is damaged (heldout_share is {share!r:.40}); mend it or delete it")
     return content
 
 
@@ -98,8 +106,7 @@ def check_directory(directory: Path, resume: bool) -> None:
     """Raise InputError where a run would write over another model."""
     if resume or not directory.exists():
         return
-    names = ("config.json", RECORD)
-    if any((directory / name).exists() for name in names) or any(directory.glob("checkpoint-*")):
+    if (directory / "config.json").exists() or last_checkpoint(directory) is not None:
         raise InputError(
             f"{directory} already holds a model or a run; go on with it by --resume, or name another "
             "--output_dir"

@@ -5,9 +5,11 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from pickle import UnpicklingError
 
 import numpy as np
 from filelock import FileLock
+from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
 from chameleon.bpe import train_tokenizer
@@ -35,6 +37,7 @@ from chameleon.training.pictures import draw_curve
 from chameleon.training.plan import (
     check_options,
     identity_of,
+    number_of_processes,
     number_of_steps,
     require_rows,
     schedule_of,
@@ -68,7 +71,7 @@ def train(options: TrainingOptions, notify: Notify = lambda text: None) -> Train
     check_writable(options.output_dir / "model.safetensors")
     check_writable(options.packed_dir / "domain.bin")
     check_directory(options.output_dir, options.resume)
-    processes = int(os.environ.get("WORLD_SIZE", "1"))
+    processes = number_of_processes(os.environ)
     check_options(options, processes)
     source = find_model(options.model)
     length = options.sample_length
@@ -109,7 +112,9 @@ def _train_on(
     require_rows(points, packed, sizes, options.sample_length)
     phases = weights_at(points, options.batch_size)
     mixture = Mixture(tuple(each.name for each in packed), sizes, tuple(phases), options.seed)
-    record = Record(identity=identity_of(options, source, tokenizer, packed, points), steps=steps)
+    arguments = trainer_arguments(options, steps, processes)
+    dtype = "bfloat16" if arguments.bf16 else "float32"
+    record = Record(identity_of(options, source, tokenizer, packed, points), steps, dtype)
     begun = record.resumed(options.output_dir, notify) if options.resume else None
     model = build_model(
         source, tokenizer.vocabulary, tokenizer.end_of_text, options.sample_length, options.seed,
@@ -118,7 +123,7 @@ def _train_on(
     planned = Trained(
         directory=options.output_dir,
         names=mixture.names,
-        weights=points[-1].weights,
+        weights=mixture.expected(steps * options.batch_size),
         rows=mixture.counts(steps * options.batch_size),
         sizes=sizes,
         sample_length=options.sample_length,
@@ -127,6 +132,9 @@ def _train_on(
         parameters=number_of_parameters(model),
     )
     tell_repeats(planned, notify)
+    for point in points:
+        if point.step >= steps:
+            notify(f"the schedule's weights from step {point.step} on are beyond the run's {steps} steps")
     rows = MixtureRows(
         mixture, [each.array() for each in packed], options.sample_length, steps * options.batch_size
     )
@@ -135,7 +143,7 @@ def _train_on(
         trainer = StreamTrainer(
             describe=lambda step: rows_of_step(mixture, step, options.batch_size),
             model=model,
-            args=trainer_arguments(options, steps, processes),
+            args=arguments,
             train_dataset=rows,
             processing_class=AutoTokenizer.from_pretrained(
                 named, trust_remote_code=options.trust_remote_code
@@ -165,9 +173,14 @@ def _work(trainer: StreamTrainer, begun: Path | None, options: TrainingOptions) 
         trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
     except OSError as error:
         raise InputError(
-            f"cannot write in {options.output_dir}: {error.strerror or error}; free some space, and go on by "
-            "--resume"
+            f"cannot read or write in {options.output_dir}: {error.strerror or error}; free some space, "
+            "and go on by --resume"
         ) from None
+    except (SafetensorError, UnpicklingError, ValueError) as error:
+        if begun is None or isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"{begun} is damaged ({reason}); delete it to go on from the one before") from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -210,6 +223,9 @@ def _trained_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
                 made = train_tokenizer(texts, vocabulary, _TOKENIZER_BYTES)
                 made.save_pretrained(unfinished)
                 unfinished.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {error.strerror}") from None
+    except InputError:
+        raise
+    except Exception as error:  # the tokenizers library has none of its own for a full disk
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {reason}") from None
     return path

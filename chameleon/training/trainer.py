@@ -7,6 +7,7 @@ Shapes: b rows of a batch, t tokens of a row.
 """
 
 import csv
+import io
 import json
 import shutil
 from collections.abc import Callable, Sequence
@@ -16,7 +17,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from torch.utils.data import Dataset
 from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
@@ -99,9 +99,11 @@ class StreamTrainer(Trainer):
         directory = Path(str(self.args.output_dir)) / f"checkpoint-{self.state.global_step}"
         try:
             super()._save_checkpoint(model, trial)
+            self.accelerator.wait_for_everyone()  # each process writes something of its own
             if self.args.should_save:
-                write_atomically(directory / COMPLETE, json.dumps({"step": self.state.global_step}).encode())
-        except (OSError, RuntimeError, SafetensorError, InputError) as error:
+                sizes = {path.name: path.stat().st_size for path in directory.iterdir() if path.is_file()}
+                write_atomically(directory / COMPLETE, json.dumps(sizes, indent=2).encode())
+        except Exception as error:  # of the libraries that write, each its own
             if self.args.should_save:
                 shutil.rmtree(directory, ignore_errors=True)
             raise _unsaved(directory, error) from None
@@ -112,9 +114,11 @@ class StreamTrainer(Trainer):
         Raises:
             InputError: The directory cannot be written.
         """
+        if self.is_fsdp_enabled:  # else nothing is written of a model that is sharded
+            self.accelerator.state.fsdp_plugin.set_state_dict_type("FULL_STATE_DICT")
         try:
             self.save_model(str(directory))
-        except (OSError, RuntimeError, SafetensorError) as error:
+        except Exception as error:  # of the libraries that write, each its own
             raise _unsaved(directory, error) from None
 
     def _require_finite_losses(self) -> None:
@@ -138,10 +142,12 @@ class StreamTrainer(Trainer):
 
     def _not_finite(self, what: str, step: int) -> InputError:
         kept = last_checkpoint(Path(str(self.args.output_dir)))
-        keeps = f"the last good checkpoint is {kept}" if kept else "there is no checkpoint yet"
+        keeps = "there is no checkpoint yet: begin again with"
+        if kept:
+            keeps = f"the last good checkpoint is {kept}: begin in another --output_dir with"
         return InputError(
-            f"the {what} step {step} is not finite ({self._describe(step)}); {keeps}: lower "
-            "--learning_rate, or raise --warmup_steps"
+            f"the {what} step {step} is not finite ({self._describe(step)}); {keeps} a lower --learning_rate "
+            "or more --warmup_steps"
         )
 
 
@@ -157,8 +163,17 @@ def _unsaved(directory: Path, error: Exception) -> InputError:
 
 def last_checkpoint(directory: Path) -> Path | None:
     """The last complete checkpoint of a run, if there is one."""
-    found = [path.parent for path in directory.glob(f"checkpoint-*/{COMPLETE}")]
+    found = [path.parent for path in directory.glob(f"checkpoint-*/{COMPLETE}") if is_complete(path.parent)]
     return max(found, key=step_of, default=None)
+
+
+def is_complete(checkpoint: Path) -> bool:
+    """Whether all files of a checkpoint are there, of the sizes that they were written with."""
+    try:
+        sizes = json.loads((checkpoint / COMPLETE).read_bytes())
+        return all((checkpoint / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return False
 
 
 def step_of(checkpoint: Path) -> int:
@@ -207,13 +222,15 @@ class Curve(TrainerCallback):
         kept = [row for row in read_curve(self._path) if row["step"] <= state.global_step]
         self._begin = perf_counter() - (kept[-1]["seconds"] if kept else 0.0)
         if self._writes:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            with self._path.open("w", newline="") as file:
-                writer = csv.DictWriter(file, CURVE_COLUMNS)
-                writer.writeheader()
-                writer.writerows(
-                    {**row, "step": int(row["step"]), "tokens": int(row["tokens"])} for row in kept
-                )
+            file = io.StringIO(newline="")
+            writer = csv.DictWriter(file, CURVE_COLUMNS)
+            writer.writeheader()
+            writer.writerows({**row, "step": int(row["step"]), "tokens": int(row["tokens"])} for row in kept)
+            write_atomically(self._path, file.getvalue().encode())
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, D102
+        if state.global_step >= state.max_steps:
+            control.should_log = True  # the end of the run, however short it is
 
     def on_log(self, args: Any, state: Any, control: Any, **facts: Any) -> None:  # noqa: ANN401, D102
         logs = facts["logs"]
@@ -234,10 +251,12 @@ def read_curve(path: Path) -> list[dict[str, float]]:
     if not path.exists():
         return []
     rows = []
-    with path.open(newline="") as file:
+    with path.open(newline="", encoding="utf-8", errors="replace") as file:
         for row in csv.DictReader(file):
             try:
-                rows.append({name: float(row[name]) for name in CURVE_COLUMNS})
-            except (TypeError, ValueError, KeyError):
+                values = {name: float(row[name]) for name in CURVE_COLUMNS}
+                values |= {name: int(values[name]) for name in ("step", "tokens")}
+            except (TypeError, ValueError, KeyError, OverflowError):
                 break
+            rows.append(values)
     return rows

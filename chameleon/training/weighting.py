@@ -20,6 +20,7 @@ import numpy.typing as npt
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.files import local_path
+from chameleon.training.mixture import MOST_ROWS
 
 _KEYS = {"step", "weights", "over"}
 
@@ -108,7 +109,7 @@ def _matched(weights: Mapping[str, float], place: str, domains: Domains) -> npt.
         )
     for name, weight in renamed.items():
         if not 0 <= weight <= 1:
-            raise InputError(f"{place}: the weight of {name} is {weight:g}; expected a share from 0 to 1")
+            raise InputError(f"{place}: the weight of {name} is {weight!r:.40}; expected a share from 0 to 1")
     shares: npt.NDArray[np.float64] = np.array([renamed[name] for name in domains.names], dtype=np.float64)
     if abs(shares.sum() - 1) > 1e-6:
         raise InputError(f"{place}: weights must be shares that sum to 1, these sum to {shares.sum():.9g}")
@@ -129,6 +130,8 @@ def _schedule(entries: Any, path: Path, domains: Domains) -> list[Point]:  # noq
             isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in (step, over)
         ):
             raise InputError(f"{place}: expected whole numbers of steps, got step {step!r} and over {over!r}")
+        if step + over > MOST_ROWS:
+            raise InputError(f"{place}: step {step!r:.40} is beyond any run")
         if not points and (step, over) != (0, 0):
             raise InputError(f"{place}: the first begins at step 0, and goes over from nothing")
         if points and step < points[-1].step + max(points[-1].over, 1):
