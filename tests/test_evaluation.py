@@ -171,6 +171,38 @@ def test_json_on_stdout_and_the_table_on_stderr(
     assert "<svg" in (tmp_path / "p.svg").read_text()
 
 
+def test_a_loss_beyond_all_numbers_is_still_reported(
+    evaluate: Callable[..., int], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    from safetensors.torch import load_file, save_file
+
+    bad = tmp_path / "bad$^$"
+    shutil.copytree(place / "a", bad)
+    weights = load_file(bad / "model.safetensors")
+    weights["transformer.ln_f.weight"] = weights["transformer.ln_f.weight"] * 1e6
+    save_file(weights, bad / "model.safetensors", metadata={"format": "pt"})
+    assert evaluate(str(bad), str(place / "a")) == 0
+    content = json.loads((tmp_path / "e.json").read_text())["checkpoints"][0]
+    assert content["domains"]["law"]["loss"] > 710
+    assert content["domains"]["law"]["perplexity"] is None
+    assert content["average_perplexity"] is None
+    assert "inf" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("share", ["NaN", "2.5", "-0.5", '"x"'])
+def test_a_damaged_record(
+    evaluate: Callable[..., int], place: Path, tmp_path: Path, share: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import shutil
+
+    shutil.copytree(place / "a", tmp_path / "c")
+    (tmp_path / "c" / "training.json").write_text(f'{{"heldout_share": {share}}}')
+    assert evaluate(str(tmp_path / "c")) == 2
+    assert "training.json is damaged (heldout_share is" in capsys.readouterr().err
+
+
 def test_more_tokens_make_smaller_errors(evaluate: Callable[..., int], place: Path, tmp_path: Path) -> None:
     errors = []
     for most in ("1500", "100000"):

@@ -151,6 +151,14 @@ def test_weights_go_over_into_others_gradually() -> None:
     assert steps.tolist() == pytest.approx(expected, abs=1.0)
 
 
+def test_the_mean_of_a_schedule_is_that_of_what_is_asked_over_the_run() -> None:
+    schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 20, np.array([0.0, 1.0]))], 8)
+    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    for steps in (5, 10, 20, 30, 100):
+        given_rows = stream.counts(8 * steps) / (8 * steps)
+        assert stream.expected(8 * steps) == pytest.approx(given_rows, abs=2 / (8 * steps))
+
+
 @given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=30))
 def test_weights_in_parts_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
     weights = np.array(raw) / sum(raw)
