@@ -12,17 +12,19 @@ from pathlib import Path
 
 from chameleon.command_line import (
     Parser,
+    add_domains_flag,
+    add_dtype_flag,
     add_reading_flags,
+    add_trust_flag,
     carry_out,
+    count,
     directory,
     draws,
     leave_on_termination,
     named,
-    names,
     positive,
     print_json,
     print_table,
-    seed,
     tell,
     whole,
 )
@@ -81,12 +83,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         "domain, a manifest (corpus.json), a hub id, or a URL of s3, gs or http; builtin is text of this "
         "Python environment",
     )
-    group.add_argument(
-        "--domains",
-        type=names,
-        metavar="A,B,...",
-        help="domains to use, in this order (default: all). Give it to leave some out",
-    )
+    add_domains_flag(group)
     group.add_argument(
         "--num_samples",
         type=whole,
@@ -103,7 +100,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--seed",
-        type=seed,
+        type=count,
         metavar="N",
         help=f"which windows are drawn (default: {DEFAULT_SEED}). Change it to see how far the weights hang "
         "on that",
@@ -146,19 +143,8 @@ def _add_embedding_flags(parser: argparse.ArgumentParser) -> None:
         help="where the proxy runs: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one). "
         "Change it to pick one of several",
     )
-    group.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="what the proxy computes in (default: auto, bfloat16 where the device has it in hardware). "
-        "Change it to float32 to compare across machines",
-    )
-    group.add_argument(
-        "--trust_remote_code",
-        action="store_true",
-        help="run Python files that the checkpoint brings (default: never). Give it only for checkpoints "
-        "whose code you have read",
-    )
+    add_dtype_flag(group, "the proxy computes")
+    add_trust_flag(group)
 
 
 def _add_weight_flags(parser: argparse.ArgumentParser) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NoReturn, TextIO
 
 from chameleon.errors import InputError
+from chameleon.options import DEFAULT_PACKED_DIR
 
 BAD_INPUT = 2
 INTERRUPTED = 130
@@ -50,13 +51,6 @@ def directory(text: str) -> Path:
     return Path(named(text))
 
 
-def seed(text: str) -> int:
-    """A whole number of at least 0."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"expected a whole number, not negative, got {text!r}")
-    return int(text)
-
-
 def names(text: str) -> tuple[str, ...]:
     """Names with commas between."""
     names = tuple(name.strip() for name in text.split(","))
@@ -75,7 +69,9 @@ def labels(text: str) -> dict[str, str]:
 
 def count(text: str) -> int:
     """A whole number of at least 0."""
-    return seed(text)
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"expected a whole number, not negative, got {text!r}")
+    return int(text)
 
 
 def not_negative(text: str) -> float:
@@ -101,6 +97,49 @@ def _number(text: str, least: float, below: float, expected: str) -> float:
 def positive(text: str) -> float:
     """A number above 0."""
     return _number(text, math.ulp(0), math.inf, "a number above 0")
+
+
+def add_domains_flag(group: argparse._ArgumentGroup) -> None:
+    """--domains."""
+    group.add_argument(
+        "--domains",
+        type=names,
+        metavar="A,B,...",
+        help="domains to use, in this order (default: all). Give it to leave some out",
+    )
+
+
+def add_packed_dir_flag(group: argparse._ArgumentGroup) -> None:
+    """--packed_dir."""
+    group.add_argument(
+        "--packed_dir",
+        type=directory,
+        default=Path(DEFAULT_PACKED_DIR),
+        metavar="DIR",
+        help=f"where packed tokens are kept, 2 or 4 bytes each (default: {DEFAULT_PACKED_DIR}). Change it "
+        "for a larger disk, in training and evaluation alike",
+    )
+
+
+def add_dtype_flag(group: argparse._ArgumentGroup, what: str) -> None:
+    """--dtype; `what` is computed in it."""
+    group.add_argument(
+        "--dtype",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help=f"what {what} in (default: auto, bfloat16 where the device has it in hardware). "
+        "Change it to float32 to compare across machines",
+    )
+
+
+def add_trust_flag(group: argparse._ArgumentGroup) -> None:
+    """--trust_remote_code."""
+    group.add_argument(
+        "--trust_remote_code",
+        action="store_true",
+        help="run Python files that the checkpoint brings (default: never). Give it only for checkpoints "
+        "whose code you have read",
+    )
 
 
 def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -> None:

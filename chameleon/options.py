@@ -10,10 +10,31 @@ if TYPE_CHECKING:
 DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
 DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
+DEFAULT_PACKED_DIR = "./packed/"
 DEFAULT_NUM_SAMPLES = 256
 DEFAULT_SAMPLE_LENGTH = 512
 DEFAULT_SEED = 0
-# Flags that say how a corpus is read.
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadingOptions:
+    """Which text is asked for and how it is read, by the names of the flags; None is left to the program."""
+
+    domains: tuple[str, ...] | None = None
+    text_column: str | None = None
+    domain_column: str | None = None
+    domain_names: dict[str, str] | None = None
+    subset: str | None = None
+    split: str | None = None
+    revision: str | None = None
+    tokenizer: str | None = None
+    token_dtype: str | None = None
+    download: bool = False
+    skip_bad_lines: bool = False
+    trust_remote_code: bool = False
+
+
+# Those of them that may change what is read of the text, besides which domains.
 READING = (
     "text_column",
     "domain_column",
@@ -26,8 +47,8 @@ READING = (
 )
 
 
-@dataclass(frozen=True)
-class Options:
+@dataclass(frozen=True, kw_only=True)
+class Options(ReadingOptions):
     """What a run is asked for, by the names of the flags; None is left to the program.
 
     `compute_chameleon_weights.py --help` says what each does.
@@ -43,16 +64,6 @@ class Options:
     lambda_reg: float | None = None
     pt_temperature: float | None = None
     ft_temperature: float | None = None
-    domains: tuple[str, ...] | None = None
-    text_column: str | None = None
-    domain_column: str | None = None
-    domain_names: dict[str, str] | None = None
-    subset: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    download: bool = False
-    tokenizer: str | None = None
-    token_dtype: str | None = None
     num_samples: int | None = None
     sample_length: int | None = None
     seed: int | None = None
@@ -60,5 +71,3 @@ class Options:
     device: str = "auto"
     dtype: str = "auto"
     skip_embedding_generation: bool = False
-    skip_bad_lines: bool = False
-    trust_remote_code: bool = False

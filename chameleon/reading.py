@@ -1,36 +1,12 @@
 """From a command's options to the corpus that they ask for."""
 
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import Request, SourceTokenizer
-from chameleon.options import READING
+from chameleon.options import READING, ReadingOptions
 from chameleon.proxy import ProxyTokenizer, load_tokenizer
-
-
-class ReadingOptions(Protocol):
-    """Options with the flags of `READING`, and these."""
-
-    @property
-    def domains(self) -> tuple[str, ...] | None:
-        """Domains to use, in this order."""
-        ...
-
-    @property
-    def download(self) -> bool:
-        """Bring a hub dataset here whole first."""
-        ...
-
-    @property
-    def skip_bad_lines(self) -> bool:
-        """Leave out lines that cannot be used."""
-        ...
-
-    @property
-    def trust_remote_code(self) -> bool:
-        """Run Python files that a checkpoint brings."""
-        ...
 
 
 def reading_of(options: ReadingOptions) -> dict[str, Any]:

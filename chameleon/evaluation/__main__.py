@@ -12,12 +12,15 @@ from pathlib import Path
 
 from chameleon.command_line import (
     Parser,
+    add_domains_flag,
+    add_dtype_flag,
+    add_packed_dir_flag,
     add_reading_flags,
+    add_trust_flag,
     carry_out,
     directory,
     leave_on_termination,
     named,
-    names,
     print_json,
     print_table,
     share,
@@ -47,12 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help=f"corpus (default: {DEFAULT_DATASET}). Change it to the one trained on, or to another",
     )
-    group.add_argument(
-        "--domains",
-        type=names,
-        metavar="A,B,...",
-        help="domains to look at (default: all). Give it to leave some out",
-    )
+    add_domains_flag(group)
     group.add_argument(
         "--output",
         type=named,
@@ -96,32 +94,15 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="rows in one forward pass (default: what suits the device). Lower it where memory runs out",
     )
-    group.add_argument(
-        "--packed_dir",
-        type=directory,
-        default=Path("./packed/"),
-        metavar="DIR",
-        help="where packed tokens are kept (default: ./packed/). Change it to what the training used",
-    )
+    add_packed_dir_flag(group)
     group.add_argument(
         "--device",
         default="auto",
         help="where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one). "
         "Change it to pick one of several",
     )
-    group.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="what products are computed in (default: auto, bfloat16 where the device has it in "
-        "hardware). Change it to float32 to compare across machines",
-    )
-    group.add_argument(
-        "--trust_remote_code",
-        action="store_true",
-        help="run Python files that a checkpoint brings (default: never). Give it only for checkpoints "
-        "whose code you have read",
-    )
+    add_dtype_flag(group, "products are computed")
+    add_trust_flag(group)
     add_reading_flags(parser)
     return parser
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 from chameleon.command_line import (
     Parser,
+    add_domains_flag,
+    add_dtype_flag,
+    add_packed_dir_flag,
     add_reading_flags,
+    add_trust_flag,
     carry_out,
     count,
     directory,
     labels,
     leave_on_termination,
     named,
-    names,
     not_negative,
     positive,
     print_table,
-    seed,
     share,
     tell,
     whole,
@@ -36,7 +38,6 @@ from chameleon.training.options import (
     DEFAULT_MAX_STEPS,
     DEFAULT_MIN_LEARNING_RATE,
     DEFAULT_OUTPUT_DIR,
-    DEFAULT_PACKED_DIR,
     DEFAULT_VOCAB_SIZE,
     DEFAULT_WARMUP_STEPS,
     DEFAULT_WEIGHT_DECAY,
@@ -100,12 +101,7 @@ def _add_model_flags(parser: argparse.ArgumentParser) -> None:
         help=f"entries of a tokenizer that is learnt (default: {DEFAULT_VOCAB_SIZE}). Lower it for small "
         "corpora",
     )
-    group.add_argument(
-        "--trust_remote_code",
-        action="store_true",
-        help="run Python files that a checkpoint brings (default: never). Give it only for checkpoints "
-        "whose code you have read",
-    )
+    add_trust_flag(group)
 
 
 def _add_mixture_flags(parser: argparse.ArgumentParser) -> None:
@@ -117,12 +113,7 @@ def _add_mixture_flags(parser: argparse.ArgumentParser) -> None:
         metavar="NAME",
         help=f"corpus, as for the weights command (default: {DEFAULT_DATASET}). Change it for your own text",
     )
-    group.add_argument(
-        "--domains",
-        type=names,
-        metavar="A,B,...",
-        help="domains to use (default: all). Give it to leave some out",
-    )
+    add_domains_flag(group)
     group.add_argument(
         "--weights",
         type=named,
@@ -147,14 +138,7 @@ def _add_mixture_flags(parser: argparse.ArgumentParser) -> None:
         help="share of documents that no training sees, chosen by their hash (default: "
         f"{DEFAULT_HELDOUT_SHARE}). Raise it for small corpora, in all runs alike",
     )
-    group.add_argument(
-        "--packed_dir",
-        type=directory,
-        default=Path(DEFAULT_PACKED_DIR),
-        metavar="DIR",
-        help=f"where packed tokens are kept (default: {DEFAULT_PACKED_DIR}). Change it for a larger disk; "
-        "2 or 4 bytes a token",
-    )
+    add_packed_dir_flag(group)
 
 
 def _add_optimizer_flags(parser: argparse.ArgumentParser) -> None:
@@ -235,7 +219,7 @@ def _add_optimizer_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--seed",
-        type=seed,
+        type=count,
         default=DEFAULT_SEED,
         metavar="N",
         help=f"first weights and order of rows (default: {DEFAULT_SEED}). Change it to see how far results "
@@ -252,13 +236,7 @@ def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
         help="where to train (default: auto, a GPU where there is one). Change it to cpu to leave the GPU "
         "to others",
     )
-    group.add_argument(
-        "--dtype",
-        choices=("auto", "float32", "bfloat16"),
-        default="auto",
-        help="what products are computed in; weights are float32 (default: auto, bfloat16 where the "
-        "device has it in hardware). Change it to float32 to compare across machines",
-    )
+    add_dtype_flag(group, "products are computed, of weights in float32,")
     group.add_argument(
         "--compile",
         action="store_true",

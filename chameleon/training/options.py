@@ -3,10 +3,15 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
+from chameleon.options import (
+    DEFAULT_DATASET,
+    DEFAULT_PACKED_DIR,
+    DEFAULT_SAMPLE_LENGTH,
+    DEFAULT_SEED,
+    ReadingOptions,
+)
 
 DEFAULT_OUTPUT_DIR = "./checkpoints/BASE-82M/"
-DEFAULT_PACKED_DIR = "./packed/"
 DEFAULT_HELDOUT_SHARE = 0.01
 DEFAULT_MAX_STEPS = 2000
 DEFAULT_BATCH_SIZE = 32
@@ -19,8 +24,8 @@ DEFAULT_VOCAB_SIZE = 50257
 MANY_EPOCHS = 4
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(ReadingOptions):
     """What a training run is asked for, by the names of the flags; None is left to the program.
 
     `python -m chameleon.training --help` says what each does.
@@ -33,19 +38,7 @@ class TrainingOptions:
     rename: dict[str, str] | None = None
     model: str = "82M"
     vocab_size: int | None = None
-    domains: tuple[str, ...] | None = None
     heldout_share: float = DEFAULT_HELDOUT_SHARE
-    text_column: str | None = None
-    domain_column: str | None = None
-    domain_names: dict[str, str] | None = None
-    subset: str | None = None
-    split: str | None = None
-    revision: str | None = None
-    download: bool = False
-    tokenizer: str | None = None
-    token_dtype: str | None = None
-    skip_bad_lines: bool = False
-    trust_remote_code: bool = False
     max_steps: int | None = None
     max_tokens: int | None = None
     sample_length: int = DEFAULT_SAMPLE_LENGTH
