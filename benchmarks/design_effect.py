@@ -25,7 +25,8 @@ from benchmarks.machine import Figure, Report, command_line, publish, texts_of, 
 from chameleon.corpora import Corpus, Request, lines, open_corpus, storage
 from chameleon.corpora.spool import UnitsText
 from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, load_proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.standin import standin_checkpoint
 from chameleon.text import Text
 from chameleon.windows import windows_from

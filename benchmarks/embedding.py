@@ -32,7 +32,8 @@ from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedder import default_batch_size
 from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.grid import WindowRecipe
-from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, load_proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_transformers
 from chameleon.windows import Windows, cut_windows
 

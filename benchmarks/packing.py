@@ -19,7 +19,7 @@ from time import perf_counter
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
 from chameleon.bpe import train_tokenizer
 from chameleon.corpora import Request, open_corpus
-from chameleon.proxy import load_tokenizer
+from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.training.packing import pack
 
 VOCABULARY = 50257

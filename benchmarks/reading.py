@@ -135,7 +135,7 @@ def _figures(
 
 def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path) -> Reading:
     """Cut all windows of the default job."""
-    from chameleon.proxy import load_tokenizer
+    from chameleon.proxy_tokenizer import load_tokenizer
 
     def sent() -> Traffic:
         return traffic(dataset) if dataset.startswith("http") else Traffic(0, 0)
@@ -173,7 +173,7 @@ def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from chameleon.proxy import load_tokenizer
+    from chameleon.proxy_tokenizer import load_tokenizer
 
     def filtered(path: Path) -> "Iterator[pa.Array]":
         """The texts of each label, some rows at a time."""

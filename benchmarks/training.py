@@ -24,7 +24,7 @@ from benchmarks.machine import Figure, Report, command_line, medians, publish, w
 from chameleon.bpe import train_tokenizer
 from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_dtype
-from chameleon.proxy import load_tokenizer
+from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.quiet import quiet_transformers
 from chameleon.training.mixture import Mixture, Phase
 from chameleon.training.models import SIZES, ModelSource, build_model

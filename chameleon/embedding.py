@@ -20,7 +20,8 @@ from chameleon.corpora import Domain
 from chameleon.embedder import Embedder, default_batch_size
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe, lay_grid
-from chameleon.proxy import POOLING, Proxy, ProxyTokenizer
+from chameleon.proxy import POOLING, Proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.store import DomainEmbeddings, file_name, read_embeddings, write_embeddings
 from chameleon.windows import Windows, windows_from
 

@@ -26,7 +26,8 @@ from chameleon.options import (
     DEFAULT_SEED,
     Options,
 )
-from chameleon.proxy import POOLING, Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.proxy import POOLING, Proxy, load_proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
 from chameleon.reading import corpus_request, reading_of
 from chameleon.store import EmbeddedCorpus, Record, write_record

@@ -6,7 +6,7 @@ from typing import Any
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import Request, SourceTokenizer
 from chameleon.options import READING, ReadingOptions
-from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 
 
 def reading_of(options: ReadingOptions) -> dict[str, Any]:

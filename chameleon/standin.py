@@ -21,7 +21,7 @@ from chameleon.bpe import train_tokenizer
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_transformers
 from chameleon.text import Text
 from chameleon.training.trainer import Bar, StreamTrainer

@@ -15,7 +15,8 @@ from chameleon.corpora import Domain
 from chameleon.embedding import Task, embed, plan_embedding
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe
-from chameleon.proxy import Proxy, ProxyTokenizer, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, load_proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.store import DomainEmbeddings, read_embeddings
 from chameleon.windows import Windows, windows_from
 

@@ -12,7 +12,8 @@ import transformers
 from conftest import make_checkpoint
 
 from chameleon.errors import InputError
-from chameleon.proxy import Proxy, fuse_activations, load_proxy, load_tokenizer
+from chameleon.proxy import Proxy, fuse_activations, load_proxy
+from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.quiet import quiet_transformers
 
 VOCABULARY = 97

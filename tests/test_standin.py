@@ -9,7 +9,8 @@ import pytest
 import torch
 from conftest import ROOT, Command, documents, indexed, opened
 
-from chameleon.proxy import load_proxy, load_tokenizer
+from chameleon.proxy import load_proxy
+from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.standin import Settings, standin_checkpoint
 
 TINY = Settings(vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4)

@@ -45,7 +45,7 @@ def whole_stream(domain: IndexedText, tokenizer: Tokenizer) -> tuple[list[int], 
 
 @pytest.fixture(scope="module")
 def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    from chameleon.proxy import load_tokenizer
+    from chameleon.proxy_tokenizer import load_tokenizer
 
     return load_tokenizer(make_checkpoint(tmp_path_factory.mktemp("bpe")))
 

@@ -42,15 +42,15 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "checkpoints", nargs="+", type=named, metavar="CHECKPOINT", help="directories or hub ids"
     )
-    group = parser.add_argument_group("evaluation")
-    group.add_argument(
-        "--dataset",
-        type=named,
-        default=DEFAULT_DATASET,
-        metavar="NAME",
-        help=f"corpus (default: {DEFAULT_DATASET}). Change it to the one trained on, or to another",
-    )
-    add_domains_flag(group)
+    _add_result_flags(parser)
+    _add_text_flags(parser)
+    _add_machine_flags(parser)
+    add_reading_flags(parser)
+    return parser
+
+
+def _add_result_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("result")
     group.add_argument(
         "--output",
         type=named,
@@ -66,6 +66,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="where the picture goes: .png, .svg or .pdf (default: beside --output, as .png). Change it "
         "for another kind",
     )
+
+
+def _add_text_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("held-out documents")
+    group.add_argument(
+        "--dataset",
+        type=named,
+        default=DEFAULT_DATASET,
+        metavar="NAME",
+        help=f"corpus (default: {DEFAULT_DATASET}). Change it to the one trained on, or to another",
+    )
+    add_domains_flag(group)
     group.add_argument(
         "--heldout_share",
         type=share,
@@ -88,13 +100,17 @@ def build_parser() -> argparse.ArgumentParser:
         help=f"tokens of a row (default: {DEFAULT_SAMPLE_LENGTH}, or the shortest context of the "
         "checkpoints). Change it to what they were trained with",
     )
+    add_packed_dir_flag(group)
+
+
+def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("machine")
     group.add_argument(
         "--batch_size",
         type=whole,
         metavar="N",
         help="rows in one forward pass (default: what suits the device). Lower it where memory runs out",
     )
-    add_packed_dir_flag(group)
     group.add_argument(
         "--device",
         default="auto",
@@ -103,8 +119,6 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add_dtype_flag(group, "products are computed")
     add_trust_flag(group)
-    add_reading_flags(parser)
-    return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:

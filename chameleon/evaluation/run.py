@@ -28,7 +28,7 @@ from chameleon.evaluation.losses import (
 from chameleon.evaluation.options import EvaluationOptions
 from chameleon.files import check_writable, place_of
 from chameleon.options import DEFAULT_SAMPLE_LENGTH
-from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub
 from chameleon.reading import corpus_request
 from chameleon.training.models import ModelSource, build_model, context_length

@@ -30,14 +30,13 @@ from chameleon.command_line import (
     tell,
     whole,
 )
-from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
+from chameleon.options import DEFAULT_CHECKPOINT, DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
 from chameleon.training.options import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_HELDOUT_SHARE,
     DEFAULT_LEARNING_RATE,
     DEFAULT_MAX_STEPS,
     DEFAULT_MIN_LEARNING_RATE,
-    DEFAULT_OUTPUT_DIR,
     DEFAULT_VOCAB_SIZE,
     DEFAULT_WARMUP_STEPS,
     DEFAULT_WEIGHT_DECAY,
@@ -55,7 +54,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_model_flags(parser)
     _add_mixture_flags(parser)
-    _add_optimizer_flags(parser)
+    _add_step_flags(parser)
     _add_machine_flags(parser)
     add_reading_flags(parser, tokenizer=False)
     return parser
@@ -66,9 +65,9 @@ def _add_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--output_dir",
         type=directory,
-        default=Path(DEFAULT_OUTPUT_DIR),
+        default=Path(DEFAULT_CHECKPOINT),
         metavar="DIR",
-        help=f"where the model goes (default: {DEFAULT_OUTPUT_DIR}, where compute_chameleon_weights.py "
+        help=f"where the model goes (default: {DEFAULT_CHECKPOINT}, where compute_chameleon_weights.py "
         "looks for its proxy). Change it for every further model",
     )
     group.add_argument(
@@ -141,7 +140,7 @@ def _add_mixture_flags(parser: argparse.ArgumentParser) -> None:
     add_packed_dir_flag(group)
 
 
-def _add_optimizer_flags(parser: argparse.ArgumentParser) -> None:
+def _add_step_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("steps")
     length = group.add_mutually_exclusive_group()
     length.add_argument(
@@ -181,6 +180,18 @@ def _add_optimizer_flags(parser: argparse.ArgumentParser) -> None:
         help="forward passes of a step (default: 1). Raise it where memory does not hold the rows of a "
         "step at once; the step stays the same",
     )
+    _add_learning_rate_flags(group)
+    group.add_argument(
+        "--seed",
+        type=count,
+        default=DEFAULT_SEED,
+        metavar="N",
+        help=f"first weights and order of rows (default: {DEFAULT_SEED}). Change it to see how far results "
+        "hang on it",
+    )
+
+
+def _add_learning_rate_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--learning_rate",
         type=positive,
@@ -216,14 +227,6 @@ def _add_optimizer_flags(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_WEIGHT_DECAY,
         metavar="X",
         help=f"of AdamW (default: {DEFAULT_WEIGHT_DECAY}). Raise it to 0.1 for long runs",
-    )
-    group.add_argument(
-        "--seed",
-        type=count,
-        default=DEFAULT_SEED,
-        metavar="N",
-        help=f"first weights and order of rows (default: {DEFAULT_SEED}). Change it to see how far results "
-        "hang on it",
     )
 
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chameleon.options import (
+    DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
     DEFAULT_PACKED_DIR,
     DEFAULT_SAMPLE_LENGTH,
@@ -11,7 +12,6 @@ from chameleon.options import (
     ReadingOptions,
 )
 
-DEFAULT_OUTPUT_DIR = "./checkpoints/BASE-82M/"
 DEFAULT_HELDOUT_SHARE = 0.01
 DEFAULT_MAX_STEPS = 2000
 DEFAULT_BATCH_SIZE = 32
@@ -32,7 +32,7 @@ class TrainingOptions(ReadingOptions):
     """
 
     dataset: str = DEFAULT_DATASET
-    output_dir: Path = Path(DEFAULT_OUTPUT_DIR)
+    output_dir: Path = Path(DEFAULT_CHECKPOINT)
     packed_dir: Path = Path(DEFAULT_PACKED_DIR)
     weights: str = "uniform"
     rename: dict[str, str] | None = None

@@ -17,7 +17,7 @@ import transformers
 
 import chameleon
 from chameleon.files import place_of
-from chameleon.proxy import ProxyTokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.training.mixture import Mixture
 from chameleon.training.models import ModelSource
 from chameleon.training.options import MANY_EPOCHS, TrainingOptions

@@ -14,7 +14,7 @@ from transformers import TrainingArguments
 
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.errors import InputError
-from chameleon.proxy import ProxyTokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.training.mixture import MOST_ROWS
 from chameleon.training.models import ModelSource
 from chameleon.training.options import (

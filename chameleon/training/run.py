@@ -18,7 +18,7 @@ from chameleon.corpora import Corpus, open_corpus
 from chameleon.devices import is_out_of_memory
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json
-from chameleon.proxy import ProxyTokenizer, load_tokenizer
+from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
 from chameleon.reading import corpus_request
 from chameleon.training.mixture import Mixture, weights_at
