@@ -21,12 +21,11 @@ from time import perf_counter
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
-from transformers import PreTrainedTokenizerFast as FastTokenizer
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
+from chameleon.bpe import learn_tokenizer
 from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedder import default_batch_size
@@ -86,20 +85,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def random_checkpoint(dataset: str, directory: Path) -> Path:
     """A GPT-2 of 82M parameters with random weights and a BPE learnt from all its text."""
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
     texts = (text for texts in texts_of(dataset).values() for text in texts)
-    bpe.train_from_iterator(texts, trainer)
-    FastTokenizer(  # type: ignore[no-untyped-call]
-        tokenizer_object=bpe, eos_token="<|endoftext|>", model_max_length=CONTEXT
-    ).save_pretrained(directory)
+    learn_tokenizer(texts, VOCABULARY).save_pretrained(directory)
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=WIDTH, n_layer=BLOCKS, n_head=HEADS

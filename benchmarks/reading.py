@@ -40,7 +40,6 @@ LINES_BYTES = 2 * 10**9
 LONGEST_DOCUMENT = 400_000
 WINDOWS, TOKENS, AT_ONCE = 256, 512, 64
 VOCABULARY = 1 << 15
-END_OF_TEXT = "<|endoftext|>"
 BASELINE = (
     "all files over the same HTTP, rows filtered by label, all text tokenised with all cores; the last is "
     f"measured on 1 of {FILES} files, chosen by chance, and scaled by bytes of text"
@@ -199,21 +198,10 @@ def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float
 
 
 def _train_tokenizer(dataset: str, checkpoint: Path) -> None:
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from chameleon.bpe import learn_tokenizer
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY,
-        special_tokens=[END_OF_TEXT],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator((text for texts in texts_of(dataset).values() for text in texts), trainer)
-    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END_OF_TEXT)  # type: ignore[no-untyped-call]
-    fast.save_pretrained(checkpoint)
+    texts = (text for texts in texts_of(dataset).values() for text in texts)
+    learn_tokenizer(texts, VOCABULARY).save_pretrained(checkpoint)
 
 
 def _write_parquet(dataset: str, folder: Path, num_bytes: int, rows_per_group: int | None) -> Written:

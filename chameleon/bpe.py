@@ -24,6 +24,11 @@ def train_tokenizer(texts: Sequence[Text], vocabulary: int, bytes_per_domain: in
             no more to merge.
         bytes_per_domain: How much to learn from, in stretches over all of the domain.
     """
+    return learn_tokenizer((part for text in texts for part in _sample(text, bytes_per_domain)), vocabulary)
+
+
+def learn_tokenizer(parts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """A tokenizer learnt from all of some text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -33,9 +38,7 @@ def train_tokenizer(texts: Sequence[Text], vocabulary: int, bytes_per_domain: in
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
-    tokenizer.train_from_iterator(
-        (part for text in texts for part in _sample(text, bytes_per_domain)), trainer
-    )
+    tokenizer.train_from_iterator(parts, trainer)
     return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, eos_token=END_OF_TEXT
     )

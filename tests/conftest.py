@@ -8,9 +8,11 @@ import json
 import os
 import random
 import re
+import resource
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -140,21 +142,20 @@ def make_checkpoint(directory: Path, context: int = 64) -> Path:
 
 def make_tokenizer() -> Any:  # noqa: ANN401
     """A byte-level BPE trained on the words of the corpus."""
-    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-    from transformers import PreTrainedTokenizerFast
+    from chameleon.bpe import learn_tokenizer
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=320,
-        special_tokens=["<|endoftext|>"],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator([" ".join(make_texts(words, 0)) for words in WORDS.values()], trainer)
-    made: Any = PreTrainedTokenizerFast
-    return made(tokenizer_object=tokenizer, eos_token="<|endoftext|>")
+    return learn_tokenizer((" ".join(make_texts(words, 0)) for words in WORDS.values()), 320)
+
+
+@contextmanager
+def files_up_to(size: int) -> Iterator[None]:
+    """As on a disk that is full: no file can grow beyond a size."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 Command = Callable[..., subprocess.CompletedProcess[str]]

@@ -23,6 +23,9 @@ Files = Mapping[str, bytes]
 Answer = tuple[int, bytes, Mapping[str, str]]  # status, body, headers
 
 
+TOKEN = "hf_of_a_test"
+
+
 @dataclass(frozen=True)
 class Repository:
     """A folder and the name, such as `owner/name`, that it is served under."""
@@ -30,6 +33,8 @@ class Repository:
     kind: Literal["datasets", "models"]
     name: str
     folder: Path
+    # Who may have it: anybody; whoever sends the token and else sees only that it is there; or nobody else.
+    access: Literal["public", "gated", "private"] = "public"
 
     def files(self) -> Files:
         """Content of each file by its path within the repository."""
@@ -116,6 +121,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     do_HEAD = do_POST = do_GET  # noqa: N815
 
+    def _may(self, repository: Repository, is_file: bool) -> bool:
+        if repository.access == "public" or (repository.access == "gated" and not is_file):
+            return True
+        return self.headers.get("Authorization") == f"Bearer {TOKEN}"
+
     def _answer(self, form: str) -> Answer:
         url = urlsplit(self.path)
         for repository in self.server.repositories:
@@ -124,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             found = re.fullmatch(f"{web}/(resolve)/([^/]+)/(.+)", url.path) or re.fullmatch(
                 f"/api/{kind}/{name}(?:/(revision|tree|paths-info)/([^/]+)(?:/(.+))?)?", url.path
             )
+            if found and not self._may(repository, found.group(1) == "resolve"):
+                code = "GatedRepo" if repository.access == "gated" else "RepoNotFound"
+                return _error(401, "Access is restricted", code)
             if found:
                 view, revision, path = (unquote(part or "") for part in found.groups())
                 files = repository.files()

@@ -417,15 +417,14 @@ def test_the_library_face_is_there() -> None:
 LAYERS: list[set[str]] = [
     {"errors", "options", "text", "permutation", "quiet"},
     {"command_line", "training.options", "evaluation.options", "training.mixture"},
-    {"files", "affinity", "leverage", "domain_weights", "stretches", "devices"},
-    {"weights", "store", "proxy", "corpora", "checkpoints", "table", "grid", "bpe", "training.weighting"},
-    {"reuse", "windows", "reading", "training.packed", "training.models", "training.pictures"},
-    {"embedder", "training.packing", "training.trainer"},
-    {"embedding", "standin", "training.record", "training.plan", "training.outcome"},
-    {"embedding_stage"},
-    {"pipeline", "training.run", "training.table", "evaluation.losses"},
-    {"evaluation.run"},
-    {"evaluation.report"},
+    {"files", "affinity", "leverage", "domain_weights", "stretches", "devices", "proxy_tokenizer"},
+    {"weights", "store", "proxy", "corpora", "checkpoints", "table", "grid", "bpe"},
+    {"training.weighting", "training.arguments", "training.packed", "training.pictures"},
+    {"reuse", "windows", "reading", "training.models", "training.outcome", "training.parts"},
+    {"embedder", "training.packer", "training.trainer", "evaluation.losses"},
+    {"embedding", "standin", "training.record", "training.packing", "evaluation.result"},
+    {"embedding_stage", "training.plan", "evaluation.report"},
+    {"pipeline", "training.run", "training.table", "evaluation.run"},
     {"training.__main__", "evaluation.__main__"},
 ]
 

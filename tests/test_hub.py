@@ -5,14 +5,15 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import WORDS, Command, documents, indexed, make_texts, refused
-from hub_server import Hub, Repository, hub
+from conftest import ROOT, WORDS, Command, documents, indexed, make_texts, refused
+from hub_server import TOKEN, Hub, Repository, hub
 
 from chameleon.corpora import Domain
 from chameleon.corpora.table import domains_of_table
@@ -206,6 +207,42 @@ def test_what_the_hub_does_not_have(slimpajama: Repository, command: Command, tm
         refused(run, "cannot get someone/else from the hub .*DatasetNotFoundError.* To work offline")
         run = command("--dataset", "builtin", "--checkpoint_path", "someone/else", env=env)
         refused(run, "there is no directory someone/else, and the hub does not give such a model")
+
+
+@pytest.mark.parametrize("access", ["gated", "private"])
+def test_gated_and_private_datasets_are_read_with_the_usual_token(
+    by_subset: Repository, checkpoint: Path, command: Command, tmp_path: Path,
+    access: Literal["gated", "private"],
+) -> None:  # fmt: skip
+    flags = ["--dataset", "someone/subsets", "--text_column", "body", "--checkpoint_path", checkpoint]
+    flags += ["--num_samples", "3", "--sample_length", "32"]
+    with hub(replace(by_subset, access=access)) as server:
+        env = environment(server, tmp_path / "home")
+        refused(command(*flags, env=env), "cannot get someone/subsets from the hub")
+        run = command(*flags, env={**env, "HF_TOKEN": TOKEN})
+        assert run.returncode == 0, run.stderr
+    made = json.loads((tmp_path / "chameleon_weights_pretrain.json").read_text())
+    assert sorted(made["weights"]) == sorted(WORDS)
+
+
+def test_a_model_of_the_hub_is_finetuned_and_evaluated(
+    checkpoint: Path, corpus_directory: Path, tmp_path: Path
+) -> None:
+    model = Repository("models", "someone/tiny", checkpoint)
+    with hub(model) as server:
+        env = {**os.environ, **environment(server, tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+        for flags in (
+            ["training", "--model", "someone/tiny", "--output_dir", "tuned", "--max_steps", "2",
+             "--batch_size", "2", "--sample_length", "32"],
+            ["evaluation", "someone/tiny", "tuned"],
+        ):  # fmt: skip
+            command = [sys.executable, "-m", f"chameleon.{flags[0]}", *flags[1:]]
+            command += ["--dataset", str(corpus_directory)]
+            run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+            assert run.returncode == 0, run.stderr
+    found = json.loads((tmp_path / "chameleon_evaluation.json").read_text())["checkpoints"]
+    assert [each["name"] for each in found] == ["someone/tiny", "tuned"]
+    assert found[0]["tokenizer_digest"] == found[1]["tokenizer_digest"]
 
 
 def test_an_unreachable_hub_says_how_to_work_offline(

@@ -3,9 +3,8 @@
 import gzip
 import json
 import random
-import resource
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -14,10 +13,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import opened
+from conftest import files_up_to, opened
 
 import chameleon.corpora.whole as whole
-import chameleon.training.packing as packing
+import chameleon.training.packer as packer
+import chameleon.training.parts as parts_of
 from chameleon import InputError
 from chameleon.corpora import Domain, SourceTokenizer
 from chameleon.corpora.spool import UnitsText
@@ -308,7 +308,7 @@ def test_of_very_many_held_out_tokens_those_of_the_least_hashes_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = packed_from(tmp_path / "a", share=1.0)["law"].heldout()
-    monkeypatch.setattr(packing, "_KEPT_HELDOUT", 3000)
+    monkeypatch.setattr(packer, "_KEPT_HELDOUT", 3000)
     some = packed_from(tmp_path / "b", share=1.0)["law"].heldout()
     assert some.documents == 60 > len(some.ends)
     assert 2000 < len(some.tokens) <= 3000
@@ -323,7 +323,7 @@ def test_what_is_packed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.Mo
         read.append(len(domains))
         return all_documents(domains)
 
-    monkeypatch.setattr(packing, "all_documents", noted)
+    monkeypatch.setattr(parts_of, "all_documents", noted)
     assert packed_from(tmp_path) == first
     assert read == []
     # Of another tokenizer or share it is, and a damaged array is packed again alone.
@@ -344,30 +344,19 @@ def test_an_interrupt_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pyte
                 raise KeyboardInterrupt
             yield found
 
-    monkeypatch.setattr(packing, "_BATCH_BYTES", 1000)
-    monkeypatch.setattr(packing, "_PENDING", 100)
-    monkeypatch.setattr(packing, "all_documents", breaks_off)
+    monkeypatch.setattr(packer, "_BATCH_BYTES", 1000)
+    monkeypatch.setattr(packer, "_PENDING", 100)
+    monkeypatch.setattr(parts_of, "all_documents", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         packed_from(tmp_path)
     assert [path.name for path in (tmp_path / "packed").iterdir() if not path.name.startswith(".")] == []
-    monkeypatch.setattr(packing, "all_documents", all_documents)
+    monkeypatch.setattr(parts_of, "all_documents", all_documents)
     for name, packed in packed_from(tmp_path).items():
         assert sorted(trained(packed) + held_out(packed)) == sorted(TEXTS[name])
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """As on a disk that is full: no file can grow beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packing, "_PENDING", 100)
+    monkeypatch.setattr(packer, "_PENDING", 100)
     (tmp_path / "corpus").mkdir()
     as_lines(tmp_path / "corpus")
     with (
@@ -382,8 +371,8 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: py
 def test_a_document_of_any_length_is_packed_in_bounded_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(packing, "_LONG", 3000)
-    monkeypatch.setattr(packing, "_PART", 1000)
+    monkeypatch.setattr(parts_of, "_LONG", 3000)
+    monkeypatch.setattr(parts_of, "_PART", 1000)
     words = " ".join(f"wörd{i}" for i in range(3000))
     unbroken = "漢字" * 2000
     (tmp_path / "corpus").mkdir()

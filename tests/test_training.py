@@ -3,12 +3,10 @@
 import csv
 import json
 import os
-import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, WORDS, make_checkpoint, make_texts, write_jsonl
+from conftest import ROOT, WORDS, files_up_to, make_checkpoint, make_texts, write_jsonl
 from safetensors.torch import load_file
 
 from chameleon.evaluation.__main__ import main as evaluate
@@ -349,17 +347,6 @@ def test_a_learning_rate_beyond_all_bounds(
     assert not (directory / "model.safetensors").exists()
 
 
-@contextmanager
-def files_up_to(size: int) -> Iterator[None]:
-    """As on a disk that is full: no file can grow beyond a size."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
 def test_a_full_disk_while_saving_keeps_the_last_checkpoint(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -500,7 +487,7 @@ def test_a_damaged_record(run: Callable[..., Path], content: str, capsys: pytest
 def test_a_package_that_is_not_there_is_named(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("chameleon.training.plan.find_spec", lambda name: None)
+    monkeypatch.setattr("chameleon.training.arguments.find_spec", lambda name: None)
     run("m", "--tensorboard", code=2)
     assert 'pip install "chameleon[tensorboard]"' in one_error(capsys.readouterr().err)
 
@@ -643,6 +630,38 @@ def test_token_arrays_go_straight_into_the_stream(
     source = np.fromfile(tmp_path / "c" / "law.bin", dtype="<u2")
     # The tokens of the source and no others, but for what is held out and where documents end.
     assert any(set(array.tolist()) == set(source.tolist()) for array in arrays)
+
+
+def test_whose_tokens_arrays_hold_is_not_guessed(
+    run: Callable[..., Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    base = run("base")
+    for name in ("law", "code"):
+        (tmp_path / "c").mkdir(exist_ok=True)
+        np.arange(300, dtype="<u2").repeat(9).tofile(tmp_path / "c" / f"{name}.bin")
+    capsys.readouterr()
+    run("m", "--dataset", str(tmp_path / "c"), "--model", str(base), code=2)
+    assert "name by --tokenizer the checkpoint whose tokenizer made them" in one_error(
+        capsys.readouterr().err
+    )
+    run("m", "--dataset", str(tmp_path / "c"), "--model", str(base), "--tokenizer", str(base))
+
+
+def test_flags_are_held_against_the_corpus_before_it_is_packed(
+    run: Callable[..., Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def packs(*arguments: Any) -> Any:  # noqa: ANN401
+        raise AssertionError("packed")
+
+    monkeypatch.setattr("chameleon.training.run.pack", packs)
+    (tmp_path / "w.json").write_text('{"law": 1, "cod": 0}')
+    run("m", "--weights", str(tmp_path / "w.json"), code=2)
+    assert "has weights for law, cod, but" in one_error(capsys.readouterr().err)
+    run("m", "--vocab_size", "2000", code=2)
+    assert "make one of fewer by --vocab_size" in one_error(capsys.readouterr().err)
 
 
 def test_a_tokenizer_that_the_arrays_items_cannot_hold(

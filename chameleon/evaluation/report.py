@@ -4,7 +4,7 @@ from pathlib import Path
 
 from chameleon.errors import InputError
 from chameleon.evaluation.losses import perplexity
-from chameleon.evaluation.run import Evaluated, Evaluation
+from chameleon.evaluation.result import Evaluated, Evaluation
 from chameleon.table import shown_name
 from chameleon.training.pictures import plain
 

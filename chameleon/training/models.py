@@ -1,6 +1,7 @@
 """The model to train: a new one of a named size or configuration, or a checkpoint to go on from."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,9 +70,39 @@ def find_model(name: str) -> ModelSource:
 
 def context_length(source: ModelSource, trust_remote_code: bool) -> int | None:
     """The longest input of a model in tokens; None for a new one, which is made for what is asked."""
-    if source.checkpoint is None and source.config is None:
-        return None
-    return context_of(_config(source, trust_remote_code).get_text_config(decoder=True))
+    config = _text_config(source, trust_remote_code)
+    return None if config is None else context_of(config)
+
+
+def check_length(length: int, contexts: Mapping[str, int | None]) -> None:
+    """Raise InputError for rows of too few tokens, or of more than one of the models takes.
+
+    Args:
+        length: Tokens of a row.
+        contexts: The longest input of each model, by its name; None where there is no bound.
+    """
+    if length < 2:
+        raise InputError("a row of one token predicts nothing; give a --sample_length of at least 2")
+    for name, context in contexts.items():
+        if context is not None and length > context:
+            raise InputError(
+                f"rows of {length} tokens are over the context of {context} tokens of {name}; give "
+                f"--sample_length {context} or less"
+            )
+
+
+def check_vocabulary(source: ModelSource, vocabulary: int, trust_remote_code: bool) -> None:
+    """Raise InputError for a tokenizer of more tokens than the model is configured for."""
+    config = _text_config(source, trust_remote_code)
+    if config is not None and config.vocab_size < vocabulary:
+        raise _too_many_tokens(source.name, vocabulary, config.vocab_size)
+
+
+def _too_many_tokens(name: str, vocabulary: int, rows: int) -> InputError:
+    return InputError(
+        f"the tokenizer has {vocabulary} tokens, but the model {name} only {rows}; name by --tokenizer one "
+        "that is its own, or make one of fewer by --vocab_size"
+    )
 
 
 def build_model(
@@ -104,10 +135,7 @@ def build_model(
             ) from None
     rows = model.get_input_embeddings().num_embeddings
     if rows < vocabulary:
-        raise InputError(
-            f"the tokenizer has {vocabulary} tokens, but the model {source.name} only {rows}; name by "
-            "--tokenizer one that is its own, or make one of fewer by --vocab_size"
-        )
+        raise _too_many_tokens(source.name, vocabulary, rows)
     fuse_activations(model)
     _require_causal(model, source.name)
     built: PreTrainedModel = model
@@ -166,6 +194,13 @@ def _built(
         attn_pdrop=0.0,
     )
     return make(config, dtype=torch.float32)
+
+
+def _text_config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN401
+    """The configuration of a model's language part; None for a named size."""
+    if source.checkpoint is None and source.config is None:
+        return None
+    return _config(source, trust_remote_code).get_text_config(decoder=True)
 
 
 def _config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN401

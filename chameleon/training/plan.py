@@ -1,105 +1,221 @@
-"""From what a user asks for to what a run is: its steps, its schedule, its identity, the Trainer's settings.
+"""What a run is, once its text is packed: its mixture, its identity, and what its record says.
 
 Shapes: k domains.
 """
 
-from collections.abc import Mapping
-from importlib.util import find_spec
+import platform
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import torch
+import transformers
 from transformers import TrainingArguments
 
-from chameleon.devices import choose_device, choose_dtype
+import chameleon
 from chameleon.errors import InputError
+from chameleon.files import place_of
 from chameleon.proxy_tokenizer import ProxyTokenizer
-from chameleon.training.mixture import MOST_ROWS
+from chameleon.training.arguments import number_of_steps, trainer_arguments
+from chameleon.training.mixture import Mixture, weights_at
 from chameleon.training.models import ModelSource
-from chameleon.training.options import (
-    DEFAULT_MAX_STEPS,
-    DEFAULT_MIN_LEARNING_RATE,
-    DEFAULT_WARMUP_STEPS,
-    TrainingOptions,
-)
+from chameleon.training.options import MANY_EPOCHS, TrainingOptions
+from chameleon.training.outcome import Trained
 from chameleon.training.packed import PackedDomain
+from chameleon.training.record import Record
+from chameleon.training.trainer import MixtureRows
 from chameleon.training.weighting import Domains, Point, read_weights
 
 
-def number_of_processes(environment: Mapping[str, str]) -> int:
-    """How many processes train together.
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """A run that can begin.
+
+    Attributes:
+        options: What was asked for.
+        source: The model.
+        tokenizer_path: Where its tokenizer is.
+        tokenizer: It.
+        packed: (k,) the domains.
+        points: The weights over the run.
+        mixture: The stream of rows.
+        arguments: The Trainer's settings.
+    """
+
+    options: TrainingOptions
+    source: ModelSource
+    tokenizer_path: Path
+    tokenizer: ProxyTokenizer
+    packed: Sequence[PackedDomain]
+    points: Sequence[Point]
+    mixture: Mixture
+    arguments: TrainingArguments
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps in all."""
+        return number_of_steps(self.options)
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the stream that they take."""
+        return self.steps * self.options.batch_size
+
+    def rows(self) -> MixtureRows:
+        """They, as the Trainer takes them."""
+        arrays = [domain.array() for domain in self.packed]
+        return MixtureRows(self.mixture, arrays, self.options.sample_length, self.num_rows)
+
+    def rows_of_step(self, step: int) -> str:
+        """The shares of the domains in a step's rows, in words."""
+        size = self.options.batch_size
+        domains = self.mixture.rows((step - 1) * size, step * size).domains
+        shares = np.bincount(domains, minlength=len(self.packed)) / size
+        names = self.mixture.names
+        said = (f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
+        return f"its rows: {', '.join(said)}"
+
+    def trained(self, parameters: int, loss: float | None) -> Trained:
+        """What the run has come to when all its rows were taken."""
+        return Trained(
+            directory=self.options.output_dir,
+            names=self.mixture.names,
+            weights=self.mixture.expected(self.num_rows),
+            rows=self.mixture.counts(self.num_rows),
+            sizes=self.mixture.sizes,
+            sample_length=self.options.sample_length,
+            steps=self.steps,
+            loss=loss,
+            parameters=parameters,
+        )
+
+    def notices(self) -> Iterator[str]:
+        """What the user should know before it begins."""
+        epochs = self.mixture.counts(self.num_rows) / np.maximum(self.mixture.sizes, 1)
+        for name, times in zip(self.mixture.names, epochs, strict=True):
+            if times > MANY_EPOCHS:
+                yield (
+                    f"{name} is seen {times:.1f} times; more than {MANY_EPOCHS} times gives less and less: "
+                    "lower its weight, train for fewer steps, or give it more text"
+                )
+        for point in self.points:
+            if point.step >= self.steps:
+                yield (
+                    f"the schedule's weights from step {point.step} on are beyond the run's {self.steps} "
+                    "steps"
+                )
+
+    @cached_property
+    def record(self) -> Record:
+        """By what it is told from other runs."""
+        dtype = "bfloat16" if self.arguments.bf16 else "float32"
+        return Record(self._identity, self.steps, dtype)
+
+    @property
+    def _identity(self) -> dict[str, Any]:
+        """What a run cannot be resumed without: by names that a user knows."""
+        return {
+            "corpus": {domain.name: domain.digest for domain in self.packed},
+            "tokenizer": self.tokenizer.digest,
+            "model": self.source.identity,
+            "seed": self.options.seed,
+            "mixture": [[point.step, point.over, point.weights.tolist()] for point in self.points],
+            "sample_length": self.options.sample_length,
+            "batch_size": self.options.batch_size,
+            "learning_rate": self.options.learning_rate,
+            "min_learning_rate": self.options.min_learning_rate,
+            "lr_schedule": self.options.lr_schedule,
+            "warmup_steps": self.options.warmup_steps,
+            "weight_decay": self.options.weight_decay,
+        }
+
+    @cached_property
+    def facts(self) -> dict[str, Any]:
+        """What the record says of the run besides its identity."""
+        settings = {
+            name: str(value) if isinstance(value, Path) else value
+            for name, value in asdict(self.options).items()
+        }
+        settings["dataset"] = place_of(self.options.dataset)
+        names = self.mixture.names
+        return {
+            "settings": settings,
+            "schedule": [
+                {
+                    "step": point.step,
+                    "over": point.over,
+                    "weights": dict(zip(names, point.weights.tolist(), strict=True)),
+                }
+                for point in self.points
+            ],
+            "heldout_share": self.options.heldout_share,
+            "model": self.source.name,
+            "tokenizer": {"path": str(self.tokenizer_path), "digest": self.tokenizer.digest},
+            "processes": self.arguments.world_size,
+            "versions": {
+                "chameleon": chameleon.__version__,
+                "torch": torch.__version__,
+                "transformers": transformers.__version__,
+                "python": platform.python_version(),
+            },
+            "written": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def plan_run(
+    options: TrainingOptions,
+    source: ModelSource,
+    tokenizer: tuple[Path, ProxyTokenizer],
+    packed: Sequence[PackedDomain],
+    processes: int,
+) -> Plan:
+    """The run of a model on packed domains.
+
+    Args:
+        options: What is asked for.
+        source: The model.
+        tokenizer: Where its tokenizer is, and it.
+        packed: The domains.
+        processes: How many train together.
 
     Raises:
-        InputError: It cannot be told: some of what torchrun sets is there, and some not.
+        InputError: The weights are not of these domains, or one with a weight has not a row.
     """
-    number = int(environment.get("WORLD_SIZE", "1"))
-    if number > 1 and "LOCAL_RANK" not in environment:
-        raise InputError(
-            f"WORLD_SIZE is {number}, but LOCAL_RANK is not set; start with torchrun or accelerate launch, "
-            "or unset WORLD_SIZE"
-        )
-    return number
+    points = schedule_of(options, {domain.name: domain.tokens for domain in packed})
+    sizes = np.array([domain.tokens // options.sample_length for domain in packed], dtype=np.int64)
+    require_rows(points, packed, sizes, options.sample_length)
+    phases = tuple(weights_at(points, options.batch_size))
+    mixture = Mixture(tuple(domain.name for domain in packed), sizes, phases, options.seed)
+    arguments = trainer_arguments(options, number_of_steps(options), processes)
+    return Plan(options, source, *tokenizer, packed, points, mixture, arguments)
 
 
-def check_options(options: TrainingOptions, processes: int) -> None:
-    """Raise InputError for flags that contradict each other, before long work."""
-    steps = number_of_steps(options)
-    if options.sample_length < 2:
-        raise InputError("a row of one token predicts nothing; give a --sample_length of at least 2")
-    if options.warmup_steps is not None and options.warmup_steps > steps:
-        raise InputError(f"--warmup_steps {options.warmup_steps} are over the {steps} steps of the run")
-    micro_batch(options, processes)
-    _least_learning_rate(options)
-    if options.tensorboard and find_spec("tensorboard") is None:
-        raise InputError('--tensorboard needs a package: pip install "chameleon[tensorboard]"')
-
-
-def _least_learning_rate(options: TrainingOptions) -> float:
-    given, highest = options.min_learning_rate, options.learning_rate
-    if given is None:
-        return min(DEFAULT_MIN_LEARNING_RATE, highest / 5)
-    if options.lr_schedule != "cosine":
-        raise InputError(
-            f"--min_learning_rate is where the cosine ends; leave it out with {options.lr_schedule}"
-        )
-    if given > highest:
-        raise InputError(f"--min_learning_rate {given:g} is over --learning_rate {highest:g}")
-    return given
-
-
-def number_of_steps(options: TrainingOptions) -> int:
-    """Optimizer steps of a run.
-
-    Raises:
-        InputError: They are too many.
-    """
-    tokens_a_step = options.batch_size * options.sample_length
-    steps = options.max_steps or DEFAULT_MAX_STEPS
-    if options.max_tokens is not None:
-        steps = -(-options.max_tokens // tokens_a_step)
-    if steps * options.batch_size >= MOST_ROWS:
-        raise InputError(
-            f"{steps} steps of {options.batch_size} rows are over {MOST_ROWS} rows; ask for fewer"
-        )
-    return steps
-
-
-def schedule_of(options: TrainingOptions, packed: list[PackedDomain]) -> list[Point]:
+def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[Point]:
     """The weights over the run.
+
+    Args:
+        options: What is asked for.
+        tokens: What each domain has to train on; before that is known, any numbers serve to check the
+            weights that a user names.
 
     Raises:
         InputError: They are not of these domains, or there is nothing to train on.
     """
-    tokens = np.array([domain.tokens for domain in packed], dtype=np.int64)
-    if not tokens.sum():
+    numbers = np.array(list(tokens.values()), dtype=np.int64)
+    if not numbers.sum():
         raise InputError(f"{options.dataset} has no text to train on but what is held out")
-    names = [domain.name for domain in packed]
-    return read_weights(options.weights, Domains(names, tokens, options.dataset, options.rename or {}))
+    return read_weights(
+        options.weights, Domains(list(tokens), numbers, options.dataset, options.rename or {})
+    )
 
 
 def require_rows(
-    points: list[Point], packed: list[PackedDomain], sizes: npt.NDArray[np.int64], length: int
+    points: Sequence[Point], packed: Sequence[PackedDomain], sizes: npt.NDArray[np.int64], length: int
 ) -> None:
     """Raise InputError for a domain that has a weight, but not one of its (k,) `sizes` rows."""
     for number, domain in enumerate(packed):
@@ -110,89 +226,3 @@ def require_rows(
                 f"train on, less than one row of {length}; give it text, leave it out (--domains), or "
                 "lower --sample_length"
             )
-
-
-def micro_batch(options: TrainingOptions, processes: int) -> int:
-    """Rows of one forward pass of one process."""
-    parts = processes * options.gradient_accumulation_steps
-    if options.batch_size % parts:
-        raise InputError(
-            f"--batch_size {options.batch_size} rows a step cannot be divided among {processes} processes "
-            f"and {options.gradient_accumulation_steps} accumulation steps; make it a multiple of {parts}"
-        )
-    return options.batch_size // parts
-
-
-def identity_of(
-    options: TrainingOptions,
-    source: ModelSource,
-    tokenizer: ProxyTokenizer,
-    packed: list[PackedDomain],
-    points: list[Point],
-) -> dict[str, Any]:
-    """What a run cannot be resumed without: by names that a user knows."""
-    return {
-        "corpus": {domain.name: domain.digest for domain in packed},
-        "tokenizer": tokenizer.digest,
-        "model": source.identity,
-        "seed": options.seed,
-        "mixture": [[point.step, point.over, point.weights.tolist()] for point in points],
-        "sample_length": options.sample_length,
-        "batch_size": options.batch_size,
-        "learning_rate": options.learning_rate,
-        "min_learning_rate": options.min_learning_rate,
-        "lr_schedule": options.lr_schedule,
-        "warmup_steps": options.warmup_steps,
-        "weight_decay": options.weight_decay,
-    }
-
-
-def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> TrainingArguments:
-    """The Trainer's settings.
-
-    Raises:
-        InputError: The device is not there.
-    """
-    # Of several processes each has its own device, which the library finds.
-    device = torch.device(choose_device(options.device).type)
-    on_cpu = device.type == "cpu"
-    dtype = choose_dtype(options.dtype, device)
-    schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
-    least = _least_learning_rate(options)
-    warmup = options.warmup_steps
-    arguments = TrainingArguments(
-        output_dir=str(options.output_dir),
-        max_steps=steps,
-        per_device_train_batch_size=micro_batch(options, processes),
-        gradient_accumulation_steps=options.gradient_accumulation_steps,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        learning_rate=options.learning_rate,
-        lr_scheduler_type=schedules[options.lr_schedule],
-        lr_scheduler_kwargs={"min_lr": least} if options.lr_schedule == "cosine" else None,
-        warmup_steps=min(DEFAULT_WARMUP_STEPS, steps // 4) if warmup is None else warmup,
-        weight_decay=options.weight_decay,
-        adam_beta2=0.95,
-        seed=options.seed % (1 << 32),
-        use_cpu=on_cpu,
-        bf16=dtype == torch.bfloat16,
-        torch_compile=options.compile,
-        activation_checkpointing=options.activation_checkpointing,
-        save_steps=options.save_steps,
-        save_total_limit=2,
-        logging_steps=options.logging_steps,
-        logging_nan_inf_filter=False,
-        report_to=["tensorboard"] if options.tensorboard else [],
-        disable_tqdm=True,
-        ddp_backend="gloo" if on_cpu and processes > 1 else None,
-        dataloader_pin_memory=not on_cpu,
-        ddp_find_unused_parameters=False,
-    )
-    if arguments.world_size != processes:
-        raise InputError(
-            f"the library sees {arguments.world_size} processes, the environment says {processes}; start "
-            "with torchrun or accelerate launch"
-        )
-    if processes == 1:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which splits each batch anew
-    return arguments

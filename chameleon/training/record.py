@@ -120,9 +120,8 @@ def put_in_place(unfinished: Path, directory: Path) -> None:
         InputError: They cannot be moved.
     """
     try:
-        (unfinished / "training_args.bin").unlink(
-            missing_ok=True
-        )  # holds Python objects, which nobody should load
+        # It holds Python objects, which nobody should load.
+        (unfinished / "training_args.bin").unlink(missing_ok=True)
         paths = sorted(unfinished.iterdir(), key=lambda path: path.name == "config.json")
         for path in paths:
             path.replace(directory / path.name)

@@ -3,14 +3,13 @@
 import os
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import replace
+from json import JSONDecodeError
 from pathlib import Path
 from pickle import UnpicklingError
 
-import numpy as np
 from filelock import FileLock
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from chameleon.bpe import train_tokenizer
 from chameleon.checkpoints import find_checkpoint
@@ -18,41 +17,26 @@ from chameleon.corpora import Corpus, open_corpus
 from chameleon.devices import is_out_of_memory
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
+from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
 from chameleon.reading import corpus_request
-from chameleon.training.mixture import Mixture, weights_at
+from chameleon.training.arguments import check_options, number_of_processes
 from chameleon.training.models import (
     ModelSource,
     build_model,
+    check_length,
+    check_vocabulary,
     context_length,
     find_model,
     number_of_parameters,
 )
 from chameleon.training.options import DEFAULT_VOCAB_SIZE, TrainingOptions
-from chameleon.training.outcome import Trained, facts_of, outcome_of, rows_of_step, tell_repeats
-from chameleon.training.packed import PackedDomain
+from chameleon.training.outcome import Trained, outcome_of
 from chameleon.training.packing import pack
 from chameleon.training.pictures import draw_curve
-from chameleon.training.plan import (
-    check_options,
-    identity_of,
-    number_of_processes,
-    number_of_steps,
-    require_rows,
-    schedule_of,
-    trainer_arguments,
-)
-from chameleon.training.record import Record, check_directory, put_in_place
-from chameleon.training.trainer import (
-    CURVE,
-    Bar,
-    Curve,
-    MixtureRows,
-    StreamTrainer,
-    read_curve,
-    step_of,
-)
+from chameleon.training.plan import Plan, plan_run, schedule_of
+from chameleon.training.record import check_directory, put_in_place
+from chameleon.training.trainer import CURVE, Bar, Curve, StreamTrainer, read_curve, step_of
 
 Notify = Callable[[str], None]
 _TOKENIZER_BYTES = 1 << 22
@@ -74,97 +58,56 @@ def train(options: TrainingOptions, notify: Notify = lambda text: None) -> Train
     processes = number_of_processes(os.environ)
     check_options(options, processes)
     source = find_model(options.model)
-    length = options.sample_length
-    context = context_length(source, options.trust_remote_code)
-    if context is not None and length > context:
-        raise InputError(
-            f"rows of {length} tokens are over the context of {context} tokens of {source.name}; give "
-            f"--sample_length {context} or less"
-        )
+    check_length(options.sample_length, {source.name: context_length(source, options.trust_remote_code)})
     named = _tokenizer_path(options, source)
     tokenizer = None if named is None else load_tokenizer(named, options.trust_remote_code)
     request = corpus_request(options, options.dataset, tokenizer, options.packed_dir)
-    if named is not None and request.tokenizer is None:
-        # That of token arrays, unless a manifest says another.
-        request = replace(request, tokenizer=str(named))
     with quiet_hub(), closing(open_corpus(request)) as corpus:
         for notice in corpus.notices:
             notify(notice)
+        schedule_of(options, {domain.name: 1 for domain in corpus.domains})  # told before the text is packed
         if named is None or tokenizer is None:
             named = _trained_tokenizer(options, corpus)
             tokenizer = load_tokenizer(named)
+        check_vocabulary(source, tokenizer.vocabulary, options.trust_remote_code)
         packed = pack(corpus.domains, tokenizer, options.packed_dir, options.heldout_share)
-    return _train_on(options, source, (named, tokenizer), packed, processes, notify)
+    plan = plan_run(options, source, (named, tokenizer), packed, processes)
+    for notice in plan.notices():
+        notify(notice)
+    return _train_by(plan, notify)
 
 
-def _train_on(
-    options: TrainingOptions,
-    source: ModelSource,
-    tokens: tuple[Path, ProxyTokenizer],
-    packed: list[PackedDomain],
-    processes: int,
-    notify: Notify,
-) -> Trained:
-    named, tokenizer = tokens
-    steps = number_of_steps(options)
-    points = schedule_of(options, packed)
-    sizes = np.array([domain.tokens // options.sample_length for domain in packed], dtype=np.int64)
-    require_rows(points, packed, sizes, options.sample_length)
-    phases = weights_at(points, options.batch_size)
-    mixture = Mixture(tuple(each.name for each in packed), sizes, tuple(phases), options.seed)
-    arguments = trainer_arguments(options, steps, processes)
-    dtype = "bfloat16" if arguments.bf16 else "float32"
-    record = Record(identity_of(options, source, tokenizer, packed, points), steps, dtype)
-    begun = record.resumed(options.output_dir, notify) if options.resume else None
-    model = build_model(
-        source, tokenizer.vocabulary, tokenizer.end_of_text, options.sample_length, options.seed,
-        options.trust_remote_code,
-    )  # fmt: skip
-    planned = Trained(
-        directory=options.output_dir,
-        names=mixture.names,
-        weights=mixture.expected(steps * options.batch_size),
-        rows=mixture.counts(steps * options.batch_size),
-        sizes=sizes,
-        sample_length=options.sample_length,
-        steps=steps,
-        loss=None,
-        parameters=number_of_parameters(model),
-    )
-    tell_repeats(planned, notify)
-    for point in points:
-        if point.step >= steps:
-            notify(f"the schedule's weights from step {point.step} on are beyond the run's {steps} steps")
-    rows = MixtureRows(
-        mixture, [each.array() for each in packed], options.sample_length, steps * options.batch_size
-    )
-    facts = facts_of(options, source, named, tokenizer, packed, points, processes)
+def _train_by(plan: Plan, notify: Notify) -> Trained:
+    options, directory = plan.options, plan.options.output_dir
+    begun = plan.record.resumed(directory, notify) if options.resume else None
     with quiet_transformers():
+        model = build_model(
+            plan.source, plan.tokenizer.vocabulary, plan.tokenizer.end_of_text, options.sample_length,
+            options.seed, options.trust_remote_code,
+        )  # fmt: skip
+        parameters = number_of_parameters(model)
         trainer = StreamTrainer(
-            describe=lambda step: rows_of_step(mixture, step, options.batch_size),
+            describe=plan.rows_of_step,
             model=model,
-            args=arguments,
-            train_dataset=rows,
+            args=plan.arguments,
+            train_dataset=plan.rows(),
             processing_class=AutoTokenizer.from_pretrained(
-                named, trust_remote_code=options.trust_remote_code
+                plan.tokenizer_path, trust_remote_code=options.trust_remote_code
             ),
-            callbacks=[
-                Bar("training"),
-                Curve(options.output_dir, options.batch_size * options.sample_length),
-            ],
+            callbacks=[Bar("training"), Curve(directory, options.batch_size * options.sample_length)],
         )
         if trainer.args.should_save:
-            record.write(options.output_dir, facts)
-        if begun is not None and step_of(begun) == steps and (options.output_dir / "config.json").exists():
-            notify(f"the run in {options.output_dir} has all its {steps} steps: nothing to do")
+            plan.record.write(directory, plan.facts)
+        if begun is not None and step_of(begun) == plan.steps and (directory / "config.json").exists():
+            notify(f"the run in {directory} has all its {plan.steps} steps: nothing to do")
         else:
             _work(trainer, begun, options)
-            _finish(trainer, options.output_dir)
-    curve = read_curve(options.output_dir / CURVE)
-    trained = replace(planned, loss=curve[-1]["loss"] if curve else None)
+            _finish(trainer, directory)
+    curve = read_curve(directory / CURVE)
+    trained = plan.trained(parameters, curve[-1]["loss"] if curve else None)
     if trainer.args.should_save:
-        draw_curve(curve, options.output_dir / "loss.png")
-        record.write(options.output_dir, {**facts, "result": outcome_of(trained)})
+        draw_curve(curve, directory / "loss.png")
+        plan.record.write(directory, {**plan.facts, "result": outcome_of(trained)})
     return trained
 
 
@@ -176,8 +119,8 @@ def _work(trainer: StreamTrainer, begun: Path | None, options: TrainingOptions) 
             f"cannot read or write in {options.output_dir}: {error.strerror or error}; free some space, "
             "and go on by --resume"
         ) from None
-    except (SafetensorError, UnpicklingError, ValueError) as error:
-        if begun is None or isinstance(error, InputError):
+    except (SafetensorError, UnpicklingError, JSONDecodeError) as error:
+        if begun is None:
             raise
         reason = " ".join(str(error).split())[:200]
         raise InputError(f"{begun} is damaged ({reason}); delete it to go on from the one before") from None
@@ -219,13 +162,19 @@ def _trained_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
         options.packed_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(options.packed_dir / ".tokenizer.lock"):
             if not (path / "tokenizer.json").exists():
-                unfinished = path.with_name(f".{path.name}.unfinished")
-                made = train_tokenizer(texts, vocabulary, _TOKENIZER_BYTES)
-                made.save_pretrained(unfinished)
-                unfinished.replace(path)
-    except InputError:
-        raise
-    except Exception as error:  # the tokenizers library has none of its own for a full disk
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {reason}") from None
+                _save(train_tokenizer(texts, vocabulary, _TOKENIZER_BYTES), path)
+    except OSError as error:
+        raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {error.strerror}") from None
     return path
+
+
+def _save(tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
+    """Write a tokenizer, whole or not at all."""
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        tokenizer.save_pretrained(unfinished)
+    except OSError:
+        raise
+    except Exception as error:  # the library has none of its own for a full disk
+        raise InputError(f"cannot write a tokenizer in {path.parent}: {error}") from None
+    unfinished.replace(path)
