@@ -91,6 +91,11 @@ def test_standard_errors_are_those_of_sampling_documents() -> None:
     spread = np.std([each.loss for each in samples])
     assert np.mean([error for error in errors if error is not None]) == pytest.approx(spread, rel=0.05)
     assert sample(1).standard_error is None
+    # Of documents of one length it is that of a mean.
+    for number in (2, 3, 10):
+        losses, same = 100 * (3 + rng.standard_normal(number)), np.full(number, 100)
+        expected = np.std(losses / 100, ddof=1) / math.sqrt(number)
+        assert DocumentLosses(losses, same, same).standard_error == pytest.approx(expected)
     assert ratio_error(np.zeros(3), 5) == 0
 
 

@@ -55,6 +55,14 @@ def test_after_a_block_each_domain_is_within_a_row_of_its_share() -> None:
         assert (abs(stream.counts(before) - before * weights) <= 1 + weights * 2.5).all()
 
 
+def test_rare_domains_come_in_turn_and_not_all_late() -> None:
+    rare = np.full(10, 0.001)
+    stream = mixture(np.array([*rare, 0.99]), [100] * 11)
+    for rows in range(100, 3000, 100):
+        # Together they have their share at all times, though each has a row in a thousand.
+        assert stream.counts(rows)[:10].sum() == pytest.approx(rows * 0.01, abs=2)
+
+
 @given(weights_and_sizes(), st.data())
 @settings(max_examples=40, deadline=None)
 def test_any_part_of_the_stream_is_had_without_the_rest(
@@ -86,8 +94,10 @@ def test_each_epoch_of_a_domain_is_a_permutation_of_its_rows(size: int) -> None:
     assert (np.diff(epochs) >= -(1 + BLOCK // size)).all()
     if size == 500:
         orders = [rows.places[mine & (rows.epochs == epoch)] for epoch in range(3)]
-        assert not np.array_equal(orders[0], orders[1])
-        assert not np.array_equal(orders[1], orders[2])
+        # The first hundred of one epoch are no more often among those of the next than by chance, a fifth.
+        first = [set(order[:100].tolist()) for order in orders]
+        assert len(first[0] & first[1]) < 40
+        assert len(first[1] & first[2]) < 40
         assert abs(np.corrcoef(orders[0], np.arange(500))[0, 1]) < 0.15
 
 
@@ -103,15 +113,13 @@ def test_far_rows_are_had_at_once_and_agree_with_those_beside_them() -> None:
 
 def test_a_domains_order_does_not_hang_on_the_others() -> None:
     names = ("a", "b", "c")
-    three = Mixture(names, np.array([50, 60, 70]), (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
-    two = Mixture(("c", "a"), np.array([70, 50]), (Phase(0, np.array([0.5, 0.5])),), 1).rows(0, 2000)
+    sizes = np.array([500, 600, 700])
+    three = Mixture(names, sizes, (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
+    two = Mixture(("c", "a"), sizes[[2, 0]], (Phase(0, np.array([0.5, 0.5])),), 1).rows(0, 2000)
 
-    def order(rows: Rows, domain: int) -> list[tuple[int, int]]:
-        mine = rows.domains == domain
-        return sorted(zip(rows.epochs[mine].tolist(), rows.places[mine].tolist(), strict=True))
-
-    # The same places in the same epochs, so far as both go.
-    assert order(two, 1)[:300] == order(three, 0)[:300]
+    # The first hundred places are the same, but for those of a block; by chance a fifth would be.
+    first, again = (set(rows.places[rows.domains == d][:100].tolist()) for rows, d in ((three, 0), (two, 1)))
+    assert len(first & again) > 100 - 2 * BLOCK
 
 
 def test_seeds_give_different_streams_of_the_same_shares() -> None:

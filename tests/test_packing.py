@@ -220,6 +220,32 @@ def test_no_training_row_holds_a_held_out_document(tmp_path: Path) -> None:
     assert not names & seen
 
 
+def test_of_a_mixed_corpus_the_domains_that_are_asked_for_are_packed(tmp_path: Path) -> None:
+    rows = [(name, text) for name, texts in TEXTS.items() for text in texts]
+    rows += [("other", f"something else {i}") for i in range(50)]
+    random.Random(1).shuffle(rows)
+    table = pa.table({"text": [text for _, text in rows], "source": [name for name, _ in rows]})
+    (tmp_path / "corpus").mkdir()
+    pq.write_table(table, tmp_path / "corpus" / "all.parquet", row_group_size=9)
+    how = {"domain_column": "source", "domains": ("law", "code")}
+    with closing(opened(tmp_path / "corpus", scratch=tmp_path, **how)) as corpus:
+        for packed in pack(corpus.domains, Bytes(), tmp_path / "packed", SHARE):
+            assert sorted(trained(packed) + held_out(packed)) == sorted(TEXTS[packed.name])
+
+
+def test_copies_that_differ_in_the_space_around_them_are_on_one_side(tmp_path: Path) -> None:
+    (tmp_path / "corpus").mkdir()
+    spaces = ["", "\n", "  ", "\n\n "]
+    for name, texts in TEXTS.items():
+        lines = [json.dumps({"text": space + text + space}) for text in texts for space in spaces]
+        (tmp_path / "corpus" / f"{name}.jsonl").write_text("\n".join(lines))
+    with closing(opened(tmp_path / "corpus", scratch=tmp_path)) as corpus:
+        for packed in pack(corpus.domains, Bytes(), tmp_path / "packed", SHARE):
+            train, held = ({text.strip() for text in side} for side in (trained(packed), held_out(packed)))
+            assert len(train) + len(held) == 60
+            assert held
+
+
 def test_copies_of_a_document_are_on_one_side(tmp_path: Path) -> None:
     (tmp_path / "corpus").mkdir()
     for name, texts in (("law", TEXTS["law"][:9] * 3), ("code", TEXTS["code"][:2] * 6)):

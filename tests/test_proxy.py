@@ -3,7 +3,7 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from conftest import make_checkpoint
 
 from chameleon.errors import InputError
 from chameleon.proxy import Proxy, fuse_activations, load_proxy
-from chameleon.proxy_tokenizer import load_tokenizer
+from chameleon.proxy_tokenizer import ProxyTokens, load_tokenizer
 from chameleon.quiet import quiet_transformers
 
 VOCABULARY = 97
@@ -289,6 +289,30 @@ def test_tokens_between_characters_are_those_that_begin_there(checkpoint: Path) 
             for end in range(begin, len(text) + 2):
                 first, last = np.searchsorted(tokens.begins, (begin, end))
                 assert tokens.between(begin, end).tolist() == tokens.ids[first:last].tolist()
+
+
+def test_tokens_without_characters_of_their_own_begin_where_they_stand() -> None:
+    class Holding:
+        """What the library gives for tokens of these offsets."""
+
+        offsets: ClassVar = [(0, 0), (0, 1), (1, 1), (1, 1), (1, 3), (4, 5), (5, 5)]
+        ids: ClassVar = list(range(7))
+
+        def __len__(self) -> int:
+            return len(self.ids)
+
+        def char_to_token(self, at: int) -> int | None:
+            return next((i for i, (begin, end) in enumerate(self.offsets) if begin <= at < end), None)
+
+        def token_to_chars(self, token: int) -> tuple[int, int]:
+            return self.offsets[token]
+
+    holding: Any = Holding()
+    tokens = ProxyTokens("abcde", holding)
+    for begin in range(5):
+        for end in range(begin, 5):
+            first, last = np.searchsorted(tokens.begins, (begin, end))
+            assert tokens.between(begin, end).tolist() == tokens.ids[first:last].tolist()
 
 
 def test_the_digest_names_the_code_that_a_checkpoint_brings(checkpoint: Path, tmp_path: Path) -> None:
