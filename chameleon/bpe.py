@@ -55,5 +55,5 @@ def _sample(text: Text, num_bytes: int) -> Iterator[str]:
         number = max(1, _STRETCHES // len(units))
         for i in range(number if unit.length else 0):
             begin, end = i * unit.length // number, (i + 1) * unit.length // number
-            pieces, _ = stretch(Place(text, order, index, begin), 0, min(length, end - begin))
+            pieces, *_ = stretch(Place(text, order, index, begin), 0, min(length, end - begin))
             yield from (piece.kept for piece in pieces)

@@ -88,30 +88,38 @@ class Grid:
         """Visits until all windows are cut."""
         return len(self.slots) * self.rounds
 
-    def cells(self, visit: int) -> list[Place]:
-        """Where the windows of a visit begin; some of these places may hold no text."""
+    def places(self, first: int, last: int) -> list[Place]:
+        """Where the windows of visits `first` to `last` - 1 begin; some of these places may hold no text."""
+        if len(self.order) == 1:  # a visit is a cell
+            return self._cells(0, first, last, self.rounds)
+        return [place for visit in range(first, last) for place in self._cells(*self._visit(visit))]
+
+    def _visit(self, visit: int) -> tuple[int, int, int, int]:
+        """A visit: its unit by place in `order`, its cells in their random order, how many the unit has."""
         turn, slot = divmod(visit, len(self.slots))
         visited, number = map(int, self.slots[slot])
         index = int(self.order[visited])
         unit = self.text.unit(index)
-        if len(self.order) == 1:
-            first, last, kept = turn, turn + 1, self.rounds
-        else:
-            chance = float(fractions(self.text.unit_keys[[index]], self.key)[0])
-            size = unit.size / self.cell
-            of_unit = int((self.slots[:, 0] == visited).sum())
-            done, visits = turn * of_unit + number, self.rounds * of_unit
-            first, last = (int(size * each / visits + chance) for each in (done, done + 1))
-            kept = max(1, int((size if unit.length >= unit.size else unit.length / self.cell) + chance))
-        if unit.length == 0:
+        chance = float(fractions(self.text.unit_keys[[index]], self.key)[0])
+        size = unit.size / self.cell
+        of_unit = int((self.slots[:, 0] == visited).sum())
+        done, visits = turn * of_unit + number, self.rounds * of_unit
+        first, last = (int(size * each / visits + chance) for each in (done, done + 1))
+        kept = max(1, int((size if unit.length >= unit.size else unit.length / self.cell) + chance))
+        return visited, first, min(last, kept), kept
+
+    def _cells(self, visited: int, first: int, last: int, kept: int) -> list[Place]:
+        """Cells `first` to `last` - 1 of a unit's `kept` ones, in their random order."""
+        index = int(self.order[visited])
+        length = self.text.unit(index).length
+        if length == 0:
             return []
         unit_key = self.key ^ int(ranks(self.text.unit_keys[[index]], self.key)[0])
-        numbers = np.arange(first, min(last, kept))
-        cells = permuted(numbers, kept, unit_key)
-        whole, rest = divmod(unit.length, kept)
-        first_cut = 0 if self.is_short else unit_key % unit.length
-        positions = (first_cut + cells * whole + cells * rest // kept) % unit.length
-        return [Place(self.text, self.order, visited, int(position)) for position in positions]
+        cells = permuted(np.arange(first, last), kept, unit_key)
+        whole, rest = divmod(length, kept)
+        first_cut = 0 if self.is_short else unit_key % length
+        positions = (first_cut + cells * whole + cells * rest // kept) % length
+        return [Place(self.text, self.order, visited, position) for position in positions.tolist()]
 
     def amount(self, visits: int) -> Amount:
         """Tokens of the domain, from the units of its first visits and those that it was measured by."""
@@ -195,7 +203,7 @@ def _probe(
             shares.append(unit.share(ats[0]))
             for at in ats:
                 place = Place(text, order, visited, at)
-                found, length = stretch(place, 0, min(_PROBE_BYTES, end - begin))
+                found, length, _ = stretch(place, 0, min(_PROBE_BYTES, end - begin))
                 if length:
                     pieces.append(found)
                     lengths.append(length)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.errors import InputError
-from chameleon.text import Content, Text, Tokenizer
+from chameleon.text import Content, Passage, Text, Tokenizer
 
 # Text encoded before a stretch and after it, in bytes, and thrown away: words reach no further.
 MARGIN_BYTES = 256
@@ -76,14 +76,32 @@ def encode(tokenizer: Tokenizer, stretches: Sequence[Sequence[Piece]]) -> list[n
     return tokens
 
 
-def stretch(place: Place, begin: int, end: int) -> tuple[list[Piece], int]:
-    """What to encode for the part of a walk from `begin` to `end`, and how much of it there is.
+class Stretch(NamedTuple):
+    """What to encode for a part of a walk.
+
+    Attributes:
+        pieces: Parts of documents.
+        length: How much of the walk they are.
+        document: The number, within its unit, of the document in which the walk begins; None where there is
+            no text.
+    """
+
+    pieces: list[Piece]
+    length: int
+    document: int | None
+
+
+def stretch(place: Place, begin: int, end: int) -> Stretch:
+    """The part of a walk from `begin` to `end`.
 
     Raises:
         InputError: The text cannot be read.
     """
+    passage = place.text.unit(place.unit).passage(place.position)
+    if passage is None:
+        return Stretch([], 0, None)
     pieces, at = [], 0
-    for part in _walk(place):
+    for part in _walk(place, passage):
         if at >= end:
             break
         length = part.high - part.low
@@ -92,20 +110,10 @@ def stretch(place: Place, begin: int, end: int) -> tuple[list[Piece], int]:
             high = part.low + min(end - at, length)
             pieces.append(_piece(part.content, low, high))
         at += length
-    return pieces, max(min(at, end) - begin, 0)
+    return Stretch(pieces, max(min(at, end) - begin, 0), passage.document)
 
 
-def document_at(place: Place) -> int | None:
-    """The number of the document at a place within its unit; None where there is no text."""
-    passage = place.text.unit(place.unit).passage(place.position)
-    return None if passage is None else passage.document
-
-
-def _walk(place: Place) -> Iterator[_Part]:
-    unit = place.text.unit(place.unit)
-    passage = unit.passage(place.position)
-    if passage is None:
-        return
+def _walk(place: Place, passage: Passage) -> Iterator[_Part]:
     low = passage.offset
     for content in passage.documents:
         yield _Part(content, low, len(content) + 1)

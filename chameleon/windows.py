@@ -22,6 +22,7 @@ that it begins where a token of the document begins, and what is encoded is neve
 Shapes: n windows, t tokens of a window.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -30,7 +31,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.grid import Grid, WindowRecipe
-from chameleon.stretches import Place, document_at, encode, stretch
+from chameleon.stretches import Place, encode, stretch
 from chameleon.text import Tokenizer, TokenUnit
 
 # What is read for a window beyond its share at the domain's density, to have it whole in one go.
@@ -105,7 +106,7 @@ def cut_windows(
     if len(grid.order) > 1:
         coming = range(first, min(last + ahead, first + len(grid.slots), grid.num_visits))
         grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in coming])
-    places = [place for visit in range(first, last) for place in grid.cells(visit)]
+    places = grid.places(first, last)
     return _cut(grid, tokenizer, recipe, places, last)
 
 
@@ -116,38 +117,37 @@ def _cut(
         return _cut_tokens(places, tokenizer, recipe, next_visit)
     t = recipe.sample_length
     # In the order of the text, so that neighbours share what is read.
-    by_place = sorted(range(len(places)), key=lambda i: (places[i].visited, places[i].position))
-    documents = [0] * len(places)
-    with_text = []
-    for i in by_place:
-        document = document_at(places[i])
-        if document is not None:
-            documents[i] = document
-            with_text.append(i)
-    tokens = np.full((len(places), t), tokenizer.end_of_text, dtype=np.int32)
-    lengths = np.zeros(len(places), dtype=np.int64)
+    pending = sorted(range(len(places)), key=lambda i: (places[i].visited, places[i].position))
+    documents: dict[int, int] = {}
+    found: list[list[npt.NDArray[np.int32]]] = [[] for _ in places]
+    lengths = [0] * len(places)
     reached = [0] * len(places)
-    pending = with_text
+    bytes_a_token = _AMPLE / grid.density[0]
     while pending:
-        stretches, ended = [], set()
+        stretches, ended = {}, set()
         for i in pending:
-            missing = int(np.ceil((t - lengths[i]) / grid.density[0] * _AMPLE)) + 256
-            pieces, length = stretch(places[i], reached[i], reached[i] + missing)
-            stretches.append(pieces)
+            missing = math.ceil((t - lengths[i]) * bytes_a_token) + 256
+            pieces, length, document = stretch(places[i], reached[i], reached[i] + missing)
             reached[i] += length
+            if document is not None:
+                documents[i] = document
+                stretches[i] = pieces
             if length < missing:
                 ended.add(i)
-        for i, ids in zip(pending, encode(tokenizer, stretches), strict=True):
-            taken = ids[: t - lengths[i]]
-            tokens[i, lengths[i] : lengths[i] + len(taken)] = taken
-            lengths[i] += len(taken)
-        pending = [i for i in pending if lengths[i] < t and i not in ended]
-    rows = np.array(sorted(with_text), dtype=np.int64)
+        for i, ids in zip(stretches, encode(tokenizer, list(stretches.values())), strict=True):
+            found[i].append(ids[: t - lengths[i]])
+            lengths[i] += len(found[i][-1])
+        pending = [i for i in stretches if lengths[i] < t and i not in ended]
+    with_text = sorted(documents)
+    tokens = np.full((len(with_text), t), tokenizer.end_of_text, dtype=np.int32)
+    for row, i in enumerate(with_text):
+        tokens[row, : lengths[i]] = np.concatenate(found[i])
+    starts = [places[i] for i in with_text]
     return Windows(
-        tokens[rows],
-        lengths[rows],
-        _numbers(places, [place.position for place in places])[rows],
-        _numbers(places, documents)[rows],
+        tokens,
+        np.array([lengths[i] for i in with_text], dtype=np.int64),
+        _numbers(starts, [place.position for place in starts]),
+        _numbers(starts, [documents[i] for i in with_text]),
         next_visit,
     )
 

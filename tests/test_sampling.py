@@ -305,7 +305,7 @@ def test_a_grid_lists_places_of_any_visit_alone(text: Text) -> None:
     grids = [lay_grid(text, BYTES, WindowRecipe(2, T)) for _ in range(2)]
 
     def places(grid: Grid, visit: int) -> list[tuple[int, int]]:
-        return [(place.unit, place.position) for place in grid.cells(visit)]
+        return [(place.unit, place.position) for place in grid.places(visit, visit + 1)]
 
     assert grids[0].amount(5) == grids[1].amount(5)
     forward = [places(grids[0], visit) for visit in range(20)]
@@ -322,7 +322,7 @@ def test_a_unit_of_many_times_the_mean_size_is_visited_so_much_the_more(
     visits = np.bincount(grid.order[grid.slots[:, 0]])
     assert visits[0] == 7  # 300 rows where the mean is 21: half of 14.2 times
     assert (visits[1:] == 1).all()
-    places = [place for visit in range(grid.num_visits) for place in grid.cells(visit)]
+    places = grid.places(0, grid.num_visits)
     assert len({(place.unit, place.position) for place in places}) == len(places)
     corpus.close()
 

@@ -28,7 +28,7 @@ def cut(domain: IndexedText, tokenizer: Tokenizer, recipe: WindowRecipe, first: 
 
 
 def places(grid: Grid, number: int) -> list[int]:
-    return [place.position for visit in range(number) for place in grid.cells(visit)]
+    return [place.position for place in grid.places(0, number)]
 
 
 def whole_stream(domain: IndexedText, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:

@@ -6,9 +6,11 @@ lines, of table rows), so that the index is a few bytes a block and text is read
 """
 
 import hashlib
+from bisect import bisect_right
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -97,20 +99,21 @@ class IndexedText(SingleUnit):
             start = int(self.starts[index])
             if self.starts[index + 1] == start:
                 continue
-            documents = _documents_of(self.blocks, index)
-            if sum(map(len, documents)) + len(documents) != self.starts[index + 1] - start:
+            documents, ends = _block(self.blocks, index)
+            if ends[-1] != self.starts[index + 1] - start:
                 raise InputError("the text changed while it was read; run again")
-            for text in documents:
-                if start + len(text) >= position:
-                    yield Document(start, text)
-                start += len(text) + 1
+            for number in range(bisect_right(ends, position - start), len(documents)):
+                text = documents[number]
+                yield Document(start + ends[number] - len(text) - 1, text)
 
 
 @lru_cache(maxsize=4)
-def _documents_of(blocks: Blocks, block: int) -> Sequence[bytes]:
+def _block(blocks: Blocks, block: int) -> tuple[Sequence[bytes], list[int]]:
+    """The documents of a block, and the position in it at which each ends, its joint included."""
     # Windows are read in the order of the text, so the next one often lies in the block just read;
     # where a document fills a block of its own (a book), it is not parsed again for each of its windows.
-    return blocks.documents(block)
+    documents = blocks.documents(block)
+    return documents, list(accumulate((len(text) + 1 for text in documents), initial=0))[1:] or [0]
 
 
 class TextIndex:
