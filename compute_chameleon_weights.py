@@ -20,21 +20,24 @@ from chameleon.command_line import (
     count,
     directory,
     draws,
+    labels,
     leave_on_termination,
     named,
+    names,
     positive,
     print_json,
     print_table,
     tell,
+    unions,
     whole,
 )
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
     DEFAULT_EMBEDDINGS_DIR,
-    DEFAULT_NUM_SAMPLES,
     DEFAULT_SAMPLE_LENGTH,
     DEFAULT_SEED,
+    DEFAULT_TARGET_SE,
     Options,
 )
 
@@ -70,6 +73,13 @@ def _add_result_flags(parser: argparse.ArgumentParser) -> None:
         help="weights file to write (default: chameleon_weights_<mode>.json). Change it to keep several "
         "results; - writes the JSON to stdout and the table to stderr",
     )
+    group.add_argument(
+        "--report",
+        type=directory,
+        metavar="FILE",
+        help="page to write, such as report.html: pictures of the weights, how sure they are and why "
+        "(default: none). Give it to show them to others",
+    )
 
 
 def _add_text_flags(parser: argparse.ArgumentParser) -> None:
@@ -88,8 +98,15 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         "--num_samples",
         type=whole,
         metavar="N",
-        help=f"windows of each domain (default: {DEFAULT_NUM_SAMPLES}). Raise it for weights that change "
-        "less with the seed; windows embedded before are kept",
+        help="windows of each domain (default: as many as --target_se needs, up to 2048). Give it for "
+        "exactly so many; windows embedded before are kept",
+    )
+    group.add_argument(
+        "--target_se",
+        type=positive,
+        metavar="SE",
+        help="standard error up to which a weight is sure enough: windows are drawn in rounds, more where "
+        f"the error comes from, until all are (default: {DEFAULT_TARGET_SE}). Lower it for surer weights",
     )
     group.add_argument(
         "--sample_length",
@@ -106,6 +123,46 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         "on that",
     )
     add_reading_flags(parser)
+    _add_change_flags(parser)
+
+
+def _add_change_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("domains that come and go")
+    group.add_argument(
+        "--add_domains",
+        type=labels,
+        metavar="NAME=SOURCE,...",
+        help="further domains: files, directories, URLs or hub ids (default: none). Give it to see what they "
+        "change; only they are embedded",
+    )
+    group.add_argument(
+        "--remove_domains",
+        type=names,
+        default=(),
+        metavar="A,B,...",
+        help="domains to leave out (default: none). Give it to see what that changes, where they were "
+        "embedded before",
+    )
+    group.add_argument(
+        "--merge_domains",
+        type=unions,
+        metavar="NEW=A+B,...",
+        help="domains to put together, by their tokens (default: none). Give it where two are near "
+        "duplicates; nothing is embedded anew",
+    )
+    group.add_argument(
+        "--previous",
+        type=directory,
+        metavar="FILE",
+        help="weights file of before, to compare with (default: computed without the changes above). Give it "
+        "where the corpus has become another",
+    )
+    group.add_argument(
+        "--keep_ratios",
+        action="store_true",
+        help="domains of before keep their relative shares, new ones take theirs (default: all weights "
+        "move). Give it in the middle of a training run",
+    )
 
 
 def _add_embedding_flags(parser: argparse.ArgumentParser) -> None:
@@ -142,6 +199,19 @@ def _add_embedding_flags(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where the proxy runs: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one). "
         "Change it to pick one of several",
+    )
+    group.add_argument(
+        "--block",
+        type=whole,
+        metavar="N",
+        help="block of the proxy whose output is taken (default: the middle one). Change it to see how far "
+        "the weights hang on that",
+    )
+    group.add_argument(
+        "--sensitivity",
+        action="store_true",
+        help="embed with two other blocks and seeds too, and say how far weights move (default: only with "
+        "lambda, sigma and temperature). Give it before a decision that is dear",
     )
     add_dtype_flag(group, "the proxy computes")
     add_trust_flag(group)
@@ -199,19 +269,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(options: Options, output: str) -> None:
-    from chameleon.files import check_writable
+    from chameleon.files import check_writable, require_directory
     from chameleon.pipeline import run
-    from chameleon.table import render_table
+    from chameleon.table import render_change, render_table
 
     if output != "-":
         check_writable(Path(output))
-    weights = run(options, notify=lambda text: tell(f"note: {text}"))
+    if options.report is not None:
+        require_directory(options.report)
+    outcome = run(options, notify=lambda text: tell(f"note: {text}"))
+    weights = outcome.weights
+    if output != "-":
+        weights.write(output)
+    if options.report is not None:
+        from chameleon.report.page import write_report
+
+        from chameleon.report.build import report_of
+
+        write_report(report_of(outcome), options.report)
+    terminal = sys.stderr if output == "-" else sys.stdout
+    place = "stdout" if output == "-" else output
+    table = render_table(weights, place, unicode=draws(terminal), report=options.report)
+    if outcome.change is not None:
+        table += "\n\n" + render_change(weights, outcome.change.before, outcome.change.moved_by)
     if output == "-":
         print_json(weights.to_json())
-        tell(render_table(weights, "stdout", unicode=draws(sys.stderr)))
+        tell(table)
         return
-    weights.write(output)
-    print_table(render_table(weights, output, unicode=draws(sys.stdout)), f"the weights are in {output}")
+    print_table(table, f"the weights are in {output}")
 
 
 if __name__ == "__main__":

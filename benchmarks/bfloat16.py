@@ -122,7 +122,7 @@ def _movements(
                         device=device,
                         dtype=dtype,
                     )
-                ).weights
+                ).weights.weights
         moved = float(np.abs(weights["bfloat16"] - weights["float32"]).max())
         yield Figure(f"{proxy}, {mode}: largest weight", float(weights["float32"].max()))
         yield Figure(f"{proxy}, {mode}: largest movement", moved, at_most=0.002)

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        _store(directory / "embeddings")
+        store_embeddings(directory / "embeddings")
         script = [str(SCRIPT), "--mode", "pretrain", "--skip_embedding_generation"]
         script += [
             "--embeddings_dir",
@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return publish(report, arguments.output)
 
 
-def _store(directory: Path) -> None:
+def store_embeddings(directory: Path) -> None:
     """Random embeddings of as many domains as the method is shown with."""
     generator = np.random.default_rng(0)
     files = {}
@@ -68,7 +68,7 @@ def _store(directory: Path) -> None:
             positions=numbers * TOKENS * 4,
             documents=numbers * TOKENS * 4,
             tokens=np.full(WINDOWS, TOKENS),
-            available=WINDOWS,
+            available=4 * WINDOWS,
         )
         files[domain] = file_name(domain, recipe)
         write_embeddings(directory / files[domain], domain, recipe, stored)
@@ -77,6 +77,7 @@ def _store(directory: Path) -> None:
         dataset="random",
         settings=settings | {"dtype": "float32"},
         num_samples=WINDOWS,
+        windows=dict.fromkeys(files, WINDOWS),
         files=files,
         facts={},
         provenance={"embeddings": "random numbers"},

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from chameleon.affinity import linear_affinity, median_sigma, rbf_affinity
+    from chameleon.compute import compute_weights
     from chameleon.domain_weights import DomainWeights
     from chameleon.errors import InputError
     from chameleon.leverage import effective_dimension, leverage_scores
-    from chameleon.weights import compute_weights, finetune_weights, pretrain_weights
+    from chameleon.weights import finetune_weights, pretrain_weights
 
 __version__ = "0.1.0"
 
@@ -32,7 +33,7 @@ __all__ = [
 _HOME = {
     "DomainWeights": "chameleon.domain_weights",
     "InputError": "chameleon.errors",
-    "compute_weights": "chameleon.weights",
+    "compute_weights": "chameleon.compute",
     "effective_dimension": "chameleon.leverage",
     "finetune_weights": "chameleon.weights",
     "leverage_scores": "chameleon.leverage",

@@ -42,15 +42,23 @@ def linear_affinity(means: npt.ArrayLike) -> Array:
     return affinity
 
 
-def rbf_affinity(means: npt.ArrayLike, sigma: float | None = None) -> Array:
+def rbf_affinity(
+    means: npt.ArrayLike, sigma: float | None = None, noise: npt.ArrayLike | None = None
+) -> Array:
     """Gaussian kernel, K_ij = exp(-|x_i - x_j|^2 / (2 sigma^2)).
+
+    The squared distance between two means of samples is too large by what both lie off their domains,
+    on average; where `noise` says how much that is, it is taken off. What comes out is A K A less what
+    its diagonal is above 1, with the affinity K of the means as they stand and the diagonal matrix A
+    of exp(noise / (2 sigma^2)); so with a ridge above that excess it is positive definite (`usable_noise`).
 
     Args:
         means: (k, d) domain embeddings, any real dtype.
-        sigma: Width in the unit of the embeddings; by default `median_sigma(means)`.
+        sigma: Width in the unit of the embeddings; by default `median_sigma(means, noise)`.
+        noise: (k,) expected squared distance of each mean from its domain's own; none by default.
 
     Returns:
-        (k, k) symmetric positive semi-definite matrix with a diagonal of exactly 1.
+        (k, k) symmetric matrix with a diagonal of exactly 1; without noise it is positive semi-definite.
 
     Raises:
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or `sigma` is not
@@ -58,29 +66,63 @@ def rbf_affinity(means: npt.ArrayLike, sigma: float | None = None) -> Array:
     """
     distances, unit = _distances(means)
     if sigma is None:
-        sigma = _median_sigma(distances, unit)
+        sigma = _median_sigma(distances, unit, noise)
     if not (np.isfinite(sigma) and sigma > 0):
         raise InputError(f"sigma must be a positive number, got {sigma}")
     with np.errstate(over="ignore"):  # infinitely far apart at this width: an affinity of 0
-        return np.asarray(np.exp(-0.5 * np.square(distances / sigma * unit)))
+        squared = np.square(distances / sigma * unit)
+        if noise is not None:
+            squared = _without_noise(squared, np.asarray(noise, dtype=np.float64) / sigma / sigma)
+        return np.asarray(np.exp(-0.5 * squared))
 
 
-def median_sigma(means: npt.ArrayLike) -> float:
+def median_sigma(means: npt.ArrayLike, noise: npt.ArrayLike | None = None) -> float:
     """Square root of the median squared distance over pairs of domains (the median heuristic).
 
     Args:
         means: (k, d) domain embeddings, any real dtype.
+        noise: (k,) what to take off squared distances: see `rbf_affinity`.
 
     Raises:
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or more than half of
             the pairs of domains coincide, so that the median distance is zero.
     """
-    return _median_sigma(*_distances(means))
+    return _median_sigma(*_distances(means), noise)
 
 
-def _median_sigma(distances: Array, unit: float) -> float:
-    pairs = distances[np.triu_indices_from(distances, 1)]
-    sigma = float(np.sqrt(np.median(np.square(pairs)))) * unit
+def usable_noise(noise: npt.ArrayLike, sigma: float, ridge: float, from_median: bool) -> Array:
+    """How much of the noise can be taken off RBF distances so that the kernel with its ridge stays definite.
+
+    All of it, unless there are so few windows that a domain's noise nears the distances themselves: the
+    excess exp(noise / sigma^2) - 1 (see `rbf_affinity`) is kept to half of the ridge.
+
+    Args:
+        noise: (k,) as there.
+        sigma: Width: the one given, or the median distance with its noise.
+        ridge: k lambda.
+        from_median: Whether the width is the median distance without noise, which is the smaller for it.
+
+    Returns:
+        (k,) noise, some of it perhaps reduced.
+    """
+    bound = float(np.log1p(ridge / 2))
+    if from_median:
+        bound /= 1 + 2 * bound
+    return np.minimum(np.asarray(noise, dtype=np.float64), bound * sigma * sigma)
+
+
+def _without_noise(squared: Array, noise: Array) -> Array:
+    less = squared - (noise[:, None] + noise)
+    np.fill_diagonal(less, 0.0)
+    return less
+
+
+def _median_sigma(distances: Array, unit: float, noise: npt.ArrayLike | None = None) -> float:
+    pairs = np.triu_indices_from(distances, 1)
+    squared = np.square(distances)
+    if noise is not None:
+        squared = _without_noise(squared, np.asarray(noise, dtype=np.float64) / unit / unit)
+    sigma = float(np.sqrt(max(float(np.median(squared[pairs])), 0.0))) * unit
     if sigma == 0.0:
         raise InputError(
             "more than half of the pairs of domains have the same embedding, so no RBF width can be "

@@ -67,6 +67,18 @@ def labels(text: str) -> dict[str, str]:
     return {label.strip(): name.strip() for label, _, name in pairs}
 
 
+def unions(text: str) -> dict[str, tuple[str, ...]]:
+    """What names stand for together: NEW=A+B,..."""
+    pairs = labels(text)
+    unions = {new.strip(): tuple(part.strip() for part in parts.split("+")) for new, parts in pairs.items()}
+    for new, parts in unions.items():
+        if len(parts) < 2 or not all(parts):
+            raise argparse.ArgumentTypeError(
+                f"expected NEW=A+B with commas between, got {new}={'+'.join(parts)}"
+            )
+    return unions
+
+
 def count(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdecimal():

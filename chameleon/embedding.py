@@ -3,7 +3,7 @@
 Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -30,6 +30,9 @@ Notify = Callable[[str], None]
 _BATCHES_PER_CHUNK = 4
 _CHUNKS_AHEAD = 2
 _SECONDS_BETWEEN_WRITES = 20.0
+# Windows of which the text is kept to be shown, and how much of it.
+_EXAMPLES = 3
+_EXAMPLE_CHARACTERS = 600
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,18 +74,10 @@ def plan_embedding(
     Raises:
         InputError: A file of stored embeddings is damaged, or a domain's text cannot be read.
     """
-    common = {
-        "windows": windows.to_dict(),
-        "tokenizer": tokenizer.digest,
-        "proxy": proxy.digest,
-        "block": proxy.block,
-        "pooling": POOLING,
-        "dtype": str(proxy.dtype).removeprefix("torch."),
-    }
     tasks = []
     bar = tqdm(domains, desc="measuring domains", unit="domain", delay=1, disable=None)
     for domain in bar:
-        recipe = {"text": domain.text.fingerprint, "version": domain.version, **common}
+        recipe = _recipe(domain, tokenizer, proxy, windows)
         path = directory / file_name(domain.name, recipe)
         stored = read_embeddings(path) if path.exists() else None
         if stored is not None and len(stored) >= min(num_samples, stored.available):
@@ -92,6 +87,68 @@ def plan_embedding(
             grid = lay_grid(domain.text, tokenizer, windows)
         tasks.append(Task(domain, grid, recipe, path, stored, min(num_samples, grid.num_windows)))
     return tasks
+
+
+def find_stored(
+    domains: Sequence[Domain],
+    tokenizer: ProxyTokenizer,
+    proxy: Proxy,
+    windows: WindowRecipe,
+    directory: Path,
+) -> dict[str, DomainEmbeddings]:
+    """What is stored of domains, of those of which anything is: nothing is embedded. See `plan_embedding`.
+
+    Raises:
+        InputError: A file of stored embeddings is damaged.
+    """
+    paths = {
+        domain.name: directory / file_name(domain.name, _recipe(domain, tokenizer, proxy, windows))
+        for domain in domains
+    }
+    return {name: read_embeddings(path) for name, path in paths.items() if path.exists()}
+
+
+def _recipe(domain: Domain, tokenizer: ProxyTokenizer, proxy: Proxy, windows: WindowRecipe) -> dict[str, Any]:
+    """All that may change the numbers of a domain's embeddings."""
+    return {
+        "text": domain.text.fingerprint,
+        "version": domain.version,
+        "windows": windows.to_dict(),
+        "tokenizer": tokenizer.digest,
+        "proxy": proxy.digest,
+        "block": proxy.block,
+        "pooling": POOLING,
+        "dtype": str(proxy.dtype).removeprefix("torch."),
+    }
+
+
+def plan_more(
+    tasks: Sequence[Task],
+    embedded: Mapping[str, DomainEmbeddings],
+    wanted: Mapping[str, int],
+    tokenizer: ProxyTokenizer,
+    windows: WindowRecipe,
+) -> list[Task]:
+    """What there is to do after tasks carried out to have `wanted` windows of each domain, or all it has.
+
+    Args:
+        tasks: They.
+        embedded: What `embed` gave for them.
+        wanted: Windows by domain.
+        tokenizer, windows: As for `plan_embedding`.
+
+    Raises:
+        InputError: A domain's text cannot be read.
+    """
+    further = []
+    for task in tasks:
+        stored, number = embedded[task.domain.name], wanted[task.domain.name]
+        grid = task.grid
+        if grid is None and len(stored) < min(number, stored.available):
+            with naming(task.domain.name):
+                grid = lay_grid(task.domain.text, tokenizer, windows)
+        further.append(replace(task, grid=grid, stored=stored, wanted=min(number, stored.available)))
+    return further
 
 
 @contextmanager
@@ -126,7 +183,7 @@ def embed(
         notify: Told when that happens.
 
     Returns:
-        For each domain the embeddings of its first windows, as many as its task wants.
+        For each domain the embeddings that are there now: those that its task wants, and perhaps more.
 
     Raises:
         InputError: An embedding is not finite (names domain and window), memory does not suffice
@@ -143,7 +200,7 @@ def embed(
             name = task.domain.name
             bar.set_postfix_str(name, refresh=False)
             rows = _embedded(embedder, name, cut, 0 if task.stored is None else len(task.stored))
-            embedded[name] = _extend(task, rows, bar.update).first(task.wanted)
+            embedded[name] = _extend(task, tokenizer, rows, bar.update)
     return embedded
 
 
@@ -206,7 +263,10 @@ def _embedded(
 
 
 def _extend(
-    task: Task, chunks: Iterable[tuple[Windows, npt.NDArray[np.float32]]], progress: Callable[[int], object]
+    task: Task,
+    tokenizer: ProxyTokenizer,
+    chunks: Iterable[tuple[Windows, npt.NDArray[np.float32]]],
+    progress: Callable[[int], object],
 ) -> DomainEmbeddings:
     """The task's embeddings with those of further windows, written."""
     parts = [] if task.stored is None else [task.stored]
@@ -221,7 +281,8 @@ def _extend(
     last_write = monotonic()
     try:
         for windows, rows in chunks:
-            parts.append(_part(task, windows, rows))
+            part = _part(task, windows, rows)
+            parts.append(part if parts else replace(part, examples=_examples(tokenizer, windows)))
             unwritten = True
             progress(len(rows))
             if monotonic() - last_write > _SECONDS_BETWEEN_WRITES:
@@ -252,3 +313,8 @@ def _part(task: Task, windows: Windows, rows: npt.NDArray[np.float32]) -> Domain
         next_visit=windows.next_visit,
         corpus_tokens=(amount.tokens, amount.standard_error),
     )
+
+
+def _examples(tokenizer: ProxyTokenizer, windows: Windows) -> tuple[str, ...]:
+    rows = zip(windows.tokens[:_EXAMPLES], windows.lengths[:_EXAMPLES], strict=True)
+    return tuple(tokenizer.decode(ids[:length].tolist())[:_EXAMPLE_CHARACTERS] for ids, length in rows)

@@ -1,8 +1,9 @@
 """From what a run is asked for to an embedded corpus: finds the text and the proxy, and embeds."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,14 @@ import chameleon
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
-from chameleon.embedding import embed, plan_embedding
+from chameleon.domains import require_removable
+from chameleon.embedding import Task, embed, find_stored, plan_embedding, plan_more
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of
 from chameleon.grid import WindowRecipe
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
-    DEFAULT_NUM_SAMPLES,
     DEFAULT_SAMPLE_LENGTH,
     DEFAULT_SEED,
     Options,
@@ -29,10 +30,11 @@ from chameleon.options import (
 from chameleon.proxy import POOLING, Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
-from chameleon.reading import corpus_request, reading_of
-from chameleon.store import EmbeddedCorpus, Record, write_record
+from chameleon.reading import added_of, corpus_request, reading_of
+from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, write_record
 
 Notify = Callable[[str], None]
+Embedded = Mapping[str, DomainEmbeddings]
 
 # Of a model that sets no bound itself.
 _LONGEST_WINDOW = 1 << 20
@@ -41,12 +43,21 @@ _BETTER_PROXY = (
 )
 
 
-def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
+def embed_corpus(
+    options: Options,
+    first: int,
+    more: Callable[[Embedded], Mapping[str, int]],
+    notify: Notify,
+    is_recorded: bool = True,
+) -> EmbeddedCorpus:
     """Embed the corpus that is asked for, so far as it is not stored in the embeddings directory.
 
     Args:
         options: What is asked for.
+        first: Windows of each domain to begin with.
+        more: From the embeddings so far to the windows of each domain in the next round; none to end so.
         notify: Told in words what the user should know, when it is known.
+        is_recorded: Whether a record is written by which the embeddings are found without the corpus.
 
     Raises:
         InputError: Corpus or checkpoint cannot be had or used, or the embeddings cannot be written.
@@ -75,50 +86,90 @@ def embed_corpus(options: Options, notify: Notify) -> EmbeddedCorpus:
             named = str(checkpoint)
             tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
         dtype = choose_dtype(options.dtype, device)
-        proxy = load_proxy(checkpoint, device, dtype, options.trust_remote_code)
-        return _embed_with(options, corpus, dataset, (tokenizer, proxy, named), told, tell)
+        proxy = load_proxy(checkpoint, device, dtype, options.trust_remote_code, options.block)
+        rounds = _Rounds(options, _without_removed(corpus, options), dataset, tokenizer, proxy, named)
+        embedded = rounds.run(first, more, told, tell, is_recorded)
+        removed = [domain for domain in corpus.domains if domain.name in options.remove_domains]
+        recipe = _window_recipe(options, proxy, named)
+        return replace(
+            embedded, removed=find_stored(removed, tokenizer, proxy, recipe, options.embeddings_dir)
+        )
 
 
-def _embed_with(
-    options: Options,
-    corpus: Corpus,
-    dataset: str,
-    halves: tuple[ProxyTokenizer, Proxy, str | None],
-    told: list[str],
-    tell: Notify,
-) -> EmbeddedCorpus:
-    """Embed the domains of an open corpus with a loaded proxy: its tokenizer, its model, its name."""
-    tokenizer, proxy, named = halves
-    windows = _window_recipe(options, proxy, named)
-    num_samples = options.num_samples or DEFAULT_NUM_SAMPLES
-    tasks = plan_embedding(corpus.domains, tokenizer, proxy, windows, num_samples, options.embeddings_dir)
-    for task in tasks:
-        if task.wanted < num_samples:
-            name, length = task.domain.name, windows.sample_length
-            tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
-    record = Record(
-        dataset=place_of(dataset),
-        settings={
-            "dataset": place_of(dataset),
-            "checkpoint_path": None if named is None else place_of(named),
-            "seed": windows.seed,
-            "sample_length": windows.sample_length,
-            "dtype": str(proxy.dtype).removeprefix("torch."),
-            **reading_of(options),
-        },
-        num_samples=num_samples,
-        files={task.domain.name: task.path.name for task in tasks},
-        facts={domain.name: domain.facts for domain in corpus.domains if domain.facts},
-        provenance=_provenance(corpus, proxy, tokenizer),
-        notices=tuple(told),
-        written=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
-    if not (options.embeddings_dir / record.name).exists():
-        write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
-    with quiet_transformers():
-        embedded = embed(tasks, tokenizer, proxy, windows, options.embedding_batch_size, tell)
-    write_record(options.embeddings_dir, record)
-    return EmbeddedCorpus(record, embedded)
+def _without_removed(corpus: Corpus, options: Options) -> Corpus:
+    """The corpus without the domains to remove."""
+    names = [domain.name for domain in corpus.domains]
+    require_removable(names, options.remove_domains)
+    if not options.remove_domains:
+        return corpus
+    kept = [domain for domain in corpus.domains if domain.name not in options.remove_domains]
+    return replace(corpus, domains=tuple(kept))
+
+
+@dataclass(frozen=True)
+class _Rounds:
+    """An open corpus and a loaded proxy, which embed it in rounds. `checkpoint` is the proxy's name."""
+
+    options: Options
+    corpus: Corpus
+    dataset: str
+    tokenizer: ProxyTokenizer
+    proxy: Proxy
+    checkpoint: str | None
+
+    def run(
+        self,
+        first: int,
+        more: Callable[[Embedded], Mapping[str, int]],
+        told: list[str],
+        tell: Notify,
+        is_recorded: bool,
+    ) -> EmbeddedCorpus:
+        options, directory = self.options, self.options.embeddings_dir
+        recipe = _window_recipe(options, self.proxy, self.checkpoint)
+        tasks = plan_embedding(self.corpus.domains, self.tokenizer, self.proxy, recipe, first, directory)
+        if options.num_samples is not None:
+            for task in tasks:
+                if task.wanted < options.num_samples:
+                    name, length = task.domain.name, recipe.sample_length
+                    tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
+        record = self._record(recipe, tasks, told)
+        if is_recorded and not (directory / record.name).exists():
+            write_record(directory, record)  # what an interrupt leaves is of use
+        while True:
+            with quiet_transformers():
+                there = embed(tasks, self.tokenizer, self.proxy, recipe, options.embedding_batch_size, tell)
+            embedded = {task.domain.name: there[task.domain.name].first(task.wanted) for task in tasks}
+            record = self._record(recipe, tasks, told)
+            if is_recorded:
+                write_record(directory, record)
+            wanted = more(embedded)
+            if not wanted:
+                return EmbeddedCorpus(record, embedded)
+            tasks = plan_more(tasks, there, wanted, self.tokenizer, recipe)
+
+    def _record(self, recipe: WindowRecipe, tasks: Sequence[Task], told: Sequence[str]) -> Record:
+        domains = self.corpus.domains
+        return Record(
+            dataset=place_of(self.dataset),
+            settings={
+                "dataset": place_of(self.dataset),
+                "checkpoint_path": None if self.checkpoint is None else place_of(self.checkpoint),
+                "seed": recipe.seed,
+                "sample_length": recipe.sample_length,
+                "dtype": str(self.proxy.dtype).removeprefix("torch."),
+                "block": self.proxy.block,
+                **reading_of(self.options),
+                **added_of(self.options),
+            },
+            num_samples=self.options.num_samples,
+            windows={task.domain.name: task.wanted for task in tasks},
+            files={task.domain.name: task.path.name for task in tasks},
+            facts={domain.name: domain.facts for domain in domains if domain.facts},
+            provenance=_provenance(self.corpus, self.proxy, self.tokenizer),
+            notices=tuple(told),
+            written=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
 
 
 def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> WindowRecipe:

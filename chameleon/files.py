@@ -62,6 +62,13 @@ def check_writable(path: Path) -> None:
         raise InputError(f"cannot write {path}: no permission to write in {existing}; name another place")
 
 
+def require_directory(path: Path) -> None:
+    """Raise InputError where a file could not be written at `path`, or its directory is not there."""
+    check_writable(path)
+    if not path.resolve().parent.is_dir():
+        raise InputError(f"cannot write {path}: there is no directory {path.parent}; make it first")
+
+
 def _target(path: Path) -> Path:
     """Where symbolic links lead."""
     try:

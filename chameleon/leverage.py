@@ -17,7 +17,7 @@ _WORST_ROUNDING = 1e-4
 _INDEFINITE = "the affinity matrix is not positive semi-definite"
 
 
-def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
+def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float, least: float | None = None) -> Array:
     """Scores S_i = [K (K + k lambda I)^-1]_ii.
 
     Solved as (K + mu I)^-1 K by a Cholesky factorisation, which loses no digits in small scores
@@ -26,6 +26,8 @@ def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
     Args:
         affinity: (k, k) symmetric positive semi-definite matrix K.
         lambda_reg: Regularisation lambda > 0, in the unit of K; the ridge is k lambda.
+        least: The least that a score can be, to which those below are raised. For a K that was freed of
+            noise and may be a little indefinite; by default such a K is an error.
 
     Returns:
         (k,) float64 scores in [0, 1).
@@ -57,9 +59,9 @@ def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float) -> Array:
     except LinAlgError:
         raise InputError(_INDEFINITE) from None
     scores = np.diag(cho_solve(factor, K, check_finite=False)).copy()
-    if (scores < -10 * rounding).any():
+    if least is None and (scores < -10 * rounding).any():
         raise InputError(_INDEFINITE)
-    return np.clip(scores, 0.0, np.nextafter(1.0, 0.0), out=scores)
+    return np.clip(scores, least or 0.0, np.nextafter(1.0, 0.0), out=scores)
 
 
 def _checked_affinity(affinity: npt.ArrayLike) -> Array:

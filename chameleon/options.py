@@ -11,7 +11,7 @@ DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
 DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
 DEFAULT_PACKED_DIR = "./packed/"
-DEFAULT_NUM_SAMPLES = 256
+DEFAULT_TARGET_SE = 0.005
 DEFAULT_SAMPLE_LENGTH = 512
 DEFAULT_SEED = 0
 
@@ -65,9 +65,18 @@ class Options(ReadingOptions):
     pt_temperature: float | None = None
     ft_temperature: float | None = None
     num_samples: int | None = None
+    target_se: float | None = None
     sample_length: int | None = None
     seed: int | None = None
     embedding_batch_size: int | None = None
     device: str = "auto"
     dtype: str = "auto"
+    block: int | None = None
+    add_domains: dict[str, str] | None = None
+    remove_domains: tuple[str, ...] = ()
+    merge_domains: dict[str, tuple[str, ...]] | None = None
+    keep_ratios: bool = False
+    previous: Path | None = None
+    sensitivity: bool = False
+    report: Path | None = None
     skip_embedding_generation: bool = False

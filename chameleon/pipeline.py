@@ -1,20 +1,46 @@
-"""The whole way: corpus, windows, embeddings, affinity, leverage scores, weights."""
+"""The whole way: corpus, windows, embeddings, affinity, leverage scores, weights, and how sure they are."""
 
-from collections.abc import Callable
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import partial
 
+from chameleon.changes import Change, change_from, weights_before
+from chameleon.confidence.kept import KeptRatios
+from chameleon.confidence.rounds import FIRST_WINDOWS, next_windows, require_reachable
 from chameleon.domain_weights import DomainWeights
+from chameleon.domains import merge, require_mergeable
+from chameleon.errors import InputError
+from chameleon.facts import facts_of, sizes_of
+from chameleon.judging import Embedded, Judged, formula_of, judge, samples_by_name, target_of
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
-from chameleon.store import DomainEmbeddings, EmbeddedCorpus
-from chameleon.weights import compute_weights
+from chameleon.store import EmbeddedCorpus
+from chameleon.variants import Variants, variants_of, with_variants
 
 Notify = Callable[[str], None]
 
 
-def run(options: Options, notify: Notify = lambda text: None) -> DomainWeights:
-    """Weights of a corpus's domains, with scores, settings and provenance.
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a run found.
+
+    Attributes:
+        weights: The answer, with scores, settings, provenance and all that is said of it.
+        judged: What it is from.
+        embedded: What that is from.
+        change: What domains that came or went did, where any did.
+        variants: Weights by other blocks and seeds, where they were asked for.
+    """
+
+    weights: DomainWeights
+    judged: Judged
+    embedded: EmbeddedCorpus
+    change: Change | None
+    variants: Variants
+
+
+def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
+    """Weights of a corpus's domains and what there is to know of them.
 
     Args:
         options: What is asked for.
@@ -23,26 +49,52 @@ def run(options: Options, notify: Notify = lambda text: None) -> DomainWeights:
     Raises:
         InputError: Something asked for cannot be had or used; the message says what and what to do.
     """
+    previous = None if options.previous is None else DomainWeights.read(options.previous)
     embedded = _reuse(options, notify) if options.skip_embedding_generation else _embed(options, notify)
-    weights = compute_weights(
-        {name: stored.embeddings for name, stored in embedded.domains.items()},
-        options.mode,
-        recipe=options.recipe,
-        kernel=options.kernel,
-        rbf_sigma=options.rbf_sigma,
-        lambda_reg=options.lambda_reg,
-        temperature=options.pt_temperature if options.mode == "pretrain" else options.ft_temperature,
-    )
+    samples, available = samples_by_name(embedded.domains)
+    before = weights_before(options, previous, samples, embedded)
+    merges = options.merge_domains or {}
+    if merges:
+        require_mergeable(list(samples), merges)
+        samples = merge(samples, sizes_of(embedded, merges), merges)
+        available |= {new: sum(available[part] for part in parts) for new, parts in merges.items()}
+    kept = None
+    if options.keep_ratios:
+        if before is None:
+            raise InputError(
+                "--keep_ratios needs weights of before: add, remove or merge domains whose windows are "
+                "stored, or name a weights file by --previous"
+            )
+        kept = KeptRatios.of(list(samples), before.weights, before.replicated)
+    judged = judge(list(samples.values()), available, options, kept)
+    change = None
+    if before is not None:
+        formula_for = partial(formula_of, options=options)
+        change = change_from(before.weights, samples, embedded, merges, formula_for)
+    variants = variants_of(options, embedded, judged.formula) if options.sensitivity else ()
+    weights = with_variants(judged.weights, variants)
     for notice in weights.notices:
         notify(notice)
+    return Outcome(_described(weights, options, embedded), judged, embedded, change, variants)
+
+
+def _described(weights: DomainWeights, options: Options, embedded: EmbeddedCorpus) -> DomainWeights:
+    """Weights with what they are from."""
     record = embedded.record
+    changes = {
+        "remove_domains": list(options.remove_domains),
+        "merge_domains": {new: list(parts) for new, parts in (options.merge_domains or {}).items()},
+        "keep_ratios": options.keep_ratios,
+    }
     return replace(
         weights,
-        domains=_facts(weights, embedded),
+        domains=facts_of(weights, embedded, options.merge_domains or {}),
         settings={
             **weights.settings,
             **record.settings,
             "num_samples": options.num_samples or record.num_samples,
+            "target_se": target_of(options),
+            **{name: value for name, value in changes.items() if value},
         },
         provenance=record.provenance,
         notices=(*record.notices, *weights.notices),
@@ -56,9 +108,18 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "sample_length": options.sample_length,
         "seed": options.seed,
         "dtype": None if options.dtype == "auto" else options.dtype,
+        "block": options.block,
+        "add_domains": options.add_domains,
         **{name: getattr(options, name) for name in READING},
     }
-    embedded = stored_embeddings(options.embeddings_dir, asked, options.num_samples, options.domains)
+    if options.sensitivity:
+        raise InputError(
+            "--sensitivity embeds with other blocks and seeds, which --skip_embedding_generation does not; "
+            "leave one of them out"
+        )
+    embedded = stored_embeddings(
+        options.embeddings_dir, asked, options.num_samples, options.domains, options.remove_domains
+    )
     for notice in embedded.record.notices:
         notify(notice)
     return embedded
@@ -68,30 +129,13 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
     # Loads torch and transformers: seconds that a run on stored embeddings does without.
     from chameleon.embedding_stage import embed_corpus
 
-    return embed_corpus(options, notify)
+    def more(embedded: Embedded) -> Mapping[str, int]:
+        if options.num_samples is not None:
+            return {}
+        samples, available = samples_by_name(embedded)
+        formula = formula_of(len(samples), options)
+        if options.target_se is not None:
+            require_reachable(list(samples.values()), available, formula, options.target_se)
+        return next_windows(list(samples.values()), available, formula, target_of(options))
 
-
-def _facts(weights: DomainWeights, embedded: EmbeddedCorpus) -> dict[str, dict[str, Any]]:
-    """What the weights file says of each domain."""
-    facts = {}
-    for name, stored in embedded.domains.items():
-        said = embedded.record.facts.get(name, {})
-        facts[name] = {**weights.domains[name], **_counts(stored), **said}
-        if "corpus_tokens" in said:  # somebody's count
-            facts[name]["corpus_tokens_standard_error"] = 0
-    if all("corpus_tokens" in each for each in facts.values()):
-        total = sum(each["corpus_tokens"] for each in facts.values())
-        for each in facts.values():
-            each["natural_share"] = each["corpus_tokens"] / total
-    return facts
-
-
-def _counts(stored: DomainEmbeddings) -> dict[str, Any]:
-    counts: dict[str, Any] = {"windows": len(stored), "windows_available": stored.available}
-    if (stored.tokens >= 0).all():
-        counts["tokens"] = int(stored.tokens.sum())
-    if stored.corpus_tokens is not None:
-        tokens, error = stored.corpus_tokens
-        counts["corpus_tokens"] = max(1, round(tokens))
-        counts["corpus_tokens_standard_error"] = round(error)
-    return counts
+    return embed_corpus(options, options.num_samples or FIRST_WINDOWS, more, notify)

@@ -105,7 +105,11 @@ def _mean(states: torch.Tensor, counts: torch.Tensor | int) -> torch.Tensor:
 
 
 def load_proxy(
-    checkpoint: Path, device: torch.device, dtype: torch.dtype, trust_remote_code: bool = False
+    checkpoint: Path,
+    device: torch.device,
+    dtype: torch.dtype,
+    trust_remote_code: bool = False,
+    block: int | None = None,
 ) -> Proxy:
     """Load a causal LM's lower half: the upper blocks and the LM head are not even built.
 
@@ -114,9 +118,10 @@ def load_proxy(
         device: Where to run it.
         dtype: What to compute in.
         trust_remote_code: Run Python files that the checkpoint brings.
+        block: After which block to cut it, from 1 on; by default the middle one.
 
     Raises:
-        InputError: The checkpoint cannot be loaded, lacks weights, or is no causal LM.
+        InputError: The checkpoint cannot be loaded, lacks weights, is no causal LM, or has no such block.
     """
     try:
         with quiet_transformers():
@@ -126,7 +131,9 @@ def load_proxy(
             num_blocks = text_config.num_hidden_layers
             if num_blocks < 1:
                 raise ValueError(f"its configuration has {num_blocks} blocks")
-            block = (num_blocks + 1) // 2
+            block = (num_blocks + 1) // 2 if block is None else block
+            if block > num_blocks:
+                raise InputError(f"--block {block} is over the {num_blocks} blocks of {checkpoint}")
             decoder = _load_decoder(checkpoint, block, dtype, trust_remote_code)
     except InputError:
         raise

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from chameleon.domains import require_removable
 from chameleon.errors import InputError
 from chameleon.files import is_there, local_path
 from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
@@ -26,6 +27,7 @@ def stored_embeddings(
     asked: Mapping[str, Any],
     num_samples: int | None = None,
     domains: Sequence[str] | None = None,
+    removed: Sequence[str] = (),
 ) -> EmbeddedCorpus:
     """The embeddings of the one corpus in `directory` that agrees with what is asked.
 
@@ -34,6 +36,7 @@ def stored_embeddings(
         asked: Settings that the user named, by the names of their flags; None for those left open.
         num_samples: Windows of each domain; by default as many as the last run used.
         domains: The domains to take, in this order; by default all.
+        removed: Those of them to leave out.
 
     Raises:
         InputError: There are none, or none or several agree with what is asked (names the values),
@@ -50,20 +53,24 @@ def stored_embeddings(
         )
     if published:
         embedded = _published_embeddings(directory, published, asked, num_samples)
-        return replace(
-            embedded, domains={name: embedded.domains[name] for name in _taken(domains, embedded.domains)}
-        )
+        taken = {name: embedded.domains[name] for name in _taken(domains, embedded.domains)}
+        return _without(replace(embedded, domains=taken), removed)
     # A run on some of a corpus's domains is taken where it is the only one, or its domains are asked for.
-    holding = [record for record in records if domains is None or record.files.keys() >= set(domains)]
+    named = {*(domains or ()), *removed}
+    holding = [record for record in records if record.files.keys() >= named]
     record = _choose(directory, holding or records, asked)
-    wanted = num_samples or record.num_samples
-    return EmbeddedCorpus(
-        record,
-        {
-            name: _complete(directory / record.files[name], name, wanted)
-            for name in _taken(domains, record.files)
-        },
-    )
+    taken = {
+        name: _complete(directory / record.files[name], name, num_samples or record.windows[name])
+        for name in _taken(domains, record.files)
+    }
+    return _without(EmbeddedCorpus(record, taken), removed)
+
+
+def _without(embedded: EmbeddedCorpus, removed: Sequence[str]) -> EmbeddedCorpus:
+    """Embeddings with some domains set aside."""
+    require_removable(list(embedded.domains), removed)
+    kept = {name: stored for name, stored in embedded.domains.items() if name not in removed}
+    return replace(embedded, domains=kept, removed={name: embedded.domains[name] for name in removed})
 
 
 def _taken(asked: Sequence[str] | None, there: Mapping[str, Any]) -> Sequence[str]:
@@ -123,9 +130,15 @@ def _from_the_root(name: str) -> str:
 
 def _differences(records: list[Record]) -> str:
     """The settings in which records differ, record by record."""
-    first = records[0].settings
-    names = [name for name in first if any(record.settings[name] != first[name] for record in records)]
-    return "; ".join(" ".join(f"--{name} {record.settings[name]}" for name in names) for record in records)
+    every = [record.settings for record in records]
+    names = [
+        name
+        for name in dict.fromkeys(name for settings in every for name in settings)
+        if any(settings.get(name) != every[0].get(name) for settings in every)
+    ]
+    return "; ".join(
+        " ".join(f"--{name} {settings.get(name, '(not given)')}" for name in names) for settings in every
+    )
 
 
 def _complete(path: Path, domain: str, wanted: int) -> DomainEmbeddings:
@@ -163,7 +176,8 @@ def _published_embeddings(
     record = Record(
         dataset=str(directory),
         settings={"dataset": str(directory)},
-        num_samples=max(map(len, domains.values())),
+        num_samples=num_samples,
+        windows={name: len(rows) for name, rows in domains.items()},
         files={domain: path.name for domain, path in zip(domains, paths, strict=True)},
         facts={},
         provenance={"embeddings": "files of the method's published code"},

@@ -13,7 +13,7 @@ import json
 import re
 import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -43,6 +43,7 @@ class DomainEmbeddings:
         next_visit: Where the windows after these are to be cut from (`windows.py`).
         corpus_tokens: Tokens of the whole domain, and the standard error of that number; None where
             that is not known.
+        examples: The text of the first few windows, or of their beginnings, to show to people.
     """
 
     embeddings: npt.NDArray[np.float32]
@@ -52,6 +53,7 @@ class DomainEmbeddings:
     available: int
     next_visit: int = 0
     corpus_tokens: tuple[float, float] | None = None
+    examples: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.embeddings)
@@ -67,7 +69,8 @@ class DomainEmbeddings:
         arrays: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES
         }
-        return replace(parts[-1], **arrays)
+        examples = next((part.examples for part in parts if part.examples), ())
+        return replace(parts[-1], **arrays, examples=examples)
 
 
 def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
@@ -88,6 +91,7 @@ def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored:
         "available": str(stored.available),
         "next_visit": str(stored.next_visit),
         "corpus_tokens": json.dumps(stored.corpus_tokens),
+        "examples": json.dumps(stored.examples),
     }
     arrays = {name: np.ascontiguousarray(getattr(stored, name)) for name in _DTYPES}
     write_atomically(path, save(arrays, metadata))
@@ -107,11 +111,13 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
                 raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {remedy}")
             arrays = {name: file.get_tensor(name) for name in _DTYPES}
         amount = json.loads(metadata["corpus_tokens"])
+        examples = json.loads(metadata.get("examples", "[]"))
         stored = DomainEmbeddings(
             **arrays,
             available=int(metadata["available"]),
             next_visit=int(metadata["next_visit"]),
             corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
+            examples=tuple(str(each) for each in examples),
         )
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
         if isinstance(error, InputError):
@@ -131,7 +137,8 @@ class Record:
     Attributes:
         dataset: Name of the corpus.
         settings: Settings by the names of their flags: seed, sample_length, dtype, checkpoint_path, ...
-        num_samples: Windows of each domain that the last run used, if it has so many.
+        num_samples: Windows of each domain that the last run was asked for; None where it decided itself.
+        windows: For each domain the windows that the last run used.
         files: For each domain its file's name.
         facts: What the user said of domains, for those of which anything was said.
         provenance: Facts about corpus and proxy for the weights file.
@@ -141,7 +148,8 @@ class Record:
 
     dataset: str
     settings: Mapping[str, Any]
-    num_samples: int
+    num_samples: int | None
+    windows: Mapping[str, int]
     files: Mapping[str, str]
     facts: Mapping[str, Mapping[str, Any]]
     provenance: Mapping[str, Any]
@@ -156,10 +164,17 @@ class Record:
 
 @dataclass(frozen=True)
 class EmbeddedCorpus:
-    """All that weights are computed from: a corpus's embeddings and how they came about."""
+    """All that weights are computed from: a corpus's embeddings and how they came about.
+
+    Attributes:
+        record: How they came about.
+        domains: Those of the domains in use.
+        removed: Those of domains that were left out, so far as they are stored.
+    """
 
     record: Record
     domains: Mapping[str, DomainEmbeddings]
+    removed: Mapping[str, DomainEmbeddings] = field(default_factory=dict)
 
 
 def write_record(directory: Path, record: Record) -> None:
@@ -191,15 +206,22 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
     """The record of a file's content, which may be anything; a ValueError says what is wrong."""
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
-    kinds = {"dataset": str, "settings": dict, "num_samples": int, "files": dict, "facts": dict,
-             "provenance": dict, "notices": list, "written": str}  # fmt: skip
+    kinds = {"dataset": str, "settings": dict, "num_samples": int | None, "windows": dict, "files": dict,
+             "facts": dict, "provenance": dict, "notices": list, "written": str}  # fmt: skip
+    if "windows" not in content and isinstance(content.get("files"), dict):  # before runs decided themselves
+        content["windows"] = dict.fromkeys(content["files"], content.get("num_samples"))
     if content.keys() != kinds.keys():
         raise ValueError(f"expected {', '.join(kinds)}, found {', '.join(content)[:200]}")
     for name, kind in kinds.items():
         if not isinstance(content[name], kind):
-            raise ValueError(f"{name} is no {kind.__name__}")
-    if content["num_samples"] < 1:
+            raise ValueError(f"{name} is no {getattr(kind, '__name__', kind)}")
+    if content["num_samples"] is not None and content["num_samples"] < 1:
         raise ValueError(f"num_samples is {content['num_samples']}")
+    if content["windows"].keys() != content["files"].keys():
+        raise ValueError("windows and files are of different domains")
+    for number in content["windows"].values():
+        if not isinstance(number, int) or number < 1:
+            raise ValueError(f"a number of windows is {number}")
     for file in content["files"].values():
         if not isinstance(file, str) or file != Path(file).name:
             raise ValueError(f"{json.dumps(file)[:80]} is no file beside it")

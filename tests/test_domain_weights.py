@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from chameleon.compute import compute_weights
 from chameleon.domain_weights import UNIT, DomainWeights
 from chameleon.errors import InputError
-from chameleon.weights import compute_weights
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
 DATE = datetime(2025, 6, 1, 12, 30, 15, 999, tzinfo=UTC)
@@ -240,15 +240,18 @@ def test_settings_in_force_are_recorded() -> None:
     assert compute_weights(domains).settings == pytest.approx({
         "recipe": "default", "kernel": "rbf", "rbf_sigma": math.sqrt(2), "rbf_sigma_from": "median distance",
         "lambda_reg": 0.125, "ridge": 0.5, "temperature": 5.0, "temperature_used": 5 * 4 / 7,
+        "noise_taken_off": True,
     })  # fmt: skip
     given_all = compute_weights(domains, "finetune", rbf_sigma=2.0, lambda_reg=3.0, temperature=0.7).settings
     assert given_all == pytest.approx({
         "recipe": "default", "kernel": "rbf", "rbf_sigma": 2.0, "rbf_sigma_from": "given",
         "lambda_reg": 3.0, "ridge": 12.0, "temperature": 0.7, "temperature_used": 0.7 * 7 / 4,
+        "noise_taken_off": True,
     })  # fmt: skip
     assert compute_weights(domains, "finetune", recipe="released").settings == pytest.approx({
         "recipe": "released", "kernel": "linear", "rbf_sigma": None, "rbf_sigma_from": None,
         "lambda_reg": 10.0, "ridge": 40.0, "temperature": 0.2, "temperature_used": 0.2,
+        "noise_taken_off": False,
     })  # fmt: skip
 
 

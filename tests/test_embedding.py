@@ -86,7 +86,7 @@ def test_more_windows_cost_the_difference_and_equal_those_embedded_at_once(
         np.testing.assert_array_equal(grown[name].positions, stored.positions)
     fewer = setting.run(5)
     assert setting.embedded_windows == 3 * 40
-    np.testing.assert_array_equal(fewer["law"].embeddings, at_once["law"].embeddings[:5])
+    np.testing.assert_array_equal(fewer["law"].embeddings, at_once["law"].embeddings)  # all that is there
 
 
 def test_the_batch_size_does_not_change_embeddings(setting: Setting, tmp_path: Path) -> None:

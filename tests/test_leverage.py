@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chameleon.affinity import Array, linear_affinity
+from chameleon.compute import compute_weights
 from chameleon.errors import InputError
 from chameleon.leverage import effective_dimension, leverage_scores
-from chameleon.weights import compute_weights
 
 seeded = settings(derandomize=True, deadline=None, max_examples=30)
 seeds = st.integers(0, 2**32 - 1)

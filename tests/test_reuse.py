@@ -39,7 +39,7 @@ def store(
     files = {name: file_name(name, {"text": text, **used}) for name in "ab"}
     write_embeddings(directory / files["a"], "a", used, windows(6, 9, size))
     write_embeddings(directory / files["b"], "b", used, windows(4, 4, size))
-    record = Record("texts", used, 5, files, {}, {}, ("a notice",), written)
+    record = Record("texts", used, 5, dict.fromkeys(files, 5), files, {}, {}, ("a notice",), written)
     write_record(directory, record)
     return record
 

@@ -33,7 +33,15 @@ STORED = DomainEmbeddings(
     corpus_tokens=(800.0, 2.5),
 )
 RECORD = Record(
-    "texts/日本", {"seed": 0, "dtype": None}, 5, {"a": "a-1", "b": "b-1"}, {}, {"x": {"y": 1}}, ("n",), "t"
+    "texts/日本",
+    {"seed": 0, "dtype": None},
+    None,
+    {"a": 5, "b": 7},
+    {"a": "a-1", "b": "b-1"},
+    {},
+    {"x": {"y": 1}},
+    ("n",),
+    "t",
 )
 
 
@@ -111,6 +119,13 @@ def test_records_read_back(tmp_path: Path) -> None:
 RECORD_CONTENT = {"format": FORMAT, **vars(RECORD)}
 
 
+def test_a_record_of_before_runs_decided_on_windows_is_read(tmp_path: Path) -> None:
+    content = {key: value for key, value in RECORD_CONTENT.items() if key != "windows"} | {"num_samples": 9}
+    (tmp_path / "x.run.json").write_text(json.dumps(content))
+    (record,) = read_records(tmp_path)
+    assert record.windows == {"a": 9, "b": 9}
+
+
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", "{}", json.dumps(RECORD_CONTENT | {"format": "other"}),
@@ -120,7 +135,9 @@ RECORD_CONTENT = {"format": FORMAT, **vars(RECORD)}
      json.dumps(RECORD_CONTENT | {"files": {"a": "../a"}}),
      json.dumps(RECORD_CONTENT | {"files": {"a": "/a"}}),
      json.dumps(RECORD_CONTENT | {"settings": 1}), json.dumps(RECORD_CONTENT | {"num_samples": "5"}),
-     json.dumps(RECORD_CONTENT | {"num_samples": 0}), json.dumps(RECORD_CONTENT | {"provenance": []}),
+     json.dumps(RECORD_CONTENT | {"num_samples": 0}), json.dumps(RECORD_CONTENT | {"windows": {"a": 1}}),
+     json.dumps(RECORD_CONTENT | {"windows": {"a": 1, "b": 0}}),
+     json.dumps(RECORD_CONTENT | {"provenance": []}),
      "[" * 100_000],
 )  # fmt: skip
 def test_a_record_that_is_damaged_or_foreign_is_refused_by_name(tmp_path: Path, content: str) -> None:

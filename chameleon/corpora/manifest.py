@@ -61,7 +61,7 @@ def open_manifest(request: Request, path: Path) -> Corpus:
         part = with_request(opening, domain_names=entry.get("domain_names", {}), **changes)
         label = entry.get("name", f"domain {number}")
         try:
-            found = _open(part, entry, path.parent)
+            found = open_entry(part, entry, path.parent)
         except InputError as error:
             raise InputError(f"{path}, {label}: {error}") from None
         facts = {}
@@ -141,7 +141,12 @@ def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
         raise InputError(f'{path}, {where}: "tokens" and "weight" must be above 0')
 
 
-def _open(opening: Opening, entry: dict[str, Any], root: Path) -> list[Domain]:
+def open_entry(opening: Opening, entry: dict[str, Any], root: Path) -> list[Domain]:
+    """The domains of one entry of a manifest, relative names in it being from `root`.
+
+    Raises:
+        InputError: They cannot be opened.
+    """
     name, column = entry.get("name", ""), entry.get("domain_column")
     sources = [_from(root, source) for source in entry["sources"]]
     if len(sources) == 1 and not is_remote(sources[0]):

@@ -36,6 +36,7 @@ class Request:
         domain_column: Field or column that tells the domains apart, or None where files do.
         domain_names: The domains' names by what stands in that column.
         domains: The ones to use, in this order; by default all.
+        added: Sources of further domains by their names.
         subset: Configuration of a hub dataset.
         split: Split of it.
         revision: Commit, branch or tag of it.
@@ -53,6 +54,7 @@ class Request:
     domain_column: str | None = None
     domain_names: dict[str, str] = field(default_factory=dict)
     domains: tuple[str, ...] | None = None
+    added: dict[str, str] = field(default_factory=dict)
     subset: str | None = None
     split: str = SPLIT
     revision: str | None = None

@@ -2,12 +2,14 @@
 
 import os
 from dataclasses import replace
+from pathlib import Path
 
 from chameleon.corpora.builtin import open_builtin
 from chameleon.corpora.corpus import Corpus, require_labels
 from chameleon.corpora.directory import open_directory
+from chameleon.corpora.formats import Opening
 from chameleon.corpora.hub import HUB_ID, open_hub_dataset
-from chameleon.corpora.manifest import open_manifest
+from chameleon.corpora.manifest import open_entry, open_manifest
 from chameleon.corpora.request import Request
 from chameleon.corpora.storage import is_remote
 from chameleon.errors import InputError
@@ -25,13 +27,34 @@ def open_corpus(request: Request) -> Corpus:
     Raises:
         InputError: There is no such corpus, it cannot be had, or what it holds cannot be used.
     """
-    corpus = _open(request)
+    corpus = _with_added(_open(request), request)
     if request.domains is None:
         return corpus
     by_name = {domain.name: domain for domain in corpus.domains}
     counts = {name: domain.count for name, domain in by_name.items()}
     require_labels(request.dataset, request.domains, counts, "--domains")
     return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
+
+
+def _with_added(corpus: Corpus, request: Request) -> Corpus:
+    """A corpus and the domains that are added to it."""
+    domains, notices, closing = list(corpus.domains), list(corpus.notices), list(corpus.closing)
+    for name, source in request.added.items():
+        if name in [domain.name for domain in domains]:
+            raise InputError(
+                f"{request.dataset} has a domain {name} already; give that of --add_domains another name"
+            )
+        opening = Opening.of(replace(request, dataset=source, domain_column=None))
+        try:
+            domains += open_entry(opening, {"name": name, "sources": [source]}, Path())
+        except InputError as error:
+            raise InputError(f"--add_domains {name}={source}: {error}") from None
+        notices += opening.notices
+        closing += opening.closing
+    provenance = corpus.provenance | ({"added": dict(request.added)} if request.added else {})
+    return replace(
+        corpus, domains=tuple(domains), provenance=provenance, notices=tuple(notices), closing=tuple(closing)
+    )
 
 
 def _open(request: Request) -> Corpus:

@@ -1,0 +1,1 @@
+"""How sure weights are, why they are what they are, and what they hang on."""

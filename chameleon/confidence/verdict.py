@@ -1,0 +1,155 @@
+"""How sure weights are, as a weights file says it: standard errors, intervals, order, and a verdict.
+
+Shapes: k domains, b replicates.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from chameleon.affinity import Array
+from chameleon.confidence.kept import KeptRatios
+from chameleon.confidence.plane import Plane
+from chameleon.confidence.replicates import (
+    REPLICATES,
+    Replicates,
+    Spread,
+    degrees_of_freedom,
+    order_probabilities,
+    replicate,
+    spread_of,
+)
+from chameleon.confidence.rounds import windows_needed
+from chameleon.domain_weights import DomainWeights
+from chameleon.formula import Formula, Solution
+from chameleon.sample import Sample
+
+# Up to so many domains the order of any two is said, of more only that of neighbours.
+_ALL_PAIRS = 50
+
+
+@dataclass(frozen=True, eq=False)
+class Confidence:
+    """How sure the weights of k domains are.
+
+    Attributes:
+        weights: Errors and intervals of the weights.
+        scores: Those of the scores.
+        replicates: What they are from.
+        needed: Windows of each domain for the target, where those looked at are not enough; else empty.
+    """
+
+    weights: Spread
+    scores: Spread
+    replicates: Replicates
+    needed: Mapping[str, int]
+
+
+def assess(
+    samples: list[Sample],
+    available: Mapping[str, int],
+    formula: Formula,
+    solution: Solution,
+    target: float,
+    *,
+    seed: int = 0,
+    plane: Plane | None = None,
+    kept: KeptRatios | None = None,
+) -> Confidence | None:
+    """How sure weights are; None where a domain has a single window, which says nothing of that.
+
+    Args:
+        samples: Of the k domains.
+        available: Windows that each has in all.
+        formula: From means to weights.
+        solution: What it gave.
+        target: The largest standard error that is enough.
+        seed: Of the bootstrap.
+        plane: Where to place the replicates of each domain, if anywhere.
+        kept: Shares that are kept from before, if any are.
+    """
+    if not all(sample.says_spread for sample in samples):
+        return None
+    replicates = replicate(samples, formula, replicates=REPLICATES, seed=seed, plane=plane)
+    degrees = degrees_of_freedom(samples, formula, solution)
+    estimates = solution.weights
+    if kept is not None:
+        replicates = replace(replicates, weights=kept.mixed_replicates(replicates.weights))
+        estimates = kept.mixed(estimates)
+    weights = spread_of(estimates, replicates.weights, degrees)
+    scores = spread_of(solution.scores, replicates.scores, degrees)
+    enough = bool(weights.errors.max() <= target)
+    needed = {} if enough else windows_needed(samples, available, formula, target)
+    return Confidence(weights, scores, replicates, needed)
+
+
+def with_confidence(
+    weights: DomainWeights, confidence: Confidence | None, samples: Sequence[Sample], target: float
+) -> DomainWeights:
+    """Weights with what is known of how sure they are: in `domains`, `diagnostics` and perhaps `notices`."""
+    if confidence is None:
+        unsure = "a single window of a domain says nothing of how sure the weights are: raise --num_samples"
+        return replace(weights, notices=(*weights.notices, unsure))
+    domains = {}
+    for i, name in enumerate(weights.names):
+        domains[name] = {
+            **weights.domains[name],
+            "standard_error": float(confidence.weights.errors[i]),
+            "interval": confidence.weights.intervals[i].tolist(),
+            "score_standard_error": float(confidence.scores.errors[i]),
+            "score_interval": confidence.scores.intervals[i].tolist(),
+        }
+    diagnostics: dict[str, Any] = {
+        **weights.diagnostics,
+        "largest_standard_error": float(confidence.weights.errors.max()),
+        "enough_windows": not confidence.needed,
+        "order": _order(weights, confidence.replicates.weights),
+    }
+    if confidence.needed:
+        diagnostics["windows_needed"] = dict(confidence.needed)
+    notices = list(weights.notices)
+    if confidence.needed:
+        notices.append(_not_enough(weights.names, confidence, samples, target))
+    return replace(weights, domains=domains, diagnostics=diagnostics, notices=tuple(notices))
+
+
+def _order(weights: DomainWeights, replicated: Array) -> list[dict[str, Any]]:
+    """How probable it is that the order of two domains is right: of any two, or of neighbours among many."""
+    order = np.argsort(-weights.weights, kind="stable")
+    k = len(order)
+    reach = k if k <= _ALL_PAIRS else 2
+    some = order_probabilities(replicated[:, order], reach)
+    return [
+        {
+            "above": weights.names[order[i]],
+            "below": weights.names[order[j]],
+            "probability": float(some[i, j - i]),
+        }
+        for i in range(k)
+        for j in range(i + 1, min(i + reach, k))
+    ]
+
+
+def _not_enough(
+    names: Sequence[str], confidence: Confidence, samples: Sequence[Sample], target: float
+) -> str:
+    """What to do about errors that are larger than asked for."""
+    errors = confidence.weights.errors
+    worst = int(np.argmax(errors))
+    lacking = sorted(
+        ((confidence.needed[sample.name], sample.name) for sample in samples if _lacks(sample, confidence)),
+        reverse=True,
+    )
+    said = f"the standard error of {names[worst]} is {errors[worst]:.2g}, over the target of {target:g}"
+    if not lacking:
+        return f"{said}, but about so many windows are enough by the estimate: raise --num_samples a little"
+    most = lacking[0][0]
+    listed = ", ".join(f"{number:,} windows of {name}" for number, name in lacking[:4])
+    rest = f" and more of {len(lacking) - 4} others" if len(lacking) > 4 else ""
+    return f"{said}: about {listed}{rest} are needed; give --num_samples {most}, or a larger --target_se"
+
+
+def _lacks(sample: Sample, confidence: Confidence) -> bool:
+    return confidence.needed[sample.name] > len(sample)

@@ -1,0 +1,119 @@
+"""Embedded domains to weights, how sure they are, and what there is to warn of."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from chameleon.compute import solve, weights_of
+from chameleon.confidence.cautions import cautions, sensitivity_facts
+from chameleon.confidence.kept import KeptRatios
+from chameleon.confidence.plane import Plane
+from chameleon.confidence.verdict import Confidence, assess, with_confidence
+from chameleon.domain_weights import DomainWeights
+from chameleon.formula import Formula, Solution
+from chameleon.options import DEFAULT_TARGET_SE, Options
+from chameleon.sample import Sample
+from chameleon.store import DomainEmbeddings
+
+Embedded = Mapping[str, DomainEmbeddings]
+
+# Of embeddings that do not say how many windows their domain has.
+_ENDLESS = 1 << 40
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What was found for some domains.
+
+    Attributes:
+        samples: Of the k domains.
+        formula: From their means to weights.
+        solution: What it gave.
+        plane: Where the domains lie by their affinity.
+        confidence: How sure the weights are; None where that cannot be said.
+        weights: The same, as domain weights.
+    """
+
+    samples: list[Sample]
+    formula: Formula
+    solution: Solution
+    plane: Plane
+    confidence: Confidence | None
+    weights: DomainWeights
+
+
+def judge(
+    samples: list[Sample], available: Mapping[str, int], options: Options, kept: KeptRatios | None = None
+) -> Judged:
+    """Weights of samples, how sure they are, and warnings as notices.
+
+    Args:
+        samples: Of the domains.
+        available: Windows that each has in all.
+        options: What is asked for.
+        kept: Shares to keep from before, if any are to be.
+
+    Raises:
+        InputError: The samples or what is asked for cannot be used.
+    """
+    formula = formula_of(len(samples), options)
+    solution = solve(samples, formula)
+    weights = weights_of(samples, formula, solution)
+    if kept is not None:
+        own = weights.by_name()
+        facts = {name: {**weights.domains[name], "weight_of_its_own": own[name]} for name in weights.names}
+        weights = replace(weights, weights=kept.mixed(weights.weights), domains=facts)
+    plane = Plane.of(solution.affinity)
+    target = target_of(options)
+    confidence = assess(
+        samples,
+        available,
+        formula,
+        solution,
+        target,
+        plane=None if options.report is None else plane,
+        kept=kept,
+    )
+    weights = with_confidence(weights, confidence, samples, target)
+    warned, moved = cautions(samples, formula, solution)
+    weights = replace(
+        weights,
+        diagnostics={
+            **weights.diagnostics,
+            "sensitivity": sensitivity_facts(weights.names, solution, moved),
+        },
+        notices=(*weights.notices, *warned),
+    )
+    return Judged(samples, formula, solution, plane, confidence, weights)
+
+
+def samples_by_name(embedded: Embedded) -> tuple[dict[str, Sample], dict[str, int]]:
+    """The domains as samples, and how many windows each has in all."""
+    samples, available = {}, {}
+    for name, stored in embedded.items():
+        known = bool((stored.documents >= 0).all())
+        samples[name] = Sample.of(
+            name,
+            stored.embeddings,
+            stored.documents if known else None,
+            stored.available if known else None,
+        )
+        available[name] = stored.available if known else _ENDLESS
+    return samples, available
+
+
+def formula_of(k: int, options: Options) -> Formula:
+    """The formula that is asked for, for k domains."""
+    return Formula.of(
+        k,
+        options.mode,
+        recipe=options.recipe,
+        kernel=options.kernel,
+        rbf_sigma=options.rbf_sigma,
+        lambda_reg=options.lambda_reg,
+        temperature=options.pt_temperature if options.mode == "pretrain" else options.ft_temperature,
+    )
+
+
+def target_of(options: Options) -> float:
+    """The standard error that is asked for."""
+    return DEFAULT_TARGET_SE if options.target_se is None else options.target_se

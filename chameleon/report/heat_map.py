@@ -1,0 +1,196 @@
+"""How alike domains are: their affinity as a map, those that are alike side by side.
+
+Shapes: k domains.
+"""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from chameleon.affinity import Array
+from chameleon.report.colours import levels
+from chameleon.report.content import Report
+from chameleon.report.labels import figure, fitted, one_line, widest, width_of
+from chameleon.report.markup import Markup, joined, tag
+from chameleon.report.png import COLOURS, png_address
+from chameleon.report.svg import NARROW, named, picture
+
+# Up to so many domains each cell is an element that tells its number, above they are one image.
+MOST_CELLS = 24
+_CELL = 60.0
+_CELL_WITH_NUMBER = 30.0
+_LABEL = 14.0
+_LARGEST_IMAGE = 560.0
+# How far slanted names reach across and up, in parts of their length.
+_SLANT = 0.72
+_PAIRS_SAID = 3
+
+
+def clustered(affinity: Array) -> list[int]:
+    """The order of k domains in which those of a cluster stand together (average linkage)."""
+    from scipy.cluster.hierarchy import leaves_list, linkage
+
+    k = len(affinity)
+    if k < 3:
+        return list(range(k))
+    sizes = np.diag(affinity)
+    squared = np.maximum(sizes[:, None] + sizes - 2 * affinity, 0.0)
+    apart = np.sqrt(0.5 * (squared + squared.T))[np.triu_indices(k, 1)]
+    return [int(i) for i in leaves_list(linkage(apart, "average", optimal_ordering=k <= 100))]
+
+
+def ends_of(affinity: Array) -> tuple[float, float]:
+    """What the map's lowest and highest colour stand for: 0 and 1, or, where the diagonal is not 1, what is
+    found between different domains.
+    """
+    if np.allclose(np.diag(affinity), 1.0):
+        return min(0.0, float(affinity.min())), 1.0
+    different = affinity[~np.eye(len(affinity), dtype=bool)]
+    low, high = float(different.min()), float(different.max())
+    return (low, high) if high > low else (low - 1.0, high + 1.0)
+
+
+def levels_of(affinity: Array) -> npt.NDArray[np.uint8]:
+    """(k, k) levels of the map's colours."""
+    low, high = ends_of(affinity)
+    parts = np.clip((affinity - low) / (high - low), 0.0, 1.0)
+    return np.minimum(parts * COLOURS, COLOURS - 1).astype(np.uint8)
+
+
+def heat_images(report: Report) -> Markup:
+    """The map as images that pictures refer to, light and dark; nothing where its cells are elements."""
+    k = len(report.affinity)
+    if k <= MOST_CELLS:
+        return Markup()
+    order = clustered(report.affinity)
+    ordered = levels_of(report.affinity)[np.ix_(order, order)]
+    images = [
+        tag("image", id=f"heat-{theme}", width=1, height=1, href=png_address(ordered, levels(dark=dark)))
+        for theme, dark in (("light", False), ("dark", True))
+    ]
+    return tag("svg", tag("defs", *images), class_="store", width=0, height=0, aria_hidden="true")
+
+
+def draw_heat_map(report: Report, key: str, width: int) -> Markup:
+    """The affinity of any two domains as a colour, and as a number where there is room for it."""
+    affinity, k, order = report.affinity, len(report.affinity), clustered(report.affinity)
+    left, has_cells = _left(report, width), k <= MOST_CELLS
+    names = [report.weights.names[i] for i in order]
+    texts = [fitted(name, left - 8) for name in names]
+    room = width - left - 2
+    slanted = _beside_slanted(texts, room)
+    if not has_cells or slanted < _LABEL * k:
+        slanted, above, side = 0.0, 8.0, min(_CELL * k if has_cells else _LARGEST_IMAGE, room)
+    else:
+        above, side = _SLANT * (left - 8) + 14, min(_CELL * k, slanted)
+    cell = side / k
+    drawn = [_cells(report, order, left, above, cell) if has_cells else _image(left, above, side)]
+    for at in range(0, k, math.ceil(_LABEL / cell)):
+        middle = cell * (at + 0.5)
+        labels = [tag("text", texts[at], class_="name end", x=left - 6, y=above + middle + 4)]
+        if slanted:
+            turned = f"translate({left + middle + 4:.1f} {above - 6:.1f}) rotate(-45)"
+            labels.append(tag("text", texts[at], class_="name", transform=turned))
+        drawn.append(named(one_line(names[at]), *labels))
+    drawn.append(_legend(affinity, left, above + side + 14, max(230.0, min(side, 260.0))))
+    title = f"Affinity of {k} domains, those that are alike side by side"
+    whole = min(float(width), max(left + side + (room - slanted if slanted else 0) + 2, left + 262))
+    return picture(key, whole, above + side + 52, title, _said(report), *drawn)
+
+
+def _beside_slanted(texts: list[str], room: float) -> float:
+    """How wide the map may be where slanted names over it, which reach beyond it, have room too."""
+    k = len(texts)
+    beyond = [(k - at - 0.5) / k * room - _SLANT * width_of(text) for at, text in enumerate(texts)]
+    return room - max(0.0, 8 - min(beyond))
+
+
+def rows_named(report: Report, width: int) -> int:
+    """Of how many rows of the image one is named."""
+    side = min(_LARGEST_IMAGE, width - _left(report, width) - 2)
+    return math.ceil(_LABEL * len(report.affinity) / side)
+
+
+def _left(report: Report, width: int) -> float:
+    """Where the map begins, to the right of names."""
+    return 8 + widest(list(report.weights.names), 96 if width == NARROW else 150)
+
+
+def _cells(report: Report, order: list[int], left: float, above: float, cell: float) -> Markup:
+    affinity, names = report.affinity, [one_line(name) for name in report.weights.names]
+    level = levels_of(affinity)
+    drawn = []
+    for row, i in enumerate(order):
+        for column, j in enumerate(order):
+            x, y, value = left + cell * column, above + cell * row, float(affinity[i, j])
+            content = [tag("rect", class_=f"h{level[i, j]}", x=x, y=y, width=cell - 1, height=cell - 1, rx=2)]
+            if cell >= _CELL_WITH_NUMBER:
+                text = affinity_number(value, affinity)
+                content.append(
+                    tag(
+                        "text",
+                        text,
+                        class_=f"in-cell t{level[i, j]}",
+                        x=x + cell / 2 - 0.5,
+                        y=y + cell / 2 + 4,
+                    )
+                )
+            drawn.append(named(f"{names[i]} and {names[j]}: {affinity_number(value, affinity)}", *content))
+    return joined(*drawn)
+
+
+def _image(left: float, above: float, side: float) -> Markup:
+    place = f"translate({left:.1f} {above:.1f}) scale({side:.1f})"
+    return joined(
+        *(
+            tag("use", href=f"#heat-{theme}", class_=f"heat {theme}", transform=place)
+            for theme in ("light", "dark")
+        )
+    )
+
+
+def _legend(affinity: Array, left: float, top: float, width: float) -> Markup:
+    low, high = ends_of(affinity)
+    piece = width / COLOURS
+    pieces = [
+        tag("rect", class_=f"h{level}", x=left + piece * level, y=top, width=piece + 0.3, height=10)
+        for level in range(COLOURS)
+    ]
+    is_unit = bool(np.allclose(np.diag(affinity), 1.0))
+    words = ("nothing in common", "the same") if is_unit else (figure(low), f"{figure(high)} and more")
+    return joined(
+        *pieces,
+        tag(
+            "text", f"0: {words[0]}" if is_unit and low == 0 else words[0], class_="tick", x=left, y=top + 26
+        ),
+        tag("text", f"1: {words[1]}" if is_unit else words[1], class_="tick end", x=left + width, y=top + 26),
+    )
+
+
+def affinity_number(value: float, affinity: Array) -> str:
+    """One of the affinities, with as many decimals as the largest has for two digits."""
+    largest = float(np.abs(affinity).max())
+    if not 1e-4 < largest < 1e5:
+        return figure(value, 2)
+    decimals = max(0, 1 - math.floor(math.log10(largest))) if largest > 1.0005 else 2
+    written = f"{value:.{decimals}f}"
+    return f"{0:.{decimals}f}" if float(written) == 0 else written.replace("-", "−")
+
+
+def _said(report: Report) -> str:
+    affinity, names = report.affinity, report.weights.names
+    rows, columns = np.triu_indices(len(names), 1)
+    values = affinity[rows, columns]
+    order = np.argsort(-values, kind="stable")
+
+    def said(some: npt.NDArray[np.intp]) -> str:
+        return "; ".join(
+            f"{one_line(names[rows[at]])} and {one_line(names[columns[at]])} "
+            f"{affinity_number(float(values[at]), affinity)}"
+            for at in some
+        )
+
+    if len(order) <= 2 * _PAIRS_SAID:
+        return f"Affinities: {said(order)}."
+    return f"Most alike: {said(order[:_PAIRS_SAID])}. Least alike: {said(order[-_PAIRS_SAID:])}."

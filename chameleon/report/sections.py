@@ -1,0 +1,196 @@
+"""The parts of a report, each with what it says in words."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+
+from chameleon.report import tables
+from chameleon.report.content import Report
+from chameleon.report.heat_map import MOST_CELLS, draw_heat_map, rows_named
+from chameleon.report.labels import decimals_for, name_of, percent
+from chameleon.report.markup import Markup, joined, listed, tag
+from chameleon.report.paths import COLOURED, draw_paths, leaves, paths_shown
+from chameleon.report.pictures import ALL_SHOWN, draw_change, draw_others, draw_weights
+from chameleon.report.plane import draw_plane
+from chameleon.report.svg import NARROW, WIDE, both_widths
+
+_WINDOWS_SHOWN = 3
+# Letters of a window, and of all windows together where there are very many.
+_LETTERS = 600
+_ALL_LETTERS = 200_000
+_FEWEST_LETTERS = 160
+_OPENED_ON_PAPER = 12
+_MEANINGS = {
+    "lambda_reg": "lambda (the regularisation)",
+    "rbf_sigma": "sigma (the width of the kernel)",
+    "temperature": "the temperature",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the page: its anchor, heading and content."""
+
+    key: str
+    title: str
+    content: Markup
+
+
+def sections(report: Report) -> list[Section]:
+    """All parts that there is something to say in."""
+    return list(_sections(report))
+
+
+def _sections(report: Report) -> Iterator[Section]:
+    yield Section("weights", "Weights", _weights(report))
+    if len(report.weights.names) > 1:
+        yield Section("affinity", "How alike the domains are", _affinity(report))
+        yield Section("plane", "The domains on a plane", _plane(report))
+    if paths_shown(report):
+        yield Section("paths", "If a setting were another", _paths(report))
+    if report.others:
+        yield Section("others", "Other blocks and seeds", _others(report))
+    if report.before is not None or report.moved_by:
+        yield Section("change", "What changed", _change(report))
+    if len(report.weights.names) > 1:
+        yield Section("neighbours", "Nearest neighbours", _neighbours(report))
+    if any(report.examples.get(name) for name in report.weights.names):
+        yield Section("examples", "Example windows", _examples(report))
+    yield Section("settings", "Settings and provenance", _settings(report))
+
+
+def _weights(report: Report) -> Markup:
+    words = "Each weight is a share of the training tokens."
+    if any(facts.get("interval") for facts in report.weights.domains.values()):
+        words += (
+            " The 95 % interval says how far it may be off because only some windows of each domain were "
+            "looked at."
+        )
+    return joined(
+        tag("p", words),
+        both_widths(partial(draw_weights, report), "weights-picture"),
+        tables.weights_table(report),
+    )
+
+
+def _affinity(report: Report) -> Markup:
+    k = len(report.weights.names)
+    words = (
+        "The stronger the colour of a square, the more alike its two domains are to the proxy. Domains that "
+        "are alike stand side by side, so that groups show as blocks along the diagonal."
+    )
+    steps = (rows_named(report, width) for width in (WIDE, NARROW))
+    named = [
+        tag("span", f"Of every {step} rows one is named." if step > 1 else "", class_=kind)
+        for step, kind in zip(steps, ("wide", "narrow"), strict=True)
+    ]
+    return joined(
+        tag("p", words),
+        tag("p", *named, class_="caption") if k > MOST_CELLS else Markup(),
+        both_widths(partial(draw_heat_map, report), "affinity-picture"),
+    )
+
+
+def _plane(report: Report) -> Markup:
+    together = float(np.sum(report.explained))
+    words = (
+        "Domains near each other are alike to the proxy. A dot is as large as its domain's weight: those in "
+        "the midst of others have much in common with them, those far out are special. "
+        f"The plane holds {percent(together, 0)} of what tells the domains apart."
+    )
+    if report.spreads.any():
+        words += " Each ellipse holds its domain's true place by 95 %."
+    return joined(tag("p", words), both_widths(partial(draw_plane, report), "plane-picture"))
+
+
+def _paths(report: Report) -> Markup:
+    shown, k = paths_shown(report), len(report.weights.names)
+    meanings = [joined(_MEANINGS.get(path.setting, path.setting)) for path in shown]
+    words = joined(
+        "How the weights would come out with another value of ",
+        listed(meanings),
+        ", the other settings as they "
+        "are. The flatter the lines, the less hangs on the setting. A dashed line marks what is in force.",
+    )
+    if k > COLOURED:
+        words = joined(words, f" Coloured are the {COLOURED} heaviest domains, grey the others.")
+    if leaves(report):
+        words = joined(
+            words,
+            " A line that leaves its panel at the top goes on rising.",
+        )
+    return joined(tag("p", words), both_widths(partial(draw_paths, report), "paths-picture"))
+
+
+def _others(report: Report) -> Markup:
+    words = (
+        "What the weights would be with another block of the proxy or another seed. Where dots lie close "
+        "together, the weight hangs on the text and not on that choice. At the end of each row stands half "
+        "of the distance between its outermost dots, in points (hundredths of all tokens)."
+    )
+    return joined(
+        tag("p", words),
+        both_widths(partial(draw_others, report), "others-picture"),
+        tag(
+            "details", tag("summary", "The numbers as a table"), tables.others_table(report), class_="printed"
+        ),
+    )
+
+
+def _change(report: Report) -> Markup:
+    content = []
+    if report.before is not None:
+        words = (
+            "Each weight before and after domains came or went. At the end of each row stands the change in "
+            "points (hundredths of all tokens)."
+        )
+        if len({*report.weights.names, *report.before.names}) > ALL_SHOWN:
+            words += f" The {ALL_SHOWN} that change most are shown."
+        content += [tag("p", words), both_widths(partial(draw_change, report), "change-picture")]
+    if report.moved_by:
+        words = (
+            "What each domain that came or went does to the weights of the others: by how many points they "
+            "rise (+) or fall (−) because of it."
+        )
+        content += [tag("h3", "What moved because of whom"), tag("p", words), tables.moves_table(report)]
+    return joined(*content)
+
+
+def _neighbours(report: Report) -> Markup:
+    words = "The domains that are most alike to each to the proxy, with their affinity."
+    return joined(tag("p", words), tables.neighbours_table(report))
+
+
+def _examples(report: Report) -> Markup:
+    names = [
+        report.weights.names[i] for i in report.by_weight if report.examples.get(report.weights.names[i])
+    ]
+    letters = min(_LETTERS, max(_FEWEST_LETTERS, _ALL_LETTERS // (_WINDOWS_SHOWN * len(names))))
+    kind = "printed" if len(names) <= _OPENED_ON_PAPER else None
+    shown = [_windows(report, name, letters, kind) for name in names]
+    words = f"What the proxy looked at: a few windows of each domain, up to {letters} characters of each."
+    return joined(tag("p", words), tag("div", *shown, class_="long" if len(names) > 20 else None))
+
+
+def _windows(report: Report, name: str, letters: int, kind: str | None) -> Markup:
+    at = report.weights.names.index(name)
+    share = percent(float(report.weights.weights[at]), decimals_for(len(report.weights.names)))
+    windows = [
+        tag("pre", _beginning(text, letters), dir="auto") for text in report.examples[name][:_WINDOWS_SHOWN]
+    ]
+    return tag("details", tag("summary", name_of(name), " ", tag("span", share)), *windows, class_=kind)
+
+
+def _beginning(text: str, letters: int) -> str:
+    """So many letters of a text; pages drop a line feed that stands first, so that one is put before it."""
+    shown = text if len(text) <= letters else f"{text[:letters]}…"
+    return f"\n{shown}" if shown.startswith(("\n", "\r")) else shown
+
+
+def _settings(report: Report) -> Markup:
+    content = [tables.settings_table(report)] if report.weights.settings else []
+    if report.weights.provenance:
+        content.append(tables.provenance_table(report))
+    return joined(*content) if content else tag("p", "None are with these weights.")

@@ -1,0 +1,67 @@
+"""Weights by other blocks of the proxy and other seeds of the windows: how far they hang on these."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+
+from chameleon.compute import solve, weights_of
+from chameleon.confidence.sensitivity import largest_move
+from chameleon.domain_weights import DomainWeights
+from chameleon.domains import merge
+from chameleon.facts import sizes_of
+from chameleon.formula import Formula
+from chameleon.judging import Embedded, samples_by_name
+from chameleon.options import Options
+from chameleon.store import EmbeddedCorpus
+
+Variants = tuple[tuple[str, DomainWeights], ...]
+
+
+def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) -> Variants:
+    """Weights by up to two other blocks and two other seeds, on as many windows: what is embedded is kept.
+
+    Args:
+        options: What the run is asked for.
+        embedded: What it has embedded.
+        formula: From means to weights.
+
+    Raises:
+        InputError: As of embedding.
+    """
+    from chameleon.embedding_stage import embed_corpus
+
+    proxy, settings = embedded.record.provenance["proxy"], embedded.record.settings
+    block, last = int(proxy["block"]), int(proxy["num_blocks"])
+    blocks = sorted({(block + 1) // 2, (block + last + 1) // 2} - {block})
+    seeds = (int(settings["seed"]) + 1, int(settings["seed"]) + 2)
+    wanted = {name: len(stored) for name, stored in embedded.domains.items()}
+
+    def more(there: Embedded) -> Mapping[str, int]:
+        complete = all(len(stored) >= min(wanted[name], stored.available) for name, stored in there.items())
+        return {} if complete else wanted
+
+    found: list[tuple[str, DomainWeights]] = []
+    for varied in [
+        *(replace(options, block=each) for each in blocks),
+        *(replace(options, seed=each) for each in seeds),
+    ]:
+        other = embed_corpus(varied, min(wanted.values()), more, lambda text: None, is_recorded=False)
+        samples, _ = samples_by_name(other.domains)
+        if options.merge_domains:
+            samples = merge(samples, sizes_of(other, options.merge_domains), options.merge_domains)
+        label = f"block {varied.block}" if len(found) < len(blocks) else f"seed {varied.seed}"
+        in_use = list(samples.values())
+        found.append((label, weights_of(in_use, formula, solve(in_use, formula))))
+    return tuple(found)
+
+
+def with_variants(weights: DomainWeights, variants: Variants) -> DomainWeights:
+    """Weights with how far the furthest one moves with the block and the seed."""
+    facts = dict(weights.diagnostics.get("sensitivity", {}))
+    for kind in ("block", "seed"):
+        found = [other.weights for label, other in variants if label.startswith(kind)]
+        if found:
+            at, by = largest_move(weights.weights, np.array(found))
+            facts[kind] = {"largest_move": by, "domain": weights.names[at]}
+    return replace(weights, diagnostics={**weights.diagnostics, "sensitivity": facts})
