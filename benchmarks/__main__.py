@@ -11,6 +11,8 @@ from benchmarks.machine import ROOT, command_line
 
 BENCHMARKS = (
     "skip_embedding",
+    "bootstrap",
+    "rounds",
     "memory",
     "reading",
     "design_effect",

@@ -31,7 +31,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--repeats", type=whole, default=5, help="of the small case (default: 5)")
-    parser.add_argument("--many", type=int, metavar="K", help="only: K domains in this process, and its figures")
+    parser.add_argument(
+        "--many", type=int, metavar="K", help="only: K domains in this process, and its figures"
+    )
     arguments = parser.parse_args(argv)
     if arguments.many:
         seconds = _seconds(partial(_assess, _samples(arguments.many, 256)))
@@ -57,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Figure("1,000 domains: the bootstrap", seconds, "s", at_most=60),
         Figure("1,000 domains: peak memory", kilobytes / 2**20, "GiB", at_most=1),
     )
-    conditions = {"replicates": 1000, "width": WIDTH, "repeats": arguments.repeats}
+    conditions = {"replicates": "1000, of 1,000 domains 200", "width": WIDTH, "repeats": arguments.repeats}
     baseline = "the command on stored embeddings without it"
     return publish(Report("bootstrap", baseline, conditions, figures), arguments.output)
 

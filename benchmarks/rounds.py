@@ -85,7 +85,9 @@ def _of_rounds(stored: Mapping[str, DomainEmbeddings], seeds: int) -> Iterator[F
         drawn.append(sum(counts.values()))
         within.append(np.abs(solution.weights - truth) <= 2 * confidence.weights.errors)
     yield Figure("windows drawn, mean", float(np.mean(drawn)))
-    yield Figure(f"{MOST_WINDOWS} a domain / drawn", MOST_WINDOWS * k / float(np.mean(drawn)), "times", at_least=8)
+    yield Figure(
+        f"{MOST_WINDOWS} a domain / drawn", MOST_WINDOWS * k / float(np.mean(drawn)), "times", at_least=8
+    )
     yield Figure("all there are / drawn", sum(available.values()) / float(np.mean(drawn)), "times")
     yield Figure("weights within two standard errors", 100 * float(np.mean(within)), "%", at_least=95)
     yield Figure("seeds with all weights within", 100 * float(np.all(within, axis=1).mean()), "%")

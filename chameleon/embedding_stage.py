@@ -18,7 +18,7 @@ from chameleon.devices import choose_device, choose_dtype
 from chameleon.domains import require_removable
 from chameleon.embedding import Task, embed, find_stored, plan_embedding, plan_more
 from chameleon.errors import InputError
-from chameleon.files import check_writable, digest_of_json, place_of
+from chameleon.files import check_writable, digest_of_json, place_of, places_of
 from chameleon.grid import WindowRecipe
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
@@ -30,7 +30,7 @@ from chameleon.options import (
 from chameleon.proxy import POOLING, Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
-from chameleon.reading import added_of, corpus_request, reading_of
+from chameleon.reading import corpus_request, reading_of
 from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, write_record
 
 Notify = Callable[[str], None]
@@ -149,7 +149,7 @@ class _Rounds:
             tasks = plan_more(tasks, there, wanted, self.tokenizer, recipe)
 
     def _record(self, recipe: WindowRecipe, tasks: Sequence[Task], told: Sequence[str]) -> Record:
-        domains = self.corpus.domains
+        domains, added = self.corpus.domains, places_of(self.options.add_domains)
         return Record(
             dataset=place_of(self.dataset),
             settings={
@@ -160,7 +160,7 @@ class _Rounds:
                 "dtype": str(self.proxy.dtype).removeprefix("torch."),
                 "block": self.proxy.block,
                 **reading_of(self.options),
-                **added_of(self.options),
+                **({} if added is None else {"add_domains": added}),
             },
             num_samples=self.options.num_samples,
             windows={task.domain.name: task.wanted for task in tasks},

@@ -4,7 +4,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +94,11 @@ def place_of(name: str) -> str:
     """A local path from the root, so that it names the same from any directory; other names as they are."""
     path = local_path(name)
     return str(path.resolve()) if is_there(path) else name
+
+
+def places_of(names: Mapping[str, str] | None) -> dict[str, str] | None:
+    """The places of named things; None where there are none."""
+    return {name: place_of(place) for name, place in names.items()} if names else None
 
 
 def is_there(path: Path) -> bool:

@@ -11,6 +11,7 @@ from chameleon.domain_weights import DomainWeights
 from chameleon.domains import merge, require_mergeable
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
+from chameleon.files import places_of
 from chameleon.judging import Embedded, Judged, formula_of, judge, samples_by_name, target_of
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
@@ -109,7 +110,7 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "seed": options.seed,
         "dtype": None if options.dtype == "auto" else options.dtype,
         "block": options.block,
-        "add_domains": options.add_domains,
+        "add_domains": places_of(options.add_domains),
         **{name: getattr(options, name) for name in READING},
     }
     if options.sensitivity:

@@ -5,21 +5,13 @@ from typing import Any
 
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import Request, SourceTokenizer
-from chameleon.files import place_of
-from chameleon.options import READING, Options, ReadingOptions
+from chameleon.options import READING, ReadingOptions
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 
 
 def reading_of(options: ReadingOptions) -> dict[str, Any]:
     """How the corpus is read, so far as the user said it."""
     return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
-
-
-def added_of(options: Options) -> dict[str, Any]:
-    """The domains that are added to the corpus, as a record has them."""
-    if not options.add_domains:
-        return {}
-    return {"add_domains": {name: place_of(source) for name, source in options.add_domains.items()}}
 
 
 def corpus_request(

@@ -25,6 +25,8 @@ from chameleon.formula import Formula, Solution
 from chameleon.sample import Sample, means_of, noise_of
 
 REPLICATES = 1000
+# So many at least; of more than 100 domains fewer than the above, so that a thousand take a minute.
+_FEWEST = 200
 # Of the means and of the affinities of some replicates at once.
 _BYTES_AT_ONCE = 1 << 26
 # Random directions that stand for all those in which domains do not differ.
@@ -69,7 +71,7 @@ def replicate(
     samples: list[Sample],
     formula: Formula,
     *,
-    replicates: int = REPLICATES,
+    replicates: int | None = None,
     seed: int = 0,
     plane: Plane | None = None,
 ) -> Replicates:
@@ -78,16 +80,18 @@ def replicate(
     Args:
         samples: Of the k domains. One that is exact stays what it is.
         formula: From means to weights.
-        replicates: b.
+        replicates: b; by default 1000, of over 100 domains down to 200.
         seed: Of the draws; a domain's depend on its name and this alone.
         plane: Where to place the replicates of each domain, if anywhere.
     """
     means = means_of(samples)
     noise = noise_of(samples)
+    if replicates is None:
+        replicates = min(REPLICATES, max(_FEWEST, 100 * REPLICATES // len(means)))
     centred = means - means.mean(axis=0)
     directions = _directions(centred)
-    k, d = len(means), directions.shape[1]
-    places = np.asarray(centred @ directions, dtype=np.float32)
+    places = np.asarray(centred if directions is None else centred @ directions, dtype=np.float32)
+    k, d = places.shape
     generators = [np.random.default_rng(_entropy(sample.name, seed)) for sample in samples]
     at_once = max(1, min(replicates, _BYTES_AT_ONCE // (4 * k * d)))
     scores = np.empty((replicates, k))
@@ -97,7 +101,9 @@ def replicate(
         moved = np.empty((some.stop - begin, k, d), dtype=np.float32)
         drawn = np.zeros(k)
         for i, (sample, generator) in enumerate(zip(samples, generators, strict=True)):
-            influences = sample.influences() @ directions
+            influences = sample.influences()
+            if directions is not None:
+                influences = influences @ directions
             drawn[i] = np.vdot(influences, influences)
             moved[:, i] = places[i] + _moves(influences, generator, len(moved))
         usable = formula.usable(means, noise + drawn)
@@ -122,15 +128,15 @@ def _in_parts(moved: npt.NDArray[np.float32], function: Callable[..., Array]) ->
     )
 
 
-def _directions(centred: Array) -> npt.NDArray[np.float32]:
-    """(d, r) orthonormal directions in which replicates are looked at.
+def _directions(centred: Array) -> npt.NDArray[np.float32] | None:
+    """(d, r) orthonormal directions in which replicates are looked at; None for all as they are.
 
     Those in which domains differ are there as they are. All others matter only by the squares of what
     samples move in them, and a random few, stretched, stand for them.
     """
     k, d = centred.shape
     if k + _FURTHER >= d:
-        return np.eye(d, dtype=np.float32)
+        return None
     random = np.random.default_rng(0).standard_normal((d, _FURTHER))
     _, sizes, rows = np.linalg.svd(centred, full_matrices=False)
     differing = rows[sizes > 1e-12 * max(sizes[0], 1e-300)].T

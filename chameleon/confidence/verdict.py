@@ -13,7 +13,6 @@ from chameleon.affinity import Array
 from chameleon.confidence.kept import KeptRatios
 from chameleon.confidence.plane import Plane
 from chameleon.confidence.replicates import (
-    REPLICATES,
     Replicates,
     Spread,
     degrees_of_freedom,
@@ -72,7 +71,7 @@ def assess(
     """
     if not all(sample.says_spread for sample in samples):
         return None
-    replicates = replicate(samples, formula, replicates=REPLICATES, seed=seed, plane=plane)
+    replicates = replicate(samples, formula, seed=seed, plane=plane)
     degrees = degrees_of_freedom(samples, formula, solution)
     estimates = solution.weights
     if kept is not None:

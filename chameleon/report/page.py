@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from chameleon import files
@@ -24,11 +25,11 @@ def write_report(report: Report, path: Path) -> None:
 
 def render_report(report: Report) -> str:
     """The page's text."""
-    title = heading(report.weights)
+    title, parts = heading(report.weights), sections(report)
     body = tag(
         "body",
         heat_images(report),
-        tag("main", _top(report, title), *(_section(each) for each in sections(report)), _foot(report)),
+        tag("main", _top(report, title, parts), *(_section(each) for each in parts), _foot(report)),
     )
     return f"<!DOCTYPE html>\n{tag('html', _head(title), body, lang='en')}\n"
 
@@ -52,14 +53,14 @@ def _head(title: str) -> Markup:
     )
 
 
-def _top(report: Report, title: str) -> Markup:
+def _top(report: Report, title: str, parts: Sequence[Section]) -> Markup:
     weights = report.weights
     numbers = [tag("div", tag("dt", each), tag("dd", value)) for each, value in facts(report)]
     notices = [
         tag("h2", "Notices" if len(weights.notices) > 1 else "Notice"),
         tag("ul", *(tag("li", notice) for notice in weights.notices)),
     ]
-    links = [tag("li", tag("a", each.title, href=f"#{each.key}")) for each in sections(report)]
+    links = [tag("li", tag("a", each.title, href=f"#{each.key}")) for each in parts]
     return tag(
         "header",
         tag("p", weights.method, class_="kind"),

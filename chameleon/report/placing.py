@@ -1,8 +1,11 @@
 """Where names stand on a picture of dots, so that none covers another."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 
+import numpy as np
+
+from chameleon.affinity import Array
 from chameleon.report.labels import fitted, width_of
 
 _LETTERS = 12.0
@@ -70,7 +73,8 @@ def labels_of(dots: Sequence[Dot], order: Sequence[int], frame: Box) -> list[tup
         order: Numbers of the dots, those that matter most first.
         frame: Within which names stand.
     """
-    taken = [Box(d.x - d.radius, d.y - d.radius, d.x + d.radius, d.y + d.radius) for d in dots]
+    around = [(d.x - d.radius, d.y - d.radius, d.x + d.radius, d.y + d.radius) for d in dots]
+    taken = np.array(around).reshape(len(dots), 4)
     room = 0.3 * (frame.right - frame.left)
     placed: list[tuple[int, Label]] = []
     for i in order:
@@ -82,14 +86,18 @@ def labels_of(dots: Sequence[Dot], order: Sequence[int], frame: Box) -> list[tup
         if len(dots) > _ALL_NAMED and (costs[best] > 0 or candidates[best].is_led):
             continue
         placed.append((i, candidates[best]))
-        taken.append(candidates[best].box)
+        taken = np.vstack([taken, astuple(candidates[best].box)])
     return placed
 
 
-def _cost(label: Label, taken: Sequence[Box], frame: Box) -> float:
+def _cost(label: Label, taken: Array, frame: Box) -> float:
+    """What a label covers of (n, 4) boxes, and ten times what of it is outside of the frame."""
     box = label.box
+    across = np.minimum(taken[:, 2], box.right) - np.maximum(taken[:, 0], box.left)
+    down = np.minimum(taken[:, 3], box.bottom) - np.maximum(taken[:, 1], box.top)
+    covered = float((np.maximum(across, 0.0) * np.maximum(down, 0.0)).sum())
     outside = (box.right - box.left) * (box.bottom - box.top) - box.overlap(frame)
-    return sum(box.overlap(other) for other in taken) + 10 * max(outside, 0.0)
+    return covered + 10 * max(outside, 0.0)
 
 
 def _candidates(dot: Dot, text: str) -> list[Label]:

@@ -1,0 +1,236 @@
+"""Domains that come, go and are put together; rounds; the report: the real command from end to end."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+from conftest import ROOT, WORDS, make_texts, write_jsonl
+
+import compute_chameleon_weights
+from chameleon.proxy import Proxy
+
+SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
+
+
+class Runs:
+    """The command in this process, and the windows that it has had embedded."""
+
+    def __init__(self, corpus: Path, checkpoint: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.flags = ["--dataset", str(corpus), "--checkpoint_path", str(checkpoint), "--sample_length", "32"]
+        self.flags += ["--device", "cpu", "--dtype", "float32"]
+        self.capsys = capsys
+        self.windows = 0
+        self.table = ""
+        self.told = ""
+
+    def __call__(self, *flags: str, code: int = 0, skip: bool = False) -> dict[str, Any]:
+        """The weights file of a run, or nothing where it ends with another code."""
+        source = ["--skip_embedding_generation"] if skip else self.flags
+        assert compute_chameleon_weights.main([*source, "--output", "w.json", *flags]) == code
+        self.table, self.told = self.capsys.readouterr()
+        if code:
+            return {}
+        content: dict[str, Any] = json.loads(Path("w.json").read_text())
+        jsonschema.validate(content, SCHEMA)
+        return content
+
+
+@pytest.fixture
+def runs(
+    corpus_directory: Path,
+    checkpoint: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> Runs:
+    """The command in an empty directory, on a corpus of three domains."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(corpus_directory, tmp_path / "corpus")
+    runs = Runs(tmp_path / "corpus", checkpoint, capsys)
+    embed = Proxy.embed
+
+    def counted(proxy: Proxy, tokens: Any, lengths: Any) -> Any:  # noqa: ANN401
+        runs.windows += len(tokens)
+        return embed(proxy, tokens, lengths)
+
+    monkeypatch.setattr(Proxy, "embed", counted)
+    write_jsonl(tmp_path / "poems.jsonl", make_texts("rose moon sea the of night and love star", 7))
+    return runs
+
+
+def test_windows_are_drawn_until_the_target_is_met(runs: Runs) -> None:
+    content = runs("--target_se", "0.004")
+    counts = [facts["windows"] for facts in content["domains"].values()]
+    assert runs.windows == sum(counts)
+    assert content["settings"]["num_samples"] is None
+    assert content["diagnostics"]["largest_standard_error"] <= 0.0044
+    assert "for a target of 0.004" in runs.table
+    # The same windows again cost nothing, with and without the corpus.
+    for again in (runs("--target_se", "0.004"), runs("--target_se", "0.004", skip=True)):
+        assert again["weights"] == content["weights"]
+        assert again["domains"] == content["domains"]
+    assert runs.windows == sum(counts)
+    # A higher target is met by fewer of them, which are the first.
+    fewer = runs("--target_se", "0.05")
+    assert all(
+        fewer["domains"][name]["windows"] <= facts["windows"] for name, facts in content["domains"].items()
+    )
+    assert runs.windows == sum(counts)
+
+
+def test_an_explicit_number_is_that_number(runs: Runs) -> None:
+    content = runs("--num_samples", "20")
+    assert {facts["windows"] for facts in content["domains"].values()} == {20}
+    assert runs.windows == 60
+    assert content["settings"]["num_samples"] == 20
+
+
+def test_a_domain_that_comes_costs_its_own_windows_alone(runs: Runs) -> None:
+    before = runs("--num_samples", "24")
+    assert runs.windows == 3 * 24
+    after = runs("--num_samples", "24", "--add_domains", "poems=poems.jsonl")
+    assert runs.windows == 4 * 24
+    assert list(after["weights"]) == [*before["weights"], "poems"]
+    assert after["settings"]["add_domains"] == {"poems": str(Path("poems.jsonl").resolve())}
+    rows = {line.split()[0]: line.split()[1:] for line in runs.table.split("\n\n")[-1].splitlines()}
+    assert rows["poems"][2] == "new"
+    for name, weight in before["weights"].items():
+        assert float(rows[name][0]) == pytest.approx(weight, abs=6e-5)
+        assert float(rows[name][2]) == pytest.approx(after["weights"][name] - weight, abs=1.1e-4)
+        assert rows[name][3] == rows[name][2]  # all of it because of the one that came
+    # Stored, it is there without the corpus; and it can go again.
+    again = runs("--add_domains", "poems=poems.jsonl", skip=True)
+    assert again["weights"] == after["weights"]
+    gone = runs("--add_domains", "poems=poems.jsonl", "--remove_domains", "poems", skip=True)
+    assert gone["weights"] == pytest.approx(before["weights"], abs=1e-12)
+    assert runs.windows == 4 * 24
+
+
+def test_domains_that_go_cost_nothing_and_are_told_of(runs: Runs) -> None:
+    before = runs("--num_samples", "24")
+    after = runs("--num_samples", "24", "--remove_domains", "law")
+    assert list(after["weights"]) == ["code", "cooking"]
+    assert runs.windows == 3 * 24
+    assert after["settings"]["remove_domains"] == ["law"]
+    assert "law went" in runs.table
+    assert f"{before['weights']['law']:.4f}       -      gone" in runs.table
+
+
+def test_kept_ratios(runs: Runs) -> None:
+    before = runs("--num_samples", "24")
+    free = runs("--num_samples", "24", "--add_domains", "poems=poems.jsonl")
+    kept = runs("--num_samples", "24", "--add_domains", "poems=poems.jsonl", "--keep_ratios")
+    assert kept["weights"]["poems"] == pytest.approx(free["weights"]["poems"])
+    rest = 1 - kept["weights"]["poems"]
+    for name, weight in before["weights"].items():
+        assert kept["weights"][name] == pytest.approx(rest * weight)
+        assert kept["domains"][name]["weight_of_its_own"] == pytest.approx(free["weights"][name])
+        low, high = kept["domains"][name]["interval"]
+        assert low < kept["weights"][name] < high
+    assert kept["settings"]["keep_ratios"] is True
+    # The same against a file of before.
+    Path("before.json").write_text(json.dumps({"weights": {"code": 0.5, "cooking": 0.2, "other": 0.3}}))
+    kept = runs("--num_samples", "24", "--previous", "before.json", "--keep_ratios")
+    assert kept["weights"]["code"] / kept["weights"]["cooking"] == pytest.approx(2.5)
+    assert "law came" in runs.table
+
+
+def test_merged_domains_cost_nothing(runs: Runs) -> None:
+    before = runs("--num_samples", "24")
+    after = runs("--merge_domains", "prose=law+cooking", skip=True)
+    assert list(after["weights"]) == ["code", "prose"]
+    facts = after["domains"]["prose"]
+    assert facts["windows"] == 48
+    parts = [before["domains"][name] for name in ("law", "cooking")]
+    assert facts["corpus_tokens"] == sum(part["corpus_tokens"] for part in parts)
+    assert after["settings"]["merge_domains"] == {"prose": ["law", "cooking"]}
+    assert runs.windows == 3 * 24
+
+
+def test_other_blocks_and_seeds_say_how_far_weights_move(runs: Runs) -> None:
+    content = runs("--num_samples", "24", "--sensitivity")
+    moves = content["diagnostics"]["sensitivity"]
+    assert moves.keys() == {"lambda_reg", "rbf_sigma", "temperature", "block", "seed"}
+    assert runs.windows == 5 * 3 * 24  # two blocks and two seeds besides
+    for setting in ("block", "seed"):
+        largest = 0.0
+        for value in {"block": ("1", "3"), "seed": ("1", "2")}[setting]:
+            other = runs("--num_samples", "24", f"--{setting}", value)
+            largest = max(largest, *(abs(other["weights"][n] - w) for n, w in content["weights"].items()))
+        assert moves[setting]["largest_move"] == pytest.approx(largest)
+    assert runs.windows == 5 * 3 * 24
+
+
+def test_a_report_of_all_that(runs: Runs) -> None:
+    runs("--num_samples", "24")
+    flags = ("--num_samples", "24", "--add_domains", "poems=poems.jsonl", "--sensitivity")
+    runs(*flags, "--report", "report.html")
+    page = Path("report.html").read_text()
+    assert "report               report.html" in runs.table
+    for expected in ("poems", "cooking", "block 1", "seed 2", "poems came", "butter", "95"):
+        assert expected in page
+    assert "<script" not in page
+    runs("--report", "again.html", "--add_domains", "poems=poems.jsonl", skip=True)
+    assert "butter" in Path("again.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--remove_domains", "law,code"], "at least 2 domains, but --remove_domains leaves only cooking"),
+        (
+            ["--remove_domains", "wiki"],
+            "no domain wiki to remove (--remove_domains); there are code, cooking",
+        ),
+        (
+            ["--add_domains", "law=poems.jsonl"],
+            "has a domain law already; give that of --add_domains another",
+        ),
+        (["--add_domains", "new=missing.jsonl"], "--add_domains new=missing.jsonl: "),
+        (["--merge_domains", "a=law+wiki"], "there is no domain wiki to merge into a"),
+        (["--merge_domains", "code=law+cooking"], "there is a domain code already"),
+        (["--merge_domains", "a=law+code,b=law+cooking"], "names law twice"),
+        (["--merge_domains", "all=law+code+cooking"], "leaves only all"),
+        (["--keep_ratios"], "--keep_ratios needs weights of before"),
+        (["--previous", "missing.json"], "cannot read the weights file missing.json"),
+        (
+            ["--report", "missing/report.html"],
+            "cannot write missing/report.html: there is no directory missing",
+        ),
+        (["--block", "9"], "--block 9 is over the 3 blocks of"),
+    ],
+)
+def test_what_cannot_be_done_is_said_in_one_line(runs: Runs, flags: list[str], expected: str) -> None:
+    runs("--num_samples", "8", *flags, code=2)
+    errors = [line for line in runs.told.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert expected in errors[0]
+
+
+def test_a_target_out_of_reach_ends_early_and_keeps_the_windows(runs: Runs) -> None:
+    big = {name: make_texts(words, 5, 400, 2000) for name, words in WORDS.items()}
+    for name, texts in big.items():
+        shutil.rmtree(f"corpus/{name}", ignore_errors=True)
+        write_jsonl(Path("corpus") / f"{name}.jsonl", texts)
+    runs("--target_se", "1e-7", code=2)
+    assert "--target_se 1e-07 is out of reach" in runs.told
+    assert runs.windows == 3 * 64
+    runs("--num_samples", "64")
+    assert runs.windows == 3 * 64
+
+
+def test_skipping_cannot_look_with_other_blocks(runs: Runs) -> None:
+    runs("--num_samples", "8")
+    runs("--sensitivity", skip=True, code=2)
+    assert "leave one of them out" in runs.told
+
+
+def test_two_domains_have_all_of_it(runs: Runs) -> None:
+    content = runs("--num_samples", "24", "--domains", "law,code", "--report", "two.html")
+    assert list(content["weights"].values()) == pytest.approx([0.5, 0.5])
+    assert np.allclose([facts["standard_error"] for facts in content["domains"].values()], 0, atol=1e-9)
+    assert Path("two.html").exists()
