@@ -33,6 +33,8 @@ def test_the_file_tree_is_that_of_the_repository() -> None:
         "corpora",
         "training",
         "evaluation",
+        "confidence",
+        "report",
     }
     assert named == tops | modules
     assert all(Path(ROOT, top).exists() for top in tops)
