@@ -79,31 +79,27 @@ def draw_heat_map(report: Report, key: str, width: int) -> Markup:
     names = [report.weights.names[i] for i in order]
     texts = [fitted(name, left - 8) for name in names]
     room = width - left - 2
-    slanted = _beside_slanted(texts, room)
-    if not has_cells or slanted < _LABEL * k:
-        slanted, above, side = 0.0, 8.0, min(_CELL * k if has_cells else _LARGEST_IMAGE, room)
-    else:
-        above, side = _SLANT * (left - 8) + 14, min(_CELL * k, slanted)
+    # Slanted names over the map reach beyond their columns: how far each does from its column's middle.
+    reaches = [_SLANT * width_of(text) + 8 for text in texts]
+    slanted = min((room - reach) * k / (at + 0.5) for at, reach in enumerate(reaches))
+    is_slanted = has_cells and slanted >= _LABEL * k
+    most = min(_CELL * k if has_cells else _LARGEST_IMAGE, room)
+    above, side = (_SLANT * (left - 8) + 14, min(most, slanted)) if is_slanted else (8.0, most)
     cell = side / k
     drawn = [_cells(report, order, left, above, cell) if has_cells else _image(left, above, side)]
     for at in range(0, k, math.ceil(_LABEL / cell)):
         middle = cell * (at + 0.5)
         labels = [tag("text", texts[at], class_="name end", x=left - 6, y=above + middle + 4)]
-        if slanted:
+        if is_slanted:
             turned = f"translate({left + middle + 4:.1f} {above - 6:.1f}) rotate(-45)"
             labels.append(tag("text", texts[at], class_="name", transform=turned))
         drawn.append(named(one_line(names[at]), *labels))
-    drawn.append(_legend(affinity, left, above + side + 14, max(230.0, min(side, 260.0))))
+    legend = max(230.0, min(side, 260.0))
+    drawn.append(_legend(affinity, left, above + side + 14, legend))
     title = f"Affinity of {k} domains, those that are alike side by side"
-    whole = min(float(width), max(left + side + (room - slanted if slanted else 0) + 2, left + 262))
+    beyond = max(cell * (at + 0.5) + reach for at, reach in enumerate(reaches)) if is_slanted else 0.0
+    whole = left + max(side, beyond, legend) + 2
     return picture(key, whole, above + side + 52, title, _said(report), *drawn)
-
-
-def _beside_slanted(texts: list[str], room: float) -> float:
-    """How wide the map may be where slanted names over it, which reach beyond it, have room too."""
-    k = len(texts)
-    beyond = [(k - at - 0.5) / k * room - _SLANT * width_of(text) for at, text in enumerate(texts)]
-    return room - max(0.0, 8 - min(beyond))
 
 
 def rows_named(report: Report, width: int) -> int:

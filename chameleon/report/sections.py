@@ -117,10 +117,7 @@ def _paths(report: Report) -> Markup:
     if k > COLOURED:
         words = joined(words, f" Coloured are the {COLOURED} heaviest domains, grey the others.")
     if leaves(report):
-        words = joined(
-            words,
-            " A line that leaves its panel at the top goes on rising.",
-        )
+        words = joined(words, " A line that leaves its panel at the top goes on rising.")
     return joined(tag("p", words), both_widths(partial(draw_paths, report), "paths-picture"))
 
 
@@ -130,13 +127,10 @@ def _others(report: Report) -> Markup:
         "together, the weight hangs on the text and not on that choice. At the end of each row stands half "
         "of the distance between its outermost dots, in points (hundredths of all tokens)."
     )
-    return joined(
-        tag("p", words),
-        both_widths(partial(draw_others, report), "others-picture"),
-        tag(
-            "details", tag("summary", "The numbers as a table"), tables.others_table(report), class_="printed"
-        ),
-    )
+    # On paper the table of very many domains would take pages.
+    kind = "printed" if len(report.weights.names) <= ALL_SHOWN else None
+    table = tag("details", tag("summary", "The numbers as a table"), tables.others_table(report), class_=kind)
+    return joined(tag("p", words), both_widths(partial(draw_others, report), "others-picture"), table)
 
 
 def _change(report: Report) -> Markup:
