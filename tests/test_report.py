@@ -20,7 +20,7 @@ from chameleon.confidence import sensitivity
 from chameleon.confidence.plane import Plane
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
-from chameleon.report.colours import SERIES, THEME, contrast, levels, written_on
+from chameleon.report.colours import MOVES, SERIES, THEME, contrast, levels, tint, written_on
 from chameleon.report.content import Report
 from chameleon.report.page import render_report, write_report
 
@@ -425,15 +425,43 @@ def test_one_domain_alone_has_a_page() -> None:
     assert "</bdi> is the only domain." in text
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"affinity": np.zeros((3, 3))},
+        {"places": np.array([[1e-12, 0], [0, 0], [0, 0]])},
+        {"places": 1e6 * np.eye(3, 2), "spreads": np.tile(1e18 * np.eye(2), (3, 1, 1))},
+        {"paths": [sensitivity.Path("lambda_reg", np.ones(n), np.full((n, 3), 1 / 3)) for n in range(3)]},
+        {"others": [(f"seed {i}", DomainWeights(("b", "z"), np.array([0.5, 0.5]), "m")) for i in range(30)]},
+        {"before": DomainWeights(("y", "z"), np.array([0.5, 0.5]), "m"), "moved_by": [("with y", {})]},
+    ],
+    ids=lambda facts: ", ".join(facts),
+)  # fmt: skip
+def test_numbers_that_leave_nothing_to_draw_give_a_page(facts: Mapping[str, Any]) -> None:
+    weights = DomainWeights(
+        ("a", "b", "c"),
+        np.array([0.0, 0.25, 0.75]),
+        "m",
+        domains={"a": {"score": None, "interval": None, "natural_share": None}},
+        diagnostics={"largest_standard_error": 0.0, "enough_windows": True, "order": []},
+    )
+    none = {"affinity": np.ones((3, 3)), "places": np.zeros((3, 2)), "spreads": np.zeros((3, 2, 2))}
+    page = Page(render_report(Report(weights, explained=np.zeros(2), **{**none, **facts})))
+    assert "paths" not in page.attributes("id")
+
+
 def test_colours_can_be_told_from_what_is_behind_them() -> None:
     for dark in (0, 1):
         for name in ("ink", "muted", "good", "care", "accent"):
             assert contrast(THEME[name][dark], THEME["page"][dark]) >= 4.5
             assert contrast(THEME[name][dark], THEME["soft"][dark]) >= 4.5
-        for name in ("bar", "natural", "in-use"):
+        for name in ("bar", "natural", "in-use", "rest"):
             assert contrast(THEME[name][dark], THEME["page"][dark]) >= 3
         for both in SERIES:
-            assert contrast(both[dark], THEME["page"][dark]) >= 4.5 - 0.5
+            assert contrast(both[dark], THEME["page"][dark]) >= 4.5
+        for level in range(1, MOVES + 1):
+            for name in ("more", "less"):
+                assert contrast(THEME["ink"][dark], tint(name, level, dark=bool(dark))) >= 4.5
         for colour in levels(dark=bool(dark)):
             assert contrast(written_on(colour), colour) >= 4.5
 

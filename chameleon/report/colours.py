@@ -20,14 +20,14 @@ THEME: Mapping[str, tuple[str, str]] = {
     "care": ("#96590a", "#f0b357"),
     "more": ("#1b6a86", "#6cc3e0"),
     "less": ("#b8423f", "#ff9a8f"),
-    "rest": ("#8d99a5", "#74818e"),
+    "rest": ("#818d99", "#74818e"),
 }
 # Of single domains, blocks and seeds; told apart by those who see colours differently too, with labels.
 SERIES: Sequence[tuple[str, str]] = (
     ("#1b6a86", "#6cc3e0"),
     ("#c93c52", "#ff8896"),
-    ("#a86f00", "#ecb94f"),
-    ("#3a8558", "#7fd0a0"),
+    ("#9c6600", "#ecb94f"),
+    ("#367f53", "#7fd0a0"),
     ("#7d57a8", "#bd9fea"),
     ("#bf4a92", "#f598cb"),
     ("#62707e", "#a9b8c6"),

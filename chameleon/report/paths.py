@@ -45,8 +45,8 @@ class _Panel:
 
 
 def paths_shown(report: Report) -> list[Path]:
-    """The paths that have a way to show: two settings and more."""
-    return [path for path in report.paths if len(path.values) > 1 and (np.asarray(path.values) > 0).all()]
+    """The paths that have a way to show: from a setting above 0 to a larger one."""
+    return [path for path in report.paths if len(path.values) and 0 < path.values.min() < path.values.max()]
 
 
 def draw_paths(report: Report, key: str, width: int) -> Markup:

@@ -128,7 +128,7 @@ nav{display:none}
 section{margin-top:8mm;padding-top:5mm}
 h1,h2,h3,summary,caption{break-after:avoid}
 section>p{break-inside:avoid;break-after:avoid}
-figure,.facts,.verdict,.notices li,tr,pre{break-inside:avoid}
+figure,.facts,.verdict,.notices li,.scroll.whole,tr,pre{break-inside:avoid}
 figure svg{max-height:205mm}
 .scroll,.long{overflow:visible;max-height:none;border:0}
 details{overflow:visible}
