@@ -1,0 +1,79 @@
+"""What readers are warned of: each warning where there is cause, and none where there is not."""
+
+import numpy as np
+import pytest
+
+from chameleon.affinity import Array
+from chameleon.compute import solve
+from chameleon.confidence.cautions import cautions
+from chameleon.formula import Formula
+from chameleon.sample import Sample, samples_of
+
+
+def warned(means: Array, formula: Formula) -> str:
+    samples = samples_of({f"domain {i}": mean for i, mean in enumerate(means)})
+    said, _ = cautions(samples, formula, solve(samples, formula))
+    return "\n".join(said)
+
+
+def apart(k: int = 6) -> Array:
+    """Domains at unlike distances, none near another."""
+    return np.asarray(np.diag(np.linspace(1.0, 2.0, k)) + np.linspace(0, 0.8, k)[:, None])
+
+
+def test_domains_apart_are_warned_of_nothing() -> None:
+    assert warned(apart(), Formula.of(6, temperature=1.5)) == ""
+
+
+def test_a_collapse_names_the_domain_and_its_share() -> None:
+    formula = Formula.of(6, temperature=0.02)
+    said = warned(apart(), formula)
+    top = solve(samples_of({f"domain {i}": mean for i, mean in enumerate(apart())}), formula).weights
+    assert f"domain {int(np.argmax(top))} has {top.max():.0%} of all" in said
+    assert "--pt_temperature" in said
+
+
+def test_flat_weights_are_told_by_their_cause() -> None:
+    assert "though scores lie between" in warned(apart(), Formula.of(6, temperature=1000.0))
+    assert "since all scores lie between" in warned(np.eye(6), Formula.of(6))
+    linear = Formula.of(6, "finetune", kernel="linear", lambda_reg=1e-4)
+    assert "does not fit the kernel's scale" in warned(np.diag(np.linspace(1.0, 1.05, 6)), linear)
+
+
+def test_weights_that_hang_on_lambda_are_told() -> None:
+    hanging = Formula.of(6, kernel="linear", lambda_reg=0.2, temperature=0.3)
+    assert "the weights hang on lambda" in warned(apart(), hanging)
+    assert "hang on lambda" not in warned(apart(), Formula.of(6))
+
+
+def test_near_duplicates_are_named_with_what_one_of_them_would_have() -> None:
+    means = np.vstack([np.eye(5) * 3, np.eye(5)[:1] * 3 + 0.01])
+    samples = samples_of({f"domain {i}": mean for i, mean in enumerate(means)})
+    weights = solve(samples, Formula.of(6)).weights
+    alone = solve(samples[:5], Formula.of(5)).weights
+    said = warned(means, Formula.of(6))
+    assert "domain 0, domain 5 are near duplicates" in said
+    assert f"together they have {weights[[0, 5]].sum():.3f} of all" in said
+    assert f"with domain 0 alone of them it would have {alone[0]:.3f}" in said
+
+
+@pytest.mark.parametrize(("count", "expected"), [(15, True), (16, False)])
+def test_few_windows_are_told(count: int, expected: bool) -> None:
+    generator = np.random.default_rng(0)
+    samples = [Sample.of(name, generator.normal(size=(count, 4)) + 9 * i) for i, name in enumerate("abc")]
+    said, _ = cautions(samples, Formula.of(3), solve(samples, Formula.of(3)))
+    assert any("too few windows to know them by: a (15)" in each for each in said) == expected
+
+
+def test_windows_of_few_documents_are_told_unless_all_were_looked_at() -> None:
+    generator = np.random.default_rng(1)
+    rows = generator.normal(size=(40, 4))
+    for available, expected in ((400, True), (40, False)):
+        samples = [
+            Sample.of(name, rows + 9 * i, np.arange(40) % 3, available) for i, name in enumerate("abc")
+        ]
+        said, _ = cautions(samples, Formula.of(3), solve(samples, Formula.of(3)))
+        assert (
+            any("the windows of a (3), b (3), c (3) are of so few documents" in each for each in said)
+            == expected
+        )
