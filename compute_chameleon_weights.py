@@ -10,26 +10,22 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from chameleon.command_line import (
-    Parser,
-    add_domains_flag,
-    add_dtype_flag,
-    add_reading_flags,
-    add_trust_flag,
-    carry_out,
+from chameleon.argument_types import (
     count,
     directory,
-    draws,
-    labels,
-    leave_on_termination,
     named,
-    names,
     positive,
+    whole,
+)
+from chameleon.change_flags import add_change_flags
+from chameleon.command_line import (
+    Parser,
+    carry_out,
+    draws,
+    leave_on_termination,
     print_json,
     print_table,
     tell,
-    unions,
-    whole,
 )
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
@@ -39,6 +35,12 @@ from chameleon.options import (
     DEFAULT_SEED,
     DEFAULT_TARGET_SE,
     Options,
+)
+from chameleon.shared_flags import (
+    add_domains_flag,
+    add_dtype_flag,
+    add_reading_flags,
+    add_trust_flag,
 )
 
 
@@ -123,46 +125,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
         "on that",
     )
     add_reading_flags(parser)
-    _add_change_flags(parser)
-
-
-def _add_change_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("domains that come and go")
-    group.add_argument(
-        "--add_domains",
-        type=labels,
-        metavar="NAME=SOURCE,...",
-        help="further domains: files, directories, URLs or hub ids (default: none). Give it to see what they "
-        "change; only they are embedded",
-    )
-    group.add_argument(
-        "--remove_domains",
-        type=names,
-        default=(),
-        metavar="A,B,...",
-        help="domains to leave out (default: none). Give it to see what that changes, where they were "
-        "embedded before",
-    )
-    group.add_argument(
-        "--merge_domains",
-        type=unions,
-        metavar="NEW=A+B,...",
-        help="domains to put together, by their tokens (default: none). Give it where two are near "
-        "duplicates; nothing is embedded anew",
-    )
-    group.add_argument(
-        "--previous",
-        type=directory,
-        metavar="FILE",
-        help="weights file of before, to compare with (default: computed without the changes above). Give it "
-        "where the corpus has become another",
-    )
-    group.add_argument(
-        "--keep_ratios",
-        action="store_true",
-        help="domains of before keep their relative shares, new ones take theirs (default: all weights "
-        "move). Give it in the middle of a training run",
-    )
+    add_change_flags(parser)
 
 
 def _add_embedding_flags(parser: argparse.ArgumentParser) -> None:
@@ -282,9 +245,8 @@ def _run(options: Options, output: str) -> None:
     if output != "-":
         weights.write(output)
     if options.report is not None:
-        from chameleon.report.page import write_report
-
         from chameleon.report.build import report_of
+        from chameleon.report.page import write_report
 
         write_report(report_of(outcome), options.report)
     terminal = sys.stderr if output == "-" else sys.stdout

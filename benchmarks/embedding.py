@@ -29,7 +29,8 @@ from chameleon.bpe import learn_tokenizer
 from chameleon.corpora import Request, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedder import default_batch_size
-from chameleon.embedding import Task, embed, plan_embedding
+from chameleon.embedding import embed
+from chameleon.embedding_plan import Task, plan_embedding
 from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer

@@ -3,26 +3,24 @@
 Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import replace
 from queue import Full, Queue
 from threading import Event, Thread
 from time import monotonic
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from chameleon.corpora import Domain
 from chameleon.embedder import Embedder, default_batch_size
+from chameleon.embedding_plan import Task, naming
 from chameleon.errors import InputError
-from chameleon.grid import Grid, WindowRecipe, lay_grid
-from chameleon.proxy import POOLING, Proxy
+from chameleon.grid import WindowRecipe
+from chameleon.proxy import Proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer
-from chameleon.store import DomainEmbeddings, file_name, read_embeddings, write_embeddings
+from chameleon.store import DomainEmbeddings, read_embeddings, write_embeddings
 from chameleon.windows import Windows, windows_from
 
 Notify = Callable[[str], None]
@@ -33,132 +31,6 @@ _SECONDS_BETWEEN_WRITES = 20.0
 # Windows of which the text is kept to be shown, and how much of it.
 _EXAMPLES = 3
 _EXAMPLE_CHARACTERS = 600
-
-
-@dataclass(frozen=True, eq=False)
-class Task:
-    """One domain to embed.
-
-    Attributes:
-        domain: It.
-        grid: Its cells; None where all that is wanted is stored.
-        recipe: All that may change the numbers of its embeddings.
-        path: Where they are kept.
-        stored: Those that are there.
-        wanted: Windows to have in the end.
-    """
-
-    domain: Domain
-    grid: Grid | None
-    recipe: dict[str, Any]
-    path: Path
-    stored: DomainEmbeddings | None
-    wanted: int
-
-    @property
-    def missing(self) -> int:
-        """How many windows are yet to embed."""
-        return max(0, self.wanted - (0 if self.stored is None else len(self.stored)))
-
-
-def plan_embedding(
-    domains: Sequence[Domain],
-    tokenizer: ProxyTokenizer,
-    proxy: Proxy,
-    windows: WindowRecipe,
-    num_samples: int,
-    directory: Path,
-) -> list[Task]:
-    """What there is to do to have `num_samples` windows of each domain, or all that it has.
-
-    Raises:
-        InputError: A file of stored embeddings is damaged, or a domain's text cannot be read.
-    """
-    tasks = []
-    bar = tqdm(domains, desc="measuring domains", unit="domain", delay=1, disable=None)
-    for domain in bar:
-        recipe = _recipe(domain, tokenizer, proxy, windows)
-        path = directory / file_name(domain.name, recipe)
-        stored = read_embeddings(path) if path.exists() else None
-        if stored is not None and len(stored) >= min(num_samples, stored.available):
-            tasks.append(Task(domain, None, recipe, path, stored, min(num_samples, stored.available)))
-            continue
-        with naming(domain.name):
-            grid = lay_grid(domain.text, tokenizer, windows)
-        tasks.append(Task(domain, grid, recipe, path, stored, min(num_samples, grid.num_windows)))
-    return tasks
-
-
-def find_stored(
-    domains: Sequence[Domain],
-    tokenizer: ProxyTokenizer,
-    proxy: Proxy,
-    windows: WindowRecipe,
-    directory: Path,
-) -> dict[str, DomainEmbeddings]:
-    """What is stored of domains, of those of which anything is: nothing is embedded. See `plan_embedding`.
-
-    Raises:
-        InputError: A file of stored embeddings is damaged.
-    """
-    paths = {
-        domain.name: directory / file_name(domain.name, _recipe(domain, tokenizer, proxy, windows))
-        for domain in domains
-    }
-    return {name: read_embeddings(path) for name, path in paths.items() if path.exists()}
-
-
-def _recipe(domain: Domain, tokenizer: ProxyTokenizer, proxy: Proxy, windows: WindowRecipe) -> dict[str, Any]:
-    """All that may change the numbers of a domain's embeddings."""
-    return {
-        "text": domain.text.fingerprint,
-        "version": domain.version,
-        "windows": windows.to_dict(),
-        "tokenizer": tokenizer.digest,
-        "proxy": proxy.digest,
-        "block": proxy.block,
-        "pooling": POOLING,
-        "dtype": str(proxy.dtype).removeprefix("torch."),
-    }
-
-
-def plan_more(
-    tasks: Sequence[Task],
-    embedded: Mapping[str, DomainEmbeddings],
-    wanted: Mapping[str, int],
-    tokenizer: ProxyTokenizer,
-    windows: WindowRecipe,
-) -> list[Task]:
-    """What there is to do after tasks carried out to have `wanted` windows of each domain, or all it has.
-
-    Args:
-        tasks: They.
-        embedded: What `embed` gave for them.
-        wanted: Windows by domain.
-        tokenizer, windows: As for `plan_embedding`.
-
-    Raises:
-        InputError: A domain's text cannot be read.
-    """
-    further = []
-    for task in tasks:
-        stored, number = embedded[task.domain.name], wanted[task.domain.name]
-        grid = task.grid
-        if grid is None and len(stored) < min(number, stored.available):
-            with naming(task.domain.name):
-                grid = lay_grid(task.domain.text, tokenizer, windows)
-        further.append(replace(task, grid=grid, stored=stored, wanted=min(number, stored.available)))
-    return further
-
-
-@contextmanager
-def naming(domain: str) -> Iterator[None]:
-    """Say of which domain an error is."""
-    try:
-        yield
-    except InputError as error:
-        text = str(error)
-        raise InputError(text if text.startswith("domain ") else f"domain {domain}: {text}") from None
 
 
 def embed(

@@ -16,7 +16,8 @@ from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import BUILTIN, Corpus, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.domains import require_removable
-from chameleon.embedding import Task, embed, find_stored, plan_embedding, plan_more
+from chameleon.embedding import embed
+from chameleon.embedding_plan import Task, find_stored, plan_embedding, plan_more
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of
 from chameleon.grid import WindowRecipe

@@ -149,6 +149,14 @@ class Sample:
         if self.parts:
             moves = [np.float32(share) * sample.influences() for share, sample in self.parts]
             return np.concatenate(moves)
+        # Kept where they are few beside the rows, so that what is kept does not double the memory.
+        return self._few_influences if 4 * self.num_units <= len(self) else self._influences()
+
+    @cached_property
+    def _few_influences(self) -> npt.NDArray[np.float32]:
+        return self._influences()
+
+    def _influences(self) -> npt.NDArray[np.float32]:
         u = self.num_units
         if self.is_exact or self.fraction == 1 or u < 2:
             return np.zeros((0, self.rows.shape[1]), dtype=np.float32)
@@ -156,6 +164,13 @@ class Sample:
         deviations *= np.float32(np.sqrt((1 - self.fraction) * u / (u - 1)) / len(self))
         if u == len(self):
             return deviations
+        whole, rest = divmod(len(self), u)
+        if (
+            self.units == np.arange(len(self)) % u
+        ).all():  # in turn: what the sort below would take longer for
+            sums = deviations[: whole * u].reshape(whole, u, -1).sum(axis=0)
+            sums[:rest] += deviations[whole * u :]
+            return np.asarray(sums)
         order = np.argsort(self.units, kind="stable")
         begins = np.searchsorted(self.units[order], np.arange(u))
         return np.asarray(np.add.reduceat(deviations[order], begins, axis=0))

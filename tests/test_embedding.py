@@ -12,7 +12,8 @@ import torch
 from conftest import opened
 
 from chameleon.corpora import Domain
-from chameleon.embedding import Task, embed, plan_embedding
+from chameleon.embedding import embed
+from chameleon.embedding_plan import Task, plan_embedding
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe
 from chameleon.proxy import Proxy, load_proxy

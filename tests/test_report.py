@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chameleon.confidence import sensitivity
 from chameleon.confidence.plane import Plane
+from chameleon.confidence.sensitivity import WeightPath
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.report.colours import MOVES, SERIES, THEME, contrast, levels, tint, written_on
@@ -99,10 +99,10 @@ def weights_of(names: Sequence[str], generator: np.random.Generator, *, is_full:
     )
 
 
-def path_of(setting: str, middle: float, weights: DomainWeights, pull: float) -> sensitivity.Path:
+def path_of(setting: str, middle: float, weights: DomainWeights, pull: float) -> WeightPath:
     factors = np.array([2.0 ** (step / 2) for step in range(-8, 9)])
     raised = weights.weights ** np.clip(1 + pull * np.log(factors), 0.1, 3)[:, None]
-    return sensitivity.Path(setting, middle * factors, raised / raised.sum(axis=1, keepdims=True))
+    return WeightPath(setting, middle * factors, raised / raised.sum(axis=1, keepdims=True))
 
 
 def report_of(
@@ -431,7 +431,7 @@ def test_one_domain_alone_has_a_page() -> None:
         {"affinity": np.zeros((3, 3))},
         {"places": np.array([[1e-12, 0], [0, 0], [0, 0]])},
         {"places": 1e6 * np.eye(3, 2), "spreads": np.tile(1e18 * np.eye(2), (3, 1, 1))},
-        {"paths": [sensitivity.Path("lambda_reg", np.ones(n), np.full((n, 3), 1 / 3)) for n in range(3)]},
+        {"paths": [WeightPath("lambda_reg", np.ones(n), np.full((n, 3), 1 / 3)) for n in range(3)]},
         {"others": [(f"seed {i}", DomainWeights(("b", "z"), np.array([0.5, 0.5]), "m")) for i in range(30)]},
         {"before": DomainWeights(("y", "z"), np.array([0.5, 0.5]), "m"), "moved_by": [("with y", {})]},
     ],

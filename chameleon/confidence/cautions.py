@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from chameleon.affinity import Array, median_sigma, rbf_affinity
-from chameleon.confidence.sensitivity import HALVED_AND_DOUBLED, Path, largest_move, paths
+from chameleon.confidence.sensitivity import HALVED_AND_DOUBLED, WeightPath, largest_move, paths
 from chameleon.errors import InputError
 from chameleon.formula import Formula, Solution
 from chameleon.sample import Sample, means_of, noise_of
@@ -25,7 +25,9 @@ _FEW_WINDOWS = 16
 _MOST_GROUPS = 3
 
 
-def sensitivity_facts(names: Sequence[str], solution: Solution, moved: Sequence[Path]) -> dict[str, Any]:
+def sensitivity_facts(
+    names: Sequence[str], solution: Solution, moved: Sequence[WeightPath]
+) -> dict[str, Any]:
     """How far the furthest weight moves when a setting is halved or doubled, for the weights file."""
     facts = {}
     for path in moved:
@@ -34,7 +36,9 @@ def sensitivity_facts(names: Sequence[str], solution: Solution, moved: Sequence[
     return facts
 
 
-def cautions(samples: list[Sample], formula: Formula, solution: Solution) -> tuple[list[str], list[Path]]:
+def cautions(
+    samples: list[Sample], formula: Formula, solution: Solution
+) -> tuple[list[str], list[WeightPath]]:
     """Warnings, and the weights with each setting halved and doubled that some of them are from.
 
     Args:
@@ -76,7 +80,7 @@ def _shape(names: Sequence[str], formula: Formula, solution: Solution) -> list[s
     return [f"{flat}, though scores lie between {scores.min():.3g} and {scores.max():.3g}: lower {flag}"]
 
 
-def _hangs_on_lambda(names: Sequence[str], solution: Solution, moved: Sequence[Path]) -> list[str]:
+def _hangs_on_lambda(names: Sequence[str], solution: Solution, moved: Sequence[WeightPath]) -> list[str]:
     path = next(path for path in moved if path.setting == "lambda_reg")
     if not len(path.weights):
         return []

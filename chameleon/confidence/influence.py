@@ -11,7 +11,7 @@ import numpy as np
 
 from chameleon.affinity import Array
 from chameleon.formula import Formula, Solution
-from chameleon.sample import Sample, means_of, noise_of
+from chameleon.sample import Sample, means_of
 
 
 def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solution) -> Array:
@@ -27,7 +27,7 @@ def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solut
     ridge = k * formula.lambda_reg
     inverse = np.asarray(np.linalg.inv(solution.affinity + ridge * np.eye(k)), dtype=np.float64)
     variances = np.empty((k, k))
-    through_width = _width_derivatives(formula, solution, inverse, ridge, means, samples)
+    through_width = _width_derivatives(formula, solution, inverse, ridge)
     for c, sample in enumerate(samples):
         moves = np.asarray(sample.influences(), dtype=np.float64)
         if formula.kernel == "linear":
@@ -45,22 +45,18 @@ def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solut
 
 
 def _width_derivatives(
-    formula: Formula, solution: Solution, inverse: Array, ridge: float, means: Array, samples: list[Sample]
+    formula: Formula, solution: Solution, inverse: Array, ridge: float
 ) -> tuple[Array, Array] | None:
     """(k,) derivatives of the scores by the squared width, and (k, k) of that by squared distances."""
     if formula.kernel != "rbf" or formula.rbf_sigma is not None or solution.sigma is None:
         return None
-    k = len(means)
-    noise = formula.usable(means, noise_of(samples))
-    centred = means - means.mean(axis=0)
-    gram = centred @ centred.T
-    sizes = np.diag(gram) - noise
-    squared = sizes[:, None] + sizes - 2 * gram
-    np.fill_diagonal(squared, 0.0)
-    affinity_moves = solution.affinity * squared / (2 * solution.sigma**4)
+    affinity = solution.affinity
+    k = len(affinity)
+    # Squared distances are -2 sigma^2 log K; where K is 0 in float64, nothing moves it.
+    affinity_moves = -affinity * np.log(np.where(affinity > 0, affinity, 1.0)) / solution.sigma**2
     by_width = ridge * np.einsum("ia,ab,bi->i", inverse, affinity_moves, inverse, optimize=True)
     rows, columns = np.triu_indices(k, 1)
-    order = np.argsort(squared[rows, columns], kind="stable")
+    order = np.argsort(affinity[rows, columns], kind="stable")
     middle = {int(order[(len(order) - 1) // 2]), int(order[len(order) // 2])}
     pairs = np.zeros((k, k))
     for each in middle:

@@ -200,7 +200,7 @@ def _moves(
     u = len(influences)
     if u == 0:
         return np.zeros((count, influences.shape[1]), dtype=np.float32)
-    draws = generator.integers(u, size=(count, u)) + np.arange(count)[:, None] * u
+    draws = generator.integers(u, size=(count, u), dtype=np.uint16) + np.arange(count)[:, None] * u
     counts = np.bincount(draws.ravel(), minlength=count * u).reshape(count, u)
     return np.asarray(counts.astype(np.float32) @ influences)
 

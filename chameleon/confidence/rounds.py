@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.affinity import Array
+from chameleon.compute import solve
 from chameleon.confidence.influence import variances_by_domain
 from chameleon.errors import InputError
 from chameleon.formula import Formula
-from chameleon.sample import Sample, means_of, noise_of
+from chameleon.sample import Sample
 
 # Windows of each domain in the first round, and the most of a run that decides itself.
 FIRST_WINDOWS = 64
@@ -98,9 +99,7 @@ class _Growth:
     def of(cls, samples: list[Sample], available: Mapping[str, int], formula: Formula) -> Self:
         counts = np.array([len(sample) for sample in samples], dtype=np.int64)
         wholes = np.array([max(available[sample.name], len(sample)) for sample in samples], dtype=np.int64)
-        means = means_of(samples)
-        solution = formula.solve(means, formula.usable(means, noise_of(samples)))
-        variances = variances_by_domain(samples, formula, solution)
+        variances = variances_by_domain(samples, formula, solve(samples, formula))
         return cls(counts, wholes, variances / np.maximum(_rest(counts, wholes), 1e-300))
 
     def variances(self, counts: Counts) -> Array:

@@ -18,7 +18,7 @@ PATH = tuple(2.0 ** (step / 2) for step in range(-8, 9))
 
 
 @dataclass(frozen=True, eq=False)
-class Path:
+class WeightPath:
     """Weights along one setting.
 
     Attributes:
@@ -34,7 +34,7 @@ class Path:
 
 def paths(
     means: Array, noise: Array, formula: Formula, solution: Solution, factors: Sequence[float]
-) -> list[Path]:
+) -> list[WeightPath]:
     """Weights with each setting multiplied by each factor, the others as they are.
 
     Args:
@@ -53,12 +53,12 @@ def paths(
         for factor in factors
     ]
     stated = formula.temperature * np.asarray(factors)
-    return [*found, Path("temperature", stated, np.array(hot))]
+    return [*found, WeightPath("temperature", stated, np.array(hot))]
 
 
 def _along(
     setting: str, value: float, means: Array, noise: Array, formula: Formula, factors: Sequence[float]
-) -> Path:
+) -> WeightPath:
     values, weights = [], []
     for factor in factors:
         if setting == "lambda_reg":
@@ -71,7 +71,7 @@ def _along(
             continue
         values.append(factor * value)
         weights.append(solution.weights)
-    return Path(setting, np.array(values), np.array(weights).reshape(len(values), len(means)))
+    return WeightPath(setting, np.array(values), np.array(weights).reshape(len(values), len(means)))
 
 
 def largest_move(weights: Array, others: Array) -> tuple[int, float]:

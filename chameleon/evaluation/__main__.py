@@ -10,26 +10,30 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from chameleon.argument_types import (
+    directory,
+    named,
+    share,
+    whole,
+)
 from chameleon.command_line import (
     Parser,
+    carry_out,
+    leave_on_termination,
+    print_json,
+    print_table,
+    tell,
+)
+from chameleon.errors import InputError
+from chameleon.evaluation.options import DEFAULT_MAX_TOKENS, DEFAULT_OUTPUT, EvaluationOptions
+from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH
+from chameleon.shared_flags import (
     add_domains_flag,
     add_dtype_flag,
     add_packed_dir_flag,
     add_reading_flags,
     add_trust_flag,
-    carry_out,
-    directory,
-    leave_on_termination,
-    named,
-    print_json,
-    print_table,
-    share,
-    tell,
-    whole,
 )
-from chameleon.errors import InputError
-from chameleon.evaluation.options import DEFAULT_MAX_TOKENS, DEFAULT_OUTPUT, EvaluationOptions
-from chameleon.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH
 
 
 def build_parser() -> argparse.ArgumentParser:

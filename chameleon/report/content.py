@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from chameleon.affinity import Array
-from chameleon.confidence.sensitivity import Path
+from chameleon.confidence.sensitivity import WeightPath
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 
@@ -37,7 +37,7 @@ class Report:
     places: Array
     explained: Array
     spreads: Array
-    paths: Sequence[Path] = ()
+    paths: Sequence[WeightPath] = ()
     examples: Mapping[str, Sequence[str]] = field(default_factory=dict)
     others: Sequence[tuple[str, DomainWeights]] = ()
     before: DomainWeights | None = None

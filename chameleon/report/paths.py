@@ -10,7 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from chameleon.affinity import Array
-from chameleon.confidence.sensitivity import Path
+from chameleon.confidence.sensitivity import WeightPath
 from chameleon.report.axes import Scale, share_decimals
 from chameleon.report.content import Report
 from chameleon.report.labels import decimals_for, figure, fitted, one_line, percent, widest, width_of
@@ -44,7 +44,7 @@ class _Panel:
     room: float
 
 
-def paths_shown(report: Report) -> list[Path]:
+def paths_shown(report: Report) -> list[WeightPath]:
     """The paths that have a way to show: from a setting above 0 to a larger one."""
     return [path for path in report.paths if len(path.values) and 0 < path.values.min() < path.values.max()]
 
@@ -79,12 +79,12 @@ def leaves(report: Report) -> list[str]:
     return [path.setting for path in shown if path.weights.max() > _top(report, shown)]
 
 
-def _top(report: Report, shown: Sequence[Path]) -> float:
+def _top(report: Report, shown: Sequence[WeightPath]) -> float:
     in_force = _TALLEST * float(report.weights.weights.max())
     return min(1.0, in_force, 1.05 * max(float(path.weights.max()) for path in shown))
 
 
-def _axes(report: Report, path: Path, panel: _Panel, *, numbers: bool) -> Markup:
+def _axes(report: Report, path: WeightPath, panel: _Panel, *, numbers: bool) -> Markup:
     """Grid, axes and the mark of what is in force."""
     across, up = panel.across, panel.up
     drawn = [
@@ -130,7 +130,7 @@ def _readable(across: Scale) -> list[float]:
     return across.ticks(1)
 
 
-def _lines(report: Report, path: Path, coloured: Sequence[int], panel: _Panel) -> Markup:
+def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Panel) -> Markup:
     across, up = panel.across, panel.up
     order = np.argsort(path.values, kind="stable")
     values, weights = path.values[order], path.weights[order]
@@ -196,7 +196,7 @@ def spread_out(places: Sequence[float], gap: float, low: float, high: float) -> 
     return back
 
 
-def _said(report: Report, shown: Sequence[Path]) -> str:
+def _said(report: Report, shown: Sequence[WeightPath]) -> str:
     """How far the furthest weight goes along each setting."""
     sentences = []
     decimals = decimals_for(len(report.weights.names))

@@ -10,27 +10,31 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
+from chameleon.argument_types import (
+    count,
+    directory,
+    labels,
+    named,
+    not_negative,
+    positive,
+    share,
+    whole,
+)
 from chameleon.command_line import (
     Parser,
+    carry_out,
+    leave_on_termination,
+    print_table,
+    tell,
+)
+from chameleon.options import DEFAULT_CHECKPOINT, DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
+from chameleon.shared_flags import (
     add_domains_flag,
     add_dtype_flag,
     add_packed_dir_flag,
     add_reading_flags,
     add_trust_flag,
-    carry_out,
-    count,
-    directory,
-    labels,
-    leave_on_termination,
-    named,
-    not_negative,
-    positive,
-    print_table,
-    share,
-    tell,
-    whole,
 )
-from chameleon.options import DEFAULT_CHECKPOINT, DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
 from chameleon.training.options import (
     DEFAULT_BATCH_SIZE,
     DEFAULT_HELDOUT_SHARE,

@@ -1,0 +1,45 @@
+"""Flags of domains that come, go or are put together."""
+
+import argparse
+
+from chameleon.argument_types import directory, labels, names, unions
+
+
+def add_change_flags(parser: argparse.ArgumentParser) -> None:
+    """--add_domains, --remove_domains, --merge_domains, --previous and --keep_ratios."""
+    group = parser.add_argument_group("domains that come and go")
+    group.add_argument(
+        "--add_domains",
+        type=labels,
+        metavar="NAME=SOURCE,...",
+        help="further domains: files, directories, URLs or hub ids (default: none). Give it to see what they "
+        "change; only they are embedded",
+    )
+    group.add_argument(
+        "--remove_domains",
+        type=names,
+        default=(),
+        metavar="A,B,...",
+        help="domains to leave out (default: none). Give it to see what that changes, where they were "
+        "embedded before",
+    )
+    group.add_argument(
+        "--merge_domains",
+        type=unions,
+        metavar="NEW=A+B,...",
+        help="domains to put together, by their tokens (default: none). Give it where two are near "
+        "duplicates; nothing is embedded anew",
+    )
+    group.add_argument(
+        "--previous",
+        type=directory,
+        metavar="FILE",
+        help="weights file of before, to compare with (default: computed without the changes above). Give it "
+        "where the corpus has become another",
+    )
+    group.add_argument(
+        "--keep_ratios",
+        action="store_true",
+        help="domains of before keep their relative shares, new ones take theirs (default: all weights "
+        "move). Give it in the middle of a training run",
+    )
