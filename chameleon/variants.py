@@ -32,8 +32,7 @@ def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) ->
     from chameleon.embedding_stage import embed_corpus
 
     proxy, settings = embedded.record.provenance["proxy"], embedded.record.settings
-    block, last = int(proxy["block"]), int(proxy["num_blocks"])
-    blocks = sorted({(block + 1) // 2, (block + last + 1) // 2} - {block})
+    blocks = other_blocks(int(proxy["block"]), int(proxy["num_blocks"]))
     seeds = (int(settings["seed"]) + 1, int(settings["seed"]) + 2)
     wanted = {name: len(stored) for name, stored in embedded.domains.items()}
 
@@ -54,6 +53,11 @@ def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) ->
         in_use = list(samples.values())
         found.append((label, weights_of(in_use, formula, solve(in_use, formula))))
     return tuple(found)
+
+
+def other_blocks(block: int, num_blocks: int) -> list[int]:
+    """The blocks half way from the one in use to the first and to the last, so far as they are others."""
+    return sorted({(block + 1) // 2, (block + num_blocks + 1) // 2} - {block})
 
 
 def with_variants(weights: DomainWeights, variants: Variants) -> DomainWeights:

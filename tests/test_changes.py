@@ -11,7 +11,11 @@ import pytest
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
+from chameleon.domain_weights import DomainWeights
+from chameleon.facts import facts_of
 from chameleon.proxy import Proxy
+from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record
+from chameleon.variants import other_blocks
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 
@@ -118,6 +122,8 @@ def test_domains_that_go_cost_nothing_and_are_told_of(runs: Runs) -> None:
     assert after["settings"]["remove_domains"] == ["law"]
     assert "law went" in runs.table
     assert f"{before['weights']['law']:.4f}       -      gone" in runs.table
+    # Of the stored sets of domains the one that has it is taken.
+    assert runs("--remove_domains", "law", skip=True)["weights"] == after["weights"]
 
 
 def test_kept_ratios(runs: Runs) -> None:
@@ -163,6 +169,39 @@ def test_other_blocks_and_seeds_say_how_far_weights_move(runs: Runs) -> None:
             largest = max(largest, *(abs(other["weights"][n] - w) for n, w in content["weights"].items()))
         assert moves[setting]["largest_move"] == pytest.approx(largest)
     assert runs.windows == 5 * 3 * 24
+
+
+def test_other_seeds_have_as_many_windows_of_each_domain(runs: Runs) -> None:
+    content = runs("--target_se", "0.004", "--domains", "law,cooking,code", "--sensitivity")
+    counts = [facts["windows"] for facts in content["domains"].values()]
+    assert min(counts) < max(counts)
+    assert runs.windows == pytest.approx(5 * sum(counts), abs=4)  # another seed may cut a window more or less
+
+
+@pytest.mark.parametrize(
+    ("block", "num_blocks", "expected"), [(1, 1, []), (1, 2, [2]), (2, 3, [1, 3]), (3, 6, [2, 5])]
+)
+def test_other_blocks_lie_between_the_one_in_use_and_the_ends(
+    block: int, num_blocks: int, expected: list[int]
+) -> None:
+    assert other_blocks(block, num_blocks) == expected
+
+
+def test_sizes_of_merged_domains_add_up_and_their_errors_as_squares() -> None:
+    rows = np.ones((2, 3), dtype=np.float32)
+    numbers = np.arange(2)
+    stored = {
+        name: DomainEmbeddings(rows, numbers, numbers, numbers + 5, 9, 0, (tokens, error))
+        for name, tokens, error in (("a", 300.0, 3.0), ("b", 100.0, 4.0), ("c", 600.0, 0.0))
+    }
+    record = Record("x", {}, 2, dict.fromkeys(stored, 2), {}, {}, {}, (), "")
+    weights = DomainWeights(
+        names=("ab", "c"), weights=np.array([0.5, 0.5]), method="x", domains={"ab": {}, "c": {}}
+    )
+    facts = facts_of(weights, EmbeddedCorpus(record, stored), {"ab": ("a", "b")})
+    assert (facts["ab"]["corpus_tokens"], facts["ab"]["corpus_tokens_standard_error"]) == (400, 5)
+    assert (facts["ab"]["windows"], facts["ab"]["windows_available"], facts["ab"]["tokens"]) == (4, 18, 22)
+    assert facts["ab"]["natural_share"] == pytest.approx(0.4)
 
 
 def test_a_report_of_all_that(runs: Runs) -> None:

@@ -134,7 +134,7 @@ def test_replicates_of_few_windows_lie_about_the_estimate() -> None:
 
 @pytest.mark.parametrize("closeness", [1.0, 0.1])
 def test_the_directions_of_the_bootstrap_lose_nothing(closeness: float) -> None:
-    """With width 300 it looks at 6 + 32 directions: errors as with all of them, of domains hardly apart too."""
+    """With width 300 it looks at 6 + 32 directions: errors as with all, for domains hardly apart too."""
     generator = np.random.default_rng(2)
     narrow = samples_from(closeness * centres_of(2, d=30), 60, generator)
     turn = np.linalg.qr(generator.normal(size=(300, 30)))[0]
