@@ -47,7 +47,7 @@ def test_weights_that_hang_on_lambda_are_told() -> None:
 
 
 def test_near_duplicates_are_named_with_what_one_of_them_would_have() -> None:
-    means = np.diag(np.linspace(1.0, 3.0, 5))
+    means = np.diag(np.linspace(1.0, 6.0, 5))
     means = np.vstack([means, means[:1] + 0.01])
     samples = samples_of({f"domain {i}": mean for i, mean in enumerate(means)})
     weights = solve(samples, Formula.of(6)).weights

@@ -3,7 +3,7 @@
 import numpy as np
 
 from chameleon import DomainWeights
-from chameleon.table import render_table
+from chameleon.table import render_change, render_table
 
 ODD_NAMES = ("with space", "日本語", 'quo"te', "slash/../x", "a: b", "emoji 🦎", "")
 
@@ -41,3 +41,46 @@ def test_the_table_has_a_line_for_each_domain_whatever_its_name() -> None:
         diagnostics=weights.diagnostics)  # fmt: skip
     assert "\x1b" not in render_table(hostile, "x")
     assert len(render_table(hostile, "x").splitlines()) == 10
+
+
+def test_how_sure_weights_are_stands_under_its_title() -> None:
+    names = ("a", "b", "c")
+    weights = DomainWeights(
+        names,
+        np.array([0.5, 0.3, 0.2]),
+        "chameleon",
+        "pretrain",
+        domains={
+            name: {"score": 0.5, "windows": 7, "standard_error": 0.0123, "tokens": 70} for name in names
+        },
+        diagnostics={
+            "effective_dimension": 1.5,
+            "largest_standard_error": 0.0123,
+            "enough_windows": False,
+            "order": [
+                {"above": "a", "below": "b", "probability": 0.99},
+                {"above": "a", "below": "c", "probability": 0.5},  # no neighbours
+                {"above": "b", "below": "c", "probability": 0.6},
+            ],
+        },
+        settings={**odd_weights().settings, "target_se": 0.005},
+    )
+    lines = render_table(weights, "w.json").splitlines()
+    end = lines[2].index("+- s.e.") + len("+- s.e.")
+    assert [line[end - 6 : end] for line in lines[3:6]] == ["0.0123"] * 3
+    assert "windows looked at    21 of 210 tokens, 7 to 7 a domain" in lines
+    assert "standard errors      up to 0.012: not enough for a target of 0.005" in lines
+    assert "order                unsure for b over c 60%; others sure" in lines
+
+
+def test_a_change_has_a_column_for_each_that_came_or_went() -> None:
+    before = DomainWeights(("a", "gone"), np.array([0.25, 0.75]), "m")
+    after = DomainWeights(("a", "came"), np.array([0.4, 0.6]), "m")
+    moved = [("came came", {"a": -0.1}), ("gone went", {"a": 0.25, "came": 0.05})]
+    lines = [line.split() for line in render_change(after, before, moved).splitlines()]
+    assert lines[0] == ["domain", "before", "after", "moved", "came", "came", "gone", "went"]
+    assert lines[1:] == [
+        ["came", "-", "0.6000", "new", "-", "+0.0500"],
+        ["a", "0.2500", "0.4000", "+0.1500", "-0.1000", "+0.2500"],
+        ["gone", "0.7500", "-", "gone", "-", "-"],
+    ]
