@@ -1,9 +1,10 @@
 """What it takes to cut windows from a corpus: bytes sent by a server, seconds, and peak memory.
 
 A corpus of SlimPajama-6B's schema and shares, smaller than the real one, made of a sample's documents
-repeated and shuffled, is served over HTTP; a process of its own cuts all windows of the default job (256 of
-512 tokens a domain). The baseline downloads all, filters rows by label and tokenises everything. Then JSON
-Lines, of which the first window matters. Times begin when libraries and tokenizer are loaded.
+repeated and shuffled, is served over HTTP; a process of its own cuts windows of 512 tokens of each domain
+(256 by default; a run that decides itself draws 64 to 2048). The baseline downloads all, filters rows by
+label and tokenises everything. Then JSON Lines, of which the first window matters. Times begin when
+libraries and tokenizer are loaded.
 """
 
 import json
@@ -38,7 +39,7 @@ FILES = 48
 ROW_GROUPS = 115
 LINES_BYTES = 2 * 10**9
 LONGEST_DOCUMENT = 400_000
-WINDOWS, TOKENS, AT_ONCE = 256, 512, 64
+TOKENS, AT_ONCE = 512, 64
 VOCABULARY = 1 << 15
 BASELINE = (
     "all files over the same HTTP, rows filtered by label, all text tokenised with all cores; the last is "
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("--gigabytes", type=float, default=2, help="of parquet (default: 2)")
     parser.add_argument("--rows_per_group", type=whole, help=f"(default: {ROW_GROUPS} row groups a file)")
+    parser.add_argument("--num_samples", type=whole, default=256, help="windows of a domain (default: 256)")
     parser.add_argument("--repeats", type=whole, default=3, help="of all but the baseline (default: 3)")
     arguments = parser.parse_args(argv)
     num_bytes = int(arguments.gigabytes * 1e9)
@@ -89,7 +91,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with serve(mixed) as url:
             places = ((url, SLIMPAJAMA_COLUMN), (str(mixed), SLIMPAJAMA_COLUMN), (str(lines), None))
             rows = [
-                [apart(_read, place, column, checkpoint, directory) for place, column in places]
+                [
+                    apart(_read, place, column, checkpoint, directory, arguments.num_samples)
+                    for place, column in places
+                ]
                 for _ in range(arguments.repeats)
             ]
             baseline = apart(_read_all, url + "data/", checkpoint, directory)
@@ -99,7 +104,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "row groups": f"{written.groups_per_file:.0f} of {written.rows_per_group} rows a file (SlimPajama-6B "
         f"about {ROW_GROUPS} of 1000 in 290 MB; of less, footers and labels are a larger part)",
         "JSON Lines": f"{min(num_bytes, LINES_BYTES) / 1e9:g} GB in each of 2 domains",
-        "windows": f"{WINDOWS} of {TOKENS} tokens a domain",
+        "windows": f"{arguments.num_samples} of {TOKENS} tokens a domain",
         "tokenizer": f"byte-level BPE of {VOCABULARY}",
         "repeats": arguments.repeats,
     }
@@ -132,8 +137,8 @@ def _figures(
     )
 
 
-def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path) -> Reading:
-    """Cut all windows of the default job."""
+def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num_samples: int) -> Reading:
+    """Cut so many windows of each domain."""
     from chameleon.proxy_tokenizer import load_tokenizer
 
     def sent() -> Traffic:
@@ -150,7 +155,7 @@ def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path) -> 
         cut_first = perf_counter()
         num_tokens, found, visit = int(first.lengths.sum()), len(first.tokens), first.next_visit
         for grid in grids:
-            for windows in windows_from(grid, tokenizer, recipe, found, visit, WINDOWS, AT_ONCE):
+            for windows in windows_from(grid, tokenizer, recipe, found, visit, num_samples, AT_ONCE):
                 num_tokens += int(windows.lengths.sum())
             found, visit = 0, 0
         end, after = perf_counter(), sent()
