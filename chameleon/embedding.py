@@ -4,6 +4,7 @@ Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
 from queue import Full, Queue
@@ -21,12 +22,15 @@ from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.store import DomainEmbeddings, read_embeddings, write_embeddings
-from chameleon.windows import Windows, windows_from
+from chameleon.windows import Draft, Windows, drafts_from
 
 Notify = Callable[[str], None]
 
+# Windows that are cut at once: some batches where those are small.
 _BATCHES_PER_CHUNK = 4
-_CHUNKS_AHEAD = 2
+_CHUNK = 256
+_CHUNKS_AHEAD = 4
+_ENCODERS = 2
 _SECONDS_BETWEEN_WRITES = 20.0
 # Windows of which the text is kept to be shown, and how much of it.
 _EXAMPLES = 3
@@ -62,12 +66,12 @@ def embed(
             for a single window, or the embeddings cannot be written.
     """
     embedder = Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
-    at_once = embedder.batch_size * _BATCHES_PER_CHUNK
-    cuts = ((task, _cut(task, tokenizer, windows, at_once)) for task in tasks)
+    at_once = max(embedder.batch_size, min(embedder.batch_size * _BATCHES_PER_CHUNK, _CHUNK))
+    drafts = ((task, _drafts(task, tokenizer, windows, at_once)) for task in tasks)
     total = sum(task.missing for task in tasks)
     bar = tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None)
     embedded = {}
-    with bar, closing(_ahead(cuts)) as cut:
+    with bar, closing(_ahead(drafts)) as cut:
         for task in tasks:
             name = task.domain.name
             bar.set_postfix_str(name, refresh=False)
@@ -76,21 +80,31 @@ def embed(
     return embedded
 
 
-def _cut(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int) -> Iterator[Windows]:
+def _drafts(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int) -> Iterator[Draft]:
     """The windows that a task lacks, a few batches at a time: as many as a fault loses at most."""
     if task.grid is None:
         return
     first, visit = (0, 0) if task.stored is None else (len(task.stored), task.stored.next_visit)
     with naming(task.domain.name):
-        yield from windows_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
+        yield from drafts_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
 
 
-def _ahead(cuts: Iterable[tuple[Task, Iterator[Windows]]]) -> Generator[Windows | None]:
-    """The windows of one task after the other, None behind each; a thread cuts the next ones meanwhile."""
-    ready: Queue[Windows | BaseException | None] = Queue(_CHUNKS_AHEAD)
+def _encoded(task: Task, draft: Draft) -> Windows:
+    with naming(task.domain.name):
+        return draft.windows()
+
+
+def _ahead(drafts: Iterable[tuple[Task, Iterator[Draft]]]) -> Generator[Windows | None]:
+    """The windows of one task after the other, None behind each.
+
+    Meanwhile a thread reads the text of the next ones and others encode them: the interpreter runs the
+    reading while the tokenizer, which does not need it, runs the encoding.
+    """
+    ready: Queue[Future[Windows | None]] = Queue(_CHUNKS_AHEAD)
     stopped = Event()
+    encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoding")
 
-    def put(item: Windows | BaseException | None) -> None:
+    def put(item: Future[Windows | None]) -> None:
         while not stopped.is_set():
             try:
                 ready.put(item, timeout=0.1)
@@ -98,28 +112,30 @@ def _ahead(cuts: Iterable[tuple[Task, Iterator[Windows]]]) -> Generator[Windows 
                 continue
             return
 
-    def work() -> None:
+    def read() -> None:
+        end: Future[Windows | None] = Future()
+        end.set_result(None)
         try:
-            for _, windows in cuts:
-                for each in windows:
-                    put(each)
+            for task, of_task in drafts:
+                for draft in of_task:
+                    put(encoders.submit(_encoded, task, draft))
                     if stopped.is_set():
                         return
-                put(None)
+                put(end)
         except BaseException as error:  # raised again where the windows are wanted
-            put(error)
+            failure: Future[Windows | None] = Future()
+            failure.set_exception(error)
+            put(failure)
 
-    worker = Thread(target=work, name="cutting")
-    worker.start()
+    reader = Thread(target=read, name="reading")
+    reader.start()
     try:
         while True:
-            item = ready.get()
-            if isinstance(item, BaseException):
-                raise item
-            yield item
+            yield ready.get().result()
     finally:
         stopped.set()
-        worker.join()
+        reader.join()
+        encoders.shutdown(cancel_futures=True)
 
 
 def _embedded(

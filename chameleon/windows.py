@@ -23,15 +23,17 @@ Shapes: n windows, t tokens of a window.
 """
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import cast
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from threading import Lock
+from typing import NamedTuple, cast
 
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.grid import Grid, WindowRecipe
-from chameleon.stretches import Place, encode, stretch
+from chameleon.stretches import Piece, Place, encode, stretch
 from chameleon.text import Tokenizer, TokenUnit
 
 # What is read for a window beyond its share at the domain's density, to have it whole in one go.
@@ -40,6 +42,8 @@ _AMPLE = 1.2
 _UNITS_AHEAD = 4
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
+# Sources are read by one thread at a time; what encodes may lack some text of a window.
+_READING = Lock()
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,18 @@ class Windows:
     next_visit: int
 
 
+class Draft(NamedTuple):
+    """Windows of which the text is read, to be encoded by any thread.
+
+    Attributes:
+        num_windows: How many they are.
+        windows: Encodes them; reads on where a window's text was not enough.
+    """
+
+    num_windows: int
+    windows: Callable[[], Windows]
+
+
 def windows_from(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
 ) -> Iterator[Windows]:
@@ -78,19 +94,26 @@ def windows_from(
     Raises:
         InputError: The text cannot be read.
     """
+    return (draft.windows() for draft in drafts_from(grid, tokenizer, recipe, first, visit, last, at_once))
+
+
+def drafts_from(
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
+) -> Iterator[Draft]:
+    """As `windows_from`, with the text read and the encoding left to be done beside the next reading."""
     found = first
     while found < last and visit < grid.num_visits:
         a_visit = grid.num_windows / grid.num_visits
         visits = max(1, round(min(last - found, at_once) / a_visit))
         stop = min(visit + visits, grid.num_visits)
         ahead = _UNITS_AHEAD if found + visits * a_visit < last else 0
-        windows = cut_windows(grid, tokenizer, recipe, visit, stop, ahead)
+        draft = _draft_visits(grid, tokenizer, recipe, visit, stop, ahead)
         visit = stop
-        if found == 0 and len(windows.tokens) == 0 and visit == grid.num_visits:
+        if found == 0 and draft.num_windows == 0 and visit == grid.num_visits:
             # Less than a window in all, and chance gave it to none of the units.
-            windows = _cut(grid, tokenizer, recipe, [Place(grid.text, grid.order, 0, 0)], visit)
-        found += len(windows.tokens)
-        yield windows
+            draft = _draft(grid, tokenizer, recipe, [Place(grid.text, grid.order, 0, 0)], visit)
+        found += draft.num_windows
+        yield draft
 
 
 def cut_windows(
@@ -103,51 +126,85 @@ def cut_windows(
     Raises:
         InputError: The text cannot be read.
     """
+    return _draft_visits(grid, tokenizer, recipe, first, last, ahead).windows()
+
+
+def _draft_visits(
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int
+) -> Draft:
     if len(grid.order) > 1:
         coming = range(first, min(last + ahead, first + len(grid.slots), grid.num_visits))
         grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in coming])
     places = grid.places(first, last)
-    return _cut(grid, tokenizer, recipe, places, last)
+    return _draft(grid, tokenizer, recipe, places, last)
 
 
-def _cut(
+def _draft(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, places: Sequence[Place], next_visit: int
-) -> Windows:
+) -> Draft:
     if grid.text.tokenizer_digest == tokenizer.digest:
-        return _cut_tokens(places, tokenizer, recipe, next_visit)
-    t = recipe.sample_length
-    # In the order of the text, so that neighbours share what is read.
-    pending = sorted(range(len(places)), key=lambda i: (places[i].visited, places[i].position))
-    documents: dict[int, int] = {}
-    found: list[list[npt.NDArray[np.int32]]] = [[] for _ in places]
-    lengths = [0] * len(places)
-    reached = [0] * len(places)
+        windows = _cut_tokens(places, tokenizer, recipe, next_visit)
+        return Draft(len(windows.tokens), lambda: windows)
+    pending = [_Pending(place) for place in places]
+    _read_on(pending, recipe.sample_length, grid)
+    pending = [each for each in pending if each.document is not None]
+    return Draft(len(pending), partial(_encoded, pending, grid, tokenizer, recipe, next_visit))
+
+
+@dataclass(eq=False)
+class _Pending:
+    """A window that is being cut.
+
+    Attributes:
+        place: Where.
+        reached: How much of the walk from there has been read.
+        has_ended: Whether there is no more.
+        pieces: What was read last, to be encoded.
+        document: Number, within its unit, of the document in which it begins, or None where there is no text.
+        found: Its tokens so far.
+        length: How many those are.
+    """
+
+    place: Place
+    reached: int = 0
+    has_ended: bool = False
+    pieces: Sequence[Piece] = ()
+    document: int | None = None
+    found: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    length: int = 0
+
+
+def _read_on(pending: Sequence[_Pending], sample_length: int, grid: Grid) -> None:
+    """Read for each window what it lacks, in the order of the text, so that neighbours share what is read."""
     bytes_a_token = _AMPLE / grid.density[0]
+    with _READING:
+        for each in sorted(pending, key=lambda each: (each.place.visited, each.place.position)):
+            missing = math.ceil((sample_length - each.length) * bytes_a_token) + 256
+            each.pieces, length, each.document = stretch(each.place, each.reached, each.reached + missing)
+            each.reached += length
+            each.has_ended = length < missing
+
+
+def _encoded(
+    drafted: Sequence[_Pending], grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
+) -> Windows:
+    t = recipe.sample_length
+    pending = drafted
     while pending:
-        stretches, ended = {}, set()
-        for i in pending:
-            missing = math.ceil((t - lengths[i]) * bytes_a_token) + 256
-            pieces, length, document = stretch(places[i], reached[i], reached[i] + missing)
-            reached[i] += length
-            if document is not None:
-                documents[i] = document
-                stretches[i] = pieces
-            if length < missing:
-                ended.add(i)
-        for i, ids in zip(stretches, encode(tokenizer, list(stretches.values())), strict=True):
-            found[i].append(ids[: t - lengths[i]])
-            lengths[i] += len(found[i][-1])
-        pending = [i for i in stretches if lengths[i] < t and i not in ended]
-    with_text = sorted(documents)
-    tokens = np.full((len(with_text), t), tokenizer.end_of_text, dtype=np.int32)
-    for row, i in enumerate(with_text):
-        tokens[row, : lengths[i]] = np.concatenate(found[i])
-    starts = [places[i] for i in with_text]
+        for each, ids in zip(pending, encode(tokenizer, [each.pieces for each in pending]), strict=True):
+            each.found.append(ids[: t - each.length])
+            each.length += len(each.found[-1])
+        pending = [each for each in pending if each.length < t and not each.has_ended]
+        _read_on(pending, t, grid)
+    tokens = np.full((len(drafted), t), tokenizer.end_of_text, dtype=np.int32)
+    for row, each in zip(tokens, drafted, strict=True):
+        row[: each.length] = np.concatenate(each.found)
+    places = [each.place for each in drafted]
     return Windows(
         tokens,
-        np.array([lengths[i] for i in with_text], dtype=np.int64),
-        _numbers(starts, [place.position for place in starts]),
-        _numbers(starts, [documents[i] for i in with_text]),
+        np.array([each.length for each in drafted], dtype=np.int64),
+        _numbers(places, [place.position for place in places]),
+        _numbers(places, [each.document or 0 for each in drafted]),
         next_visit,
     )
 

@@ -19,7 +19,7 @@ from chameleon.grid import Grid, WindowRecipe
 from chameleon.proxy import Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.store import DomainEmbeddings, read_embeddings
-from chameleon.windows import Windows, windows_from
+from chameleon.windows import Draft, drafts_from
 
 WINDOWS = WindowRecipe(seed=0, sample_length=32)
 
@@ -146,16 +146,16 @@ def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
     counted = Proxy.embed
     found = []
 
-    def cutting(grid: Grid, *arguments: Any) -> Iterator[Windows]:  # noqa: ANN401
-        for windows in windows_from(grid, *arguments):
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[Draft]:  # noqa: ANN401
+        for draft in drafts_from(grid, *arguments):
             cut[grid.text].set()
-            yield windows
+            yield draft
 
     def waiting(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
         found.append([event.wait(20) for event in list(cut.values())[:2]])
         return counted(self, tokens, lengths)
 
-    monkeypatch.setattr("chameleon.embedding.windows_from", cutting)
+    monkeypatch.setattr("chameleon.embedding.drafts_from", cutting)
     monkeypatch.setattr(Proxy, "embed", waiting)
     setting.run(4)
     assert found == [[True, True]] * 3
@@ -166,12 +166,12 @@ def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedde
 ) -> None:
     law = next(domain.text for domain in setting.domains if domain.name == "law")
 
-    def cutting(grid: Grid, *arguments: Any) -> Iterator[Windows]:  # noqa: ANN401
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[Draft]:  # noqa: ANN401
         if grid.text is law:
             raise InputError("the text changed while it was read")
-        return windows_from(grid, *arguments)
+        return drafts_from(grid, *arguments)
 
-    monkeypatch.setattr("chameleon.embedding.windows_from", cutting)
+    monkeypatch.setattr("chameleon.embedding.drafts_from", cutting)
     with pytest.raises(InputError, match="domain law: the text changed while it was read"):
         setting.run(20)
     kept = [len(read_embeddings(path)) for path in setting.directory.glob("*.safetensors")]
