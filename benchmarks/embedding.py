@@ -67,7 +67,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     share, forward_share = medians(
         (need / a / each, need / b / each) for a, b, each in zip(ours, forward, rate, strict=True)
     )
-    # A GPU is so quick that from text to file the tokenizer decides: there the targets are for windows at hand.
+    # From text to file a GPU waits for the tokenizer: its targets are for windows at hand.
     figures = (
         Figure("(a) naive, baseline", num_tokens / median(naive), "tokens/s"),
         Figure("(b) chameleon, text to file", num_tokens / median(ours), "tokens/s"),
