@@ -56,6 +56,25 @@ def unions(text: str) -> dict[str, tuple[str, ...]]:
     return unions
 
 
+def partitions(text: str) -> dict[str, dict[str, str]]:
+    """Patterns by the parts that they make of what is named: OLD=PART:PATTERN+PART:PATTERN,..."""
+    partitions = {}
+    for old, parts in labels(text).items():
+        pairs = [part.partition(":") for part in parts.split("+")]
+        named = {name.strip(): pattern.strip() for name, _, pattern in pairs}
+        if (
+            len(named) < len(pairs)
+            or len(pairs) < 2
+            or not all(name and pattern for name, pattern in named.items())
+        ):
+            raise argparse.ArgumentTypeError(
+                "expected OLD=PART:PATTERN+PART:PATTERN with commas between, each part once, got "
+                f"{old}={parts}"
+            )
+        partitions[old] = named
+    return partitions
+
+
 def count(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdecimal():

@@ -1,12 +1,12 @@
-"""Flags of domains that come, go or are put together."""
+"""Flags of domains that come, go, are split or put together."""
 
 import argparse
 
-from chameleon.argument_types import directory, labels, names, unions
+from chameleon.argument_types import directory, labels, names, partitions, unions
 
 
 def add_change_flags(parser: argparse.ArgumentParser) -> None:
-    """--add_domains, --remove_domains, --merge_domains, --previous and --keep_ratios."""
+    """--add_domains, --remove_domains, --split_domains, --merge_domains, --previous and --keep_ratios."""
     group = parser.add_argument_group("domains that come and go")
     group.add_argument(
         "--add_domains",
@@ -22,6 +22,13 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
         metavar="A,B,...",
         help="domains to leave out (default: none). Give it to see what that changes, where they were "
         "embedded before",
+    )
+    group.add_argument(
+        "--split_domains",
+        type=partitions,
+        metavar="OLD=A:PATTERN+B:PATTERN,...",
+        help="domains to split by the names of their files (default: none). Give it where one name stands "
+        "for different things; nothing is embedded anew",
     )
     group.add_argument(
         "--merge_domains",

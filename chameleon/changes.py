@@ -1,4 +1,4 @@
-"""Domains that come, go or are put together: weights before, and what moved because of whom."""
+"""Domains that come, go, are split or put together: weights before, and what moved because of whom."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -48,12 +48,14 @@ def weights_before(
         options: What is asked for.
         previous: What the user says they were, if anything.
         samples: Of the domains that there are now, none of them put together.
-        embedded: What they are from, and what is stored of those that went.
+        embedded: What they are from, and what is stored of those that went or were split.
     """
     if previous is not None:
         return Before(previous, None)
+    splits = options.split_domains or {}
+    parts = {part for patterns in splits.values() for part in patterns}
     added = options.add_domains or {}
-    old = {name: sample for name, sample in samples.items() if name not in added}
+    old = {name: sample for name, sample in samples.items() if name not in added and name not in parts}
     everything, available = samples_by_name({**embedded.domains, **embedded.removed})
     old |= {name: everything[name] for name in embedded.removed}
     changed = bool(added or embedded.removed or options.merge_domains)
@@ -67,7 +69,7 @@ def change_from(
     before: DomainWeights,
     in_use: Samples,
     embedded: EmbeddedCorpus,
-    merged: Mapping[str, Sequence[str]],
+    others: Sequence[str],
     formula_of: Callable[[int], Formula],
 ) -> Change:
     """What moved since before, because of whom.
@@ -76,12 +78,12 @@ def change_from(
         before: Weights before.
         in_use: The domains now.
         embedded: What is stored of those that went.
-        merged: Those of them that were put together.
+        others: Domains that were put together or split, or came of it: they are not alone.
         formula_of: The formula for a number of domains.
     """
     gone, _ = samples_by_name(embedded.removed)
-    came = [name for name in in_use if name not in before.names and name not in merged]
-    went = [sample for name, sample in gone.items() if name in before.names]
+    came = [name for name in in_use if name not in before.names and name not in others]
+    went = [sample for name, sample in gone.items() if name in before.names and name not in others]
     if len(came) + len(went) > _MOST_CHANGES:
         return Change(before, [])
     after = list(in_use.values())

@@ -32,10 +32,10 @@ from chameleon.proxy import POOLING, Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.quiet import quiet_hub, quiet_transformers
 from chameleon.reading import corpus_request, reading_of
-from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, write_record
+from chameleon.store import EmbeddedCorpus, Record, write_record
+from chameleon.windows import UNIT_STEP
 
 Notify = Callable[[str], None]
-Embedded = Mapping[str, DomainEmbeddings]
 
 # Of a model that sets no bound itself.
 _LONGEST_WINDOW = 1 << 20
@@ -47,7 +47,7 @@ _BETTER_PROXY = (
 def embed_corpus(
     options: Options,
     first: int,
-    more: Callable[[Embedded], Mapping[str, int]],
+    more: Callable[[EmbeddedCorpus], Mapping[str, int]],
     notify: Notify,
     is_recorded: bool = True,
 ) -> EmbeddedCorpus:
@@ -121,7 +121,7 @@ class _Rounds:
     def run(
         self,
         first: int,
-        more: Callable[[Embedded], Mapping[str, int]],
+        more: Callable[[EmbeddedCorpus], Mapping[str, int]],
         told: list[str],
         tell: Notify,
         is_recorded: bool,
@@ -144,9 +144,10 @@ class _Rounds:
             record = self._record(recipe, tasks, told)
             if is_recorded:
                 write_record(directory, record)
-            wanted = more(embedded)
+            found = EmbeddedCorpus(record, embedded)
+            wanted = more(found)
             if not wanted:
-                return EmbeddedCorpus(record, embedded)
+                return found
             tasks = plan_more(tasks, there, wanted, self.tokenizer, recipe)
 
     def _record(self, recipe: WindowRecipe, tasks: Sequence[Task], told: Sequence[str]) -> Record:
@@ -167,6 +168,11 @@ class _Rounds:
             windows={task.domain.name: task.wanted for task in tasks},
             files={task.domain.name: task.path.name for task in tasks},
             facts={domain.name: domain.facts for domain in domains if domain.facts},
+            sources={
+                domain.name: [(unit * UNIT_STEP + at, file) for unit, at, file in domain.files]
+                for domain in domains
+                if domain.files
+            },
             provenance=_provenance(self.corpus, self.proxy, self.tokenizer),
             notices=tuple(told),
             written=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -74,6 +74,7 @@ class Options(ReadingOptions):
     block: int | None = None
     add_domains: dict[str, str] | None = None
     remove_domains: tuple[str, ...] = ()
+    split_domains: dict[str, dict[str, str]] | None = None
     merge_domains: dict[str, tuple[str, ...]] | None = None
     keep_ratios: bool = False
     previous: Path | None = None

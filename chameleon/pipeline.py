@@ -6,15 +6,16 @@ from functools import partial
 
 from chameleon.changes import Change, change_from, weights_before
 from chameleon.confidence.kept import KeptRatios
-from chameleon.confidence.rounds import FIRST_WINDOWS, next_windows, require_reachable
+from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS, next_windows, require_reachable
 from chameleon.domain_weights import DomainWeights
 from chameleon.domains import merge, require_mergeable
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
-from chameleon.judging import Embedded, Judged, formula_of, judge, samples_by_name, target_of
+from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
+from chameleon.splitting import more_of_scarce, require_splittable, split, wholes_wanted
 from chameleon.store import EmbeddedCorpus
 from chameleon.variants import Variants, variants_of, with_variants
 
@@ -51,7 +52,9 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
         InputError: Something asked for cannot be had or used; the message says what and what to do.
     """
     previous = None if options.previous is None else DomainWeights.read(options.previous)
-    embedded = _reuse(options, notify) if options.skip_embedding_generation else _embed(options, notify)
+    whole = _reuse(options, notify) if options.skip_embedding_generation else _embed(options, notify)
+    splits = options.split_domains or {}
+    embedded = split(whole, splits)
     samples, available = samples_by_name(embedded.domains)
     before = weights_before(options, previous, samples, embedded)
     merges = options.merge_domains or {}
@@ -71,8 +74,9 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
     change = None
     if before is not None:
         formula_for = partial(formula_of, options=options)
-        change = change_from(before.weights, samples, embedded, merges, formula_for)
-    variants = variants_of(options, embedded, judged.formula) if options.sensitivity else ()
+        others = [*merges, *splits, *(part for parts in splits.values() for part in parts)]
+        change = change_from(before.weights, samples, embedded, others, formula_for)
+    variants = variants_of(options, whole, judged.formula) if options.sensitivity else ()
     weights = with_variants(judged.weights, variants)
     for notice in weights.notices:
         notify(notice)
@@ -84,6 +88,7 @@ def _described(weights: DomainWeights, options: Options, embedded: EmbeddedCorpu
     record = embedded.record
     changes = {
         "remove_domains": list(options.remove_domains),
+        "split_domains": options.split_domains,
         "merge_domains": {new: list(parts) for new, parts in (options.merge_domains or {}).items()},
         "keep_ratios": options.keep_ratios,
     }
@@ -130,13 +135,20 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
     # Loads torch and transformers: seconds that a run on stored embeddings does without.
     from chameleon.embedding_stage import embed_corpus
 
-    def more(embedded: Embedded) -> Mapping[str, int]:
+    splits = options.split_domains or {}
+
+    def more(embedded: EmbeddedCorpus) -> Mapping[str, int]:
         if options.num_samples is not None:
             return {}
-        samples, available = samples_by_name(embedded)
+        require_splittable(list(embedded.domains), splits)
+        if scarce := more_of_scarce(embedded, splits, MOST_WINDOWS):
+            return scarce
+        parts = split(embedded, splits)
+        samples, available = samples_by_name(parts.domains)
         formula = formula_of(len(samples), options)
         if options.target_se is not None:
             require_reachable(list(samples.values()), available, formula, options.target_se)
-        return next_windows(list(samples.values()), available, formula, target_of(options))
+        wanted = next_windows(list(samples.values()), available, formula, target_of(options))
+        return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
 
     return embed_corpus(options, options.num_samples or FIRST_WINDOWS, more, notify)

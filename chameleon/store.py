@@ -60,7 +60,11 @@ class DomainEmbeddings:
 
     def first(self, n: int) -> Self:
         """The first n windows, or all of them where there are fewer."""
-        arrays: dict[str, Any] = {name: getattr(self, name)[:n] for name in _DTYPES}
+        return self.at(slice(n))
+
+    def at(self, rows: slice | npt.NDArray[np.int64]) -> Self:
+        """Some of the windows."""
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _DTYPES}
         return replace(self, **arrays)
 
     @classmethod
@@ -144,6 +148,7 @@ class Record:
         provenance: Facts about corpus and proxy for the weights file.
         notices: What the user was told of the corpus.
         written: When, ISO 8601.
+        sources: For domains of several files, the place from which on the text is of each.
     """
 
     dataset: str
@@ -155,6 +160,7 @@ class Record:
     provenance: Mapping[str, Any]
     notices: tuple[str, ...]
     written: str
+    sources: Mapping[str, Sequence[tuple[int, str]]] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -207,9 +213,10 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     kinds = {"dataset": str, "settings": dict, "num_samples": int | None, "windows": dict, "files": dict,
-             "facts": dict, "provenance": dict, "notices": list, "written": str}  # fmt: skip
+             "facts": dict, "sources": dict, "provenance": dict, "notices": list, "written": str}  # fmt: skip
     if "windows" not in content and isinstance(content.get("files"), dict):  # before runs decided themselves
         content["windows"] = dict.fromkeys(content["files"], content.get("num_samples"))
+    content.setdefault("sources", {})  # before domains could be split
     if content.keys() != kinds.keys():
         raise ValueError(f"expected {', '.join(kinds)}, found {', '.join(content)[:200]}")
     for name, kind in kinds.items():
@@ -225,7 +232,14 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
     for file in content["files"].values():
         if not isinstance(file, str) or file != Path(file).name:
             raise ValueError(f"{json.dumps(file)[:80]} is no file beside it")
-    return Record(**{**content, "notices": tuple(map(str, content["notices"]))})
+    try:
+        sources = {
+            name: tuple((int(begin), str(file)) for begin, file in found)
+            for name, found in content["sources"].items()
+        }
+    except TypeError:
+        raise ValueError("sources are not places and files") from None
+    return Record(**{**content, "sources": sources, "notices": tuple(map(str, content["notices"]))})
 
 
 def readable(name: str) -> str:

@@ -11,8 +11,9 @@ from chameleon.domain_weights import DomainWeights
 from chameleon.domains import merge
 from chameleon.facts import sizes_of
 from chameleon.formula import Formula
-from chameleon.judging import Embedded, samples_by_name
+from chameleon.judging import samples_by_name
 from chameleon.options import Options
+from chameleon.splitting import split
 from chameleon.store import EmbeddedCorpus
 
 Variants = tuple[tuple[str, DomainWeights], ...]
@@ -23,7 +24,7 @@ def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) ->
 
     Args:
         options: What the run is asked for.
-        embedded: What it has embedded.
+        embedded: What it has embedded, not split.
         formula: From means to weights.
 
     Raises:
@@ -36,8 +37,9 @@ def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) ->
     seeds = (int(settings["seed"]) + 1, int(settings["seed"]) + 2)
     wanted = {name: len(stored) for name, stored in embedded.domains.items()}
 
-    def more(there: Embedded) -> Mapping[str, int]:
-        complete = all(len(stored) >= min(wanted[name], stored.available) for name, stored in there.items())
+    def more(there: EmbeddedCorpus) -> Mapping[str, int]:
+        found = there.domains.items()
+        complete = all(len(stored) >= min(wanted[name], stored.available) for name, stored in found)
         return {} if complete else wanted
 
     found: list[tuple[str, DomainWeights]] = []
@@ -46,6 +48,7 @@ def variants_of(options: Options, embedded: EmbeddedCorpus, formula: Formula) ->
         *(replace(options, seed=each) for each in seeds),
     ]:
         other = embed_corpus(varied, min(wanted.values()), more, lambda text: None, is_recorded=False)
+        other = split(other, options.split_domains or {})
         samples, _ = samples_by_name(other.domains)
         if options.merge_domains:
             samples = merge(samples, sizes_of(other, options.merge_domains), options.merge_domains)

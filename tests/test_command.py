@@ -437,7 +437,7 @@ LAYERS: list[set[str]] = [
         "proxy_tokenizer",
     },
     {"weights", "sample", "store", "proxy", "corpora", "checkpoints", "table", "grid", "bpe"},
-    {"formula", "domains", "facts"},
+    {"formula", "domains", "facts", "splitting"},
     {"compute", "confidence.influence", "confidence.plane", "confidence.kept", "confidence.sensitivity"},
     {"confidence.replicates", "confidence.rounds", "confidence.cautions", "report.content"},
     {"confidence.verdict"},

@@ -362,3 +362,43 @@ def test_row_groups_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
     corpus = opened(tmp_path / "c", scratch=tmp_path)
     assert len(set(corpus.domains[0].text.unit_keys.tolist())) == 2
     corpus.close()
+
+
+@pytest.mark.parametrize("how", ["jsonl", "sought", "jsonl.gz", "txt", "parquet", "bin", "decoded"])
+def test_it_is_known_in_which_file_a_window_begins(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chameleon.grid import WindowRecipe, lay_grid
+    from chameleon.windows import UNIT_STEP, windows_from
+
+    format_name = {"sought": "jsonl", "decoded": "bin"}.get(how, how)
+    if how == "sought":
+        monkeypatch.setattr("chameleon.corpora.lines.WHOLE_BYTES", 0)
+    write, flags = WRITERS[format_name]
+    upper = {f"{letter}/{letter}": letter for letter in "ABC"}
+    for part, letter in upper.items():
+        texts = [letter * (150 + 70 * i) for i in range(12)]
+        (tmp_path / "c" / "mixed" / letter).mkdir(parents=True)
+        write(tmp_path / "c" / "mixed" / letter, part[2:], texts)
+        write(tmp_path / "c", "other", texts)
+    if format_name == "bin":
+        flags = {**flags, "proxy_tokenizer_digest": "bytes" if how == "bin" else "another"}
+    corpus = opened(tmp_path / "c", scratch=tmp_path, **flags)
+    domain, other = corpus.domains
+    assert how == "txt" or other.files == ()
+    assert {name[0] for _, _, name in domain.files} == set("ABC")
+    places = [unit * UNIT_STEP + at for unit, at, _ in domain.files]
+    assert places == sorted(places)
+    recipe = WindowRecipe(0, 8)
+    grid = lay_grid(domain.text, BYTES, recipe)
+    found = list(windows_from(grid, BYTES, recipe, 0, 0, 300, 64))
+    letters = set()
+    for windows in found:
+        for row, position in zip(windows.tokens.tolist(), windows.positions.tolist(), strict=True):
+            # A joint is of no letter; where tokens are decoded, one at the place is left out.
+            at = [int(np.searchsorted(places, each, side="right")) - 1 for each in (position, position + 1)]
+            if row[0] != 256:
+                letters.add(chr(row[0]))
+                assert chr(row[0]) in {domain.files[i][2][0] for i in (at if how == "decoded" else at[:1])}
+    assert letters == set("ABC")
+    corpus.close()

@@ -19,12 +19,15 @@ class Domain:
             of files too large to be read whole. Empty otherwise.
         facts: What the user says of it, by the names of the weights file: `corpus_tokens` (counted
             elsewhere), `weight_in_use`.
+        files: For a text in several files, in order: the unit and the position in it from which on the
+            text is of each, and the file's name below the folder that they share.
     """
 
     name: str
     text: Text
     version: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
+    files: tuple[tuple[int, int, str], ...] = ()
 
     @property
     def count(self) -> int:

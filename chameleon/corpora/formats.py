@@ -8,6 +8,7 @@ import numpy as np
 from tqdm import tqdm
 
 from chameleon.corpora.corpus import Domain, require_labels
+from chameleon.corpora.files_of import files_of
 from chameleon.corpora.identity import fingerprint
 from chameleon.corpora.lines import PlainText, SoughtLines, are_few, index_lines
 from chameleon.corpora.names import INDEX_SUFFIX, format_of, is_compressed, known_suffixes, of_split
@@ -65,7 +66,10 @@ class Opening:
         Raises:
             InputError: They are of no known format or of several, or cannot be read or used.
         """
-        files = self.of_split(files, name)
+        found = self._domain(name, self.of_split(files, name), kind, digest)
+        return replace(found, files=files_of(found.text))
+
+    def _domain(self, name: str, files: Sequence[File], kind: str | None, digest: str | None) -> Domain:
         if all(file.path.endswith(INDEX_SUFFIX) for file in files):
             raise InputError(f"{files[0].name} has no .bin file beside it")
         kind = kind or self._format(name, files)
@@ -123,7 +127,7 @@ class Opening:
                 f"{files[0].name} is neither"
             )
         self.closing.append(units.close)
-        return [Domain(name, text, version) for name, text in texts.items()]
+        return [Domain(name, text, version, files=files_of(text)) for name, text in texts.items()]
 
     def _digest(self, files: str, *further: str) -> str:
         return digest_of_json([files, self.request.text_column, *further])
@@ -158,7 +162,7 @@ class Opening:
             read = all_of(lambda number: documents_of_text(files[number]), "")
         else:
             read = all_of(lambda number: documents_of_lines(files[number], column, skip), "")
-        units = Units(read, _unit_keys(files, digest), self.spool)
+        units = Units(read, _unit_keys(files, digest), self.spool, files)
         self.closing.append(units.close)
         sizes = np.array([file.size for file in files], dtype=np.float64)
         visits = visits_of(len(files), sizes.sum(), _SHARE_READ, _LEAST_READ)
@@ -178,7 +182,7 @@ class Opening:
                 counts[label] = counts.get(label, 0) + 1
                 yield names.get(label, label), text
 
-        units = Units(read, _unit_keys(files, digest), self.spool)
+        units = Units(read, _unit_keys(files, digest), self.spool, files)
         try:
             numbers = range(len(files))
             units.expect(numbers)

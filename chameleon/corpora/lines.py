@@ -92,25 +92,26 @@ class SoughtText(SingleUnit):
     Attributes:
         files: They, none of them empty.
         fingerprint: Digest (hex) of them.
+        begins: (f + 1,) int64, the position at which each of the f files begins, and the length.
     """
 
     files: tuple[File, ...]
     fingerprint: str
-    _begins: npt.NDArray[np.int64] = field(init=False, repr=False)
+    begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         begins = np.cumsum([0, *(file.size for file in self.files)], dtype=np.int64)
-        object.__setattr__(self, "_begins", begins)
+        object.__setattr__(self, "begins", begins)
 
     @property
     def length(self) -> int:
         """Bytes of the files."""
-        return int(self._begins[-1])
+        return int(self.begins[-1])
 
     def _file_at(self, position: int) -> tuple[int, int]:
         """Which file a position is in, and where."""
-        number = int(np.searchsorted(self._begins, position, side="right")) - 1
-        return number, position - int(self._begins[number])
+        number = int(np.searchsorted(self.begins, position, side="right")) - 1
+        return number, position - int(self.begins[number])
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ class SoughtLines(SoughtText):
             offset = None
         if offset is None:
             return None
-        start = int(self._begins[number]) + begin
+        start = int(self.begins[number]) + begin
         return Passage(start, offset, self._documents(number, begin + len(line), literal.text))
 
     def share(self, position: int) -> float:
@@ -237,7 +238,7 @@ class PlainText(SoughtText):
         """See `chameleon.text.Unit`."""
         number, at = self._file_at(position)
         contents = (FileContent(file) for file in self.files[number:])
-        return Passage(int(self._begins[number]), at, contents)
+        return Passage(int(self.begins[number]), at, contents)
 
     def share(self, position: int) -> float:
         """All of it is text."""

@@ -79,7 +79,7 @@ def parquet_texts(
         for label, text in _documents(group, text_column, label_column):
             yield names.get(label, label), text
 
-    units = Units(read, keys, spool)
+    units = Units(read, keys, spool, [group.file for group in groups])
     rows: dict[str, npt.NDArray[np.float64]] = {}
     counts: dict[str, int] = {}
     for number, group in enumerate(groups):

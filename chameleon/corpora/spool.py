@@ -21,7 +21,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.corpora.indexed import BLOCK_BYTES, IndexedText
-from chameleon.corpora.storage import WHOLE_BYTES
+from chameleon.corpora.storage import WHOLE_BYTES, File
 from chameleon.errors import InputError
 
 KEPT_BYTES = 1 << 28
@@ -148,9 +148,13 @@ class Units:
         read: The documents of a unit by its number, each with the name of its domain.
         keys: Names of the units, which decide the order in which they are visited.
         spool: Where their text is kept.
+        files: The file that each is of.
     """
 
-    def __init__(self, read: Callable[[int], Labelled], keys: Sequence[str], spool: Spool) -> None:
+    def __init__(
+        self, read: Callable[[int], Labelled], keys: Sequence[str], spool: Spool, files: Sequence[File] = ()
+    ) -> None:
+        self.files = files
         self._read = read
         self._names = keys
         self._spool = spool

@@ -83,17 +83,18 @@ class TokenText(SingleUnit):
         tokenizer: What made them.
         direct: Whether the proxy's tokenizer did.
         fingerprint: Digest (hex) of files and tokenizer.
+        begins: (a + 1,) int64, the position at which each of the a arrays begins, and the length.
     """
 
     arrays: tuple[TokenArray, ...]
     tokenizer: SourceTokenizer
     direct: bool
     fingerprint: str
-    _begins: npt.NDArray[np.int64] = field(init=False, repr=False)
+    begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         begins = np.cumsum([0, *(array.length for array in self.arrays)], dtype=np.int64)
-        object.__setattr__(self, "_begins", begins)
+        object.__setattr__(self, "begins", begins)
 
     @property
     def tokenizer_digest(self) -> str | None:
@@ -103,7 +104,7 @@ class TokenText(SingleUnit):
     @property
     def length(self) -> int:
         """Number of tokens."""
-        return int(self._begins[-1])
+        return int(self.begins[-1])
 
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
         """See `chameleon.text.TokenUnit`: tokens to the end of the array that the position is in at most."""
@@ -122,7 +123,7 @@ class TokenText(SingleUnit):
     def document_at(self, position: int) -> int:
         """See `chameleon.text.TokenUnit`; of a very long document, a place within it."""
         number, at = self._array_at(position)
-        array, begin = self.arrays[number], int(self._begins[number])
+        array, begin = self.arrays[number], int(self.begins[number])
         if array.documents is not None:
             return begin + int(array.documents[np.searchsorted(array.documents, at, side="right") - 1])
         while at > 0 and position - begin - at < _LOOK_BACK:
@@ -177,7 +178,7 @@ class TokenText(SingleUnit):
         following = int(np.searchsorted(array.documents, at, side="right"))
         if following == len(array.documents):
             return None
-        begin = int(self._begins[number] + array.documents[following])
+        begin = int(self.begins[number] + array.documents[following])
         return begin if begin < last else None
 
     def _decoded(self, ids: npt.NDArray[np.int32]) -> bytes:
@@ -186,8 +187,8 @@ class TokenText(SingleUnit):
         return self.tokenizer.decode(kept.tolist()).strip("\ufffd").encode(errors="replace")
 
     def _array_at(self, position: int) -> tuple[int, int]:
-        number = int(np.searchsorted(self._begins, position, side="right")) - 1
-        return number, position - int(self._begins[number])
+        number = int(np.searchsorted(self.begins, position, side="right")) - 1
+        return number, position - int(self.begins[number])
 
 
 def flat_array(file: File, dtype: str) -> TokenArray:
