@@ -7,6 +7,7 @@ label and tokenises everything. Then JSON Lines, of which the first window matte
 libraries and tokenizer are loaded.
 """
 
+import argparse
 import json
 import random
 import resource
@@ -76,7 +77,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("--gigabytes", type=float, default=2, help="of parquet (default: 2)")
     parser.add_argument("--rows_per_group", type=whole, help=f"(default: {ROW_GROUPS} row groups a file)")
-    parser.add_argument("--num_samples", type=whole, default=256, help="windows of a domain (default: 256)")
+    parser.add_argument(
+        "--num_samples",
+        type=whole,
+        nargs="+",
+        default=[256],
+        help="windows of a domain (default: 256); of further numbers only the bytes that are sent",
+    )
+    parser.add_argument("--bytes_only", action="store_true", help="neither baseline nor JSON Lines")
     parser.add_argument("--repeats", type=whole, default=3, help="of all but the baseline (default: 3)")
     arguments = parser.parse_args(argv)
     num_bytes = int(arguments.gigabytes * 1e9)
@@ -87,29 +95,45 @@ def main(argv: Sequence[str] | None = None) -> int:
         checkpoint, mixed, lines = directory / "checkpoint", directory / "mixed", directory / "lines"
         apart(_train_tokenizer, arguments.dataset, checkpoint)
         written = apart(_write_parquet, arguments.dataset, mixed, num_bytes, arguments.rows_per_group)
-        apart(_write_lines, arguments.dataset, lines, min(num_bytes, LINES_BYTES))
+        if not arguments.bytes_only:
+            apart(_write_lines, arguments.dataset, lines, min(num_bytes, LINES_BYTES))
+        first, *further = arguments.num_samples
         with serve(mixed) as url:
+            sent = [
+                Figure(
+                    f"HTTP: bytes sent for {number} windows",
+                    apart(_read, url, SLIMPAJAMA_COLUMN, checkpoint, directory, number).sent
+                    * 100
+                    / written.num_bytes,
+                    "%",
+                    at_most=3,
+                )
+                for number in (arguments.num_samples if arguments.bytes_only else further)
+            ]
+            if arguments.bytes_only:
+                return publish(_report(arguments, written, sent), arguments.output)
             places = ((url, SLIMPAJAMA_COLUMN), (str(mixed), SLIMPAJAMA_COLUMN), (str(lines), None))
             rows = [
-                [
-                    apart(_read, place, column, checkpoint, directory, arguments.num_samples)
-                    for place, column in places
-                ]
+                [apart(_read, place, column, checkpoint, directory, first) for place, column in places]
                 for _ in range(arguments.repeats)
             ]
             baseline = apart(_read_all, url + "data/", checkpoint, directory)
     http, local, jsonl = (Reading(*medians(readings)) for readings in zip(*rows, strict=True))
+    figures = [*_figures(http, local, jsonl, baseline, written), *sent]
+    return publish(_report(arguments, written, figures), arguments.output)
+
+
+def _report(arguments: argparse.Namespace, written: Written, figures: Sequence[Figure]) -> Report:
     conditions = {
         "parquet": f"{written.num_bytes / 1e9:.2f} GB in {FILES} files",
         "row groups": f"{written.groups_per_file:.0f} of {written.rows_per_group} rows a file (SlimPajama-6B "
         f"about {ROW_GROUPS} of 1000 in 290 MB; of less, footers and labels are a larger part)",
-        "JSON Lines": f"{min(num_bytes, LINES_BYTES) / 1e9:g} GB in each of 2 domains",
-        "windows": f"{arguments.num_samples} of {TOKENS} tokens a domain",
+        "JSON Lines": f"{min(arguments.gigabytes * 1e9, LINES_BYTES) / 1e9:g} GB in each of 2 domains",
+        "windows": f"{arguments.num_samples[0]} of {TOKENS} tokens a domain",
         "tokenizer": f"byte-level BPE of {VOCABULARY}",
         "repeats": arguments.repeats,
     }
-    figures = _figures(http, local, jsonl, baseline, written)
-    return publish(Report("reading", BASELINE, conditions, figures), arguments.output)
+    return Report("reading", BASELINE, conditions, tuple(figures))
 
 
 def _figures(

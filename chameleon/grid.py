@@ -25,8 +25,8 @@ _TRIES = 16
 _PILOTS = 8
 # A unit of twice so many times the mean size is visited twice, and so on; others once a round.
 _LARGE = 2
-# Windows of a usual run, over which a source may spread its reads.
-USUAL_WINDOWS = 256
+# Windows of a usual run. Where units are dear to read, so many come from as many as are wanted.
+USUAL_WINDOWS = 2048
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class WindowRecipe:
 
     def to_dict(self) -> dict[str, Any]:
         """The recipe as JSON types, with the margin that it is cut with."""
-        return asdict(self) | {"scheme": f"circle/2, margin {MARGIN_BYTES} bytes"}
+        return asdict(self) | {"scheme": f"circle/3, margin {MARGIN_BYTES} bytes"}
 
 
 @dataclass(frozen=True)
@@ -65,6 +65,8 @@ class Grid:
         slots: (v, 2) the visits of a round: a unit's place in `order`, and how often it was visited in the
             round before. A unit of more text than others is visited the more often.
         rounds: How often the round is gone until all cells are used.
+        block: So many slots are visited `turns` times, then the next ones: fewer units are read for a window.
+        turns: At least 1; the last ones of all may be fewer.
         cell: Positions of a cell.
         density: Tokens a position of text, with its relative standard error.
         share: Part of the positions that is text, with its standard error.
@@ -77,6 +79,8 @@ class Grid:
     order: npt.NDArray[np.int64]
     slots: npt.NDArray[np.int64]
     rounds: int
+    block: int
+    turns: int
     cell: float
     density: tuple[float, float]
     share: tuple[float, float]
@@ -96,7 +100,7 @@ class Grid:
 
     def _visit(self, visit: int) -> tuple[int, int, int, int]:
         """A visit: its unit by place in `order`, its cells in their random order, how many the unit has."""
-        turn, slot = divmod(visit, len(self.slots))
+        turn, slot = self._turn_and_slot(visit)
         visited, number = map(int, self.slots[slot])
         index = int(self.order[visited])
         unit = self.text.unit(index)
@@ -107,6 +111,19 @@ class Grid:
         first, last = (int(size * each / visits + chance) for each in (done, done + 1))
         kept = max(1, int((size if unit.length >= unit.size else unit.length / self.cell) + chance))
         return visited, first, min(last, kept), kept
+
+    def _turn_and_slot(self, visit: int) -> tuple[int, int]:
+        """How often the slots were gone through before a visit, and which slot it is."""
+        pass_, visit = divmod(visit, len(self.slots) * self.turns)
+        turns = min(self.turns, self.rounds - pass_ * self.turns)
+        number, visit = divmod(visit, self.block * turns)
+        turn, slot = divmod(visit, min(self.block, len(self.slots) - number * self.block))
+        return pass_ * self.turns + turn, number * self.block + slot
+
+    def units_of(self, first: int, last: int) -> list[int]:
+        """The units of visits `first` to `last` - 1, each once."""
+        slots = [self._turn_and_slot(visit)[1] for visit in range(first, min(last, self.num_visits))]
+        return list(dict.fromkeys(int(self.order[self.slots[slot, 0]]) for slot in slots))
 
     def _cells(self, visited: int, first: int, last: int, kept: int) -> list[Place]:
         """Cells `first` to `last` - 1 of a unit's `kept` ones, in their random order."""
@@ -123,7 +140,10 @@ class Grid:
 
     def amount(self, visits: int) -> Amount:
         """Tokens of the domain, from the units of its first visits and those that it was measured by."""
-        visited = np.unique(np.append(self.slots[:visits, 0], np.arange(min(_PILOTS, len(self.order)))))
+        # Each turn goes on where the one before began: the furthest slot is in a block's first turn.
+        whole, rest = divmod(visits, self.block * min(self.turns, self.rounds))
+        reached = whole * self.block + min(rest, self.block)
+        visited = np.unique(np.append(self.slots[:reached, 0], np.arange(min(_PILOTS, len(self.order)))))
         positions, error = _positions(self.text, self.order[visited], self.share)
         tokens = positions * self.density[0]
         relative = np.hypot(error / max(positions, 1.0), self.density[1])
@@ -156,14 +176,13 @@ def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
         rounds = max(1, int(text.unit(0).length / cell))
     else:
         cell = recipe.sample_length / density[0]
-        of_a_visit = -(-USUAL_WINDOWS // text.visits_wanted)
-        in_a_unit = windows / len(slots)
-        if of_a_visit == 1:
-            # Reading is cheap, so even a unit that is larger than others gives a window at a time.
-            sizes = np.array([text.unit(index).size for index in order[:_PILOTS].tolist()])
-            in_a_unit *= float((sizes**2).mean() / sizes.mean() ** 2)
-        rounds = max(1, round(in_a_unit / of_a_visit))
-    return Grid(text, key, order, slots, rounds, cell, density, share, max(1, int(windows)), windows < 1)
+        # Even a unit that is larger than others gives a window at a time.
+        sizes = np.array([text.unit(index).size for index in order[:_PILOTS].tolist()])
+        rounds = max(1, round(windows / len(slots) * float((sizes**2).mean() / sizes.mean() ** 2)))
+    block = min(len(slots), text.visits_wanted)
+    turns = min(rounds, -(-USUAL_WINDOWS // block)) if block < len(slots) else 1
+    number = max(1, int(windows))
+    return Grid(text, key, order, slots, rounds, block, turns, cell, density, share, number, windows < 1)
 
 
 def _key(name: str) -> int:

@@ -99,10 +99,7 @@ class Text(Protocol):
 
     @property
     def visits_wanted(self) -> int:
-        """Over how many reads of units the windows of a usual run may be spread.
-
-        As many as the source can give without reading a large part of the corpus.
-        """
+        """How many of its units a usual run may read: without reading a large part of the corpus."""
         ...
 
     @property

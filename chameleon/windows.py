@@ -3,7 +3,8 @@
 A domain's text lies in units (`text.py`). Each unit is a circle that is cut into cells of one length,
 as many as windows of t tokens fill, with a first cut chosen by chance. The units are visited in a
 random order, again and again, and each visit takes the next few cells of the unit's own random
-order, in proportion to the text in it; a window is the `sample_length` tokens from the beginning of
+order, in proportion to the text in it (where reading is dear, some units again and again, and then
+the next ones); a window is the `sample_length` tokens from the beginning of
 a cell on. Where the whole domain is one unit, a visit takes one cell (`grid.py`). So
 
 - every byte of the domain is as likely as any other to begin a window: long documents give many
@@ -133,8 +134,7 @@ def _draft_visits(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int
 ) -> Draft:
     if len(grid.order) > 1:
-        coming = range(first, min(last + ahead, first + len(grid.slots), grid.num_visits))
-        grid.text.expect([int(grid.order[grid.slots[visit % len(grid.slots), 0]]) for visit in coming])
+        grid.text.expect(grid.units_of(first, last + ahead))
     places = grid.places(first, last)
     return _draft(grid, tokenizer, recipe, places, last)
 

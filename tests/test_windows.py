@@ -124,7 +124,7 @@ def test_neither_seeds_nor_domains_share_an_order_or_a_first_cut() -> None:
 
 def test_the_recipe_names_all_that_decides_which_windows_are_cut() -> None:
     recipe = WindowRecipe(seed=3, sample_length=64).to_dict()
-    assert recipe == {"seed": 3, "sample_length": 64, "scheme": "circle/2, margin 256 bytes"}
+    assert recipe == {"seed": 3, "sample_length": 64, "scheme": "circle/3, margin 256 bytes"}
 
 
 def test_the_number_of_windows_is_what_the_tokens_fill() -> None:

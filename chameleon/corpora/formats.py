@@ -198,7 +198,7 @@ class Opening:
             holding = np.array([i for i, found in enumerate(kept) if name in found], dtype=np.int64)
             sizes = np.array([kept[i][name].size for i in holding], dtype=np.float64)
             identity = self._digest(digest, column, name)
-            texts[name] = UnitsText(units, name, holding, sizes, identity, 256)
+            texts[name] = UnitsText(units, name, holding, sizes, identity, 1 << 30)
         return texts, units
 
     def _tokens(self, name: str, files: Sequence[File]) -> Domain:

@@ -249,9 +249,7 @@ def visits_of(units: int, num_bytes: float, share: float, at_least: int) -> int:
         at_least: So many whatever they cost.
     """
     few = round(units * WHOLE_BYTES / max(num_bytes, 1))
-    wanted = max(round(share * units), few, at_least)
-    # Units that are all read anyway may be visited as often as one likes.
-    return 256 if wanted >= units else min(wanted, 256)
+    return max(round(share * units), few, at_least)
 
 
 def all_of(read: Callable[[int], Iterator[bytes]], name: str) -> Callable[[int], Labelled]:
