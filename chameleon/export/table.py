@@ -1,0 +1,28 @@
+"""Weights before and after limits, side by side, with epochs and missing tokens."""
+
+from chameleon.budget import shown_tokens
+from chameleon.domain_weights import DomainWeights
+from chameleon.table import shown_name
+
+
+def render_limits(weights: DomainWeights) -> str:
+    """A table of what limits changed and how often each domain is seen; "" where there is nothing to say."""
+    facts = {name: weights.domains.get(name, {}) for name in weights.names}
+    budget = weights.settings.get("budget")
+    moved = any("raw_weight" in each for each in facts.values())
+    if not moved and budget is None:
+        return ""
+    width = max(6, *(len(shown_name(name)) for name in weights.names))
+    head = f"{'domain':<{width}}     raw  weight"
+    lines = [head + ("      tokens  at hand  epochs   missing" if budget is not None else "")]
+    for name, weight in weights.by_name().items():
+        raw = float(facts[name].get("raw_weight", weight))
+        line = f"{shown_name(name):<{width}}  {raw:6.4f}  {weight:6.4f}"
+        if budget is not None:
+            epochs = facts[name].get("epochs")
+            at_hand = "?" if epochs is None or epochs == 0 else shown_tokens(weight * budget / epochs)
+            times = "?" if epochs is None else f"{epochs:.2f}"
+            missing = shown_tokens((raw - weight) * budget) if raw > weight else ""
+            line += f"  {shown_tokens(weight * budget):>10}  {at_hand:>7}  {times:>6}  {missing:>8}"
+        lines.append(line.rstrip())
+    return "\n".join(lines)

@@ -1,0 +1,35 @@
+"""YAML, written so that it is read back the same, and read so that nothing is lost."""
+
+from typing import Any
+
+import yaml
+
+from chameleon.errors import InputError
+
+
+def yaml_text(content: Any) -> str:  # noqa: ANN401
+    """YAML with names quoted where they must be, in the order given, a line each."""
+    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 30)
+    return text
+
+
+def yaml_of(text: str) -> Any:  # noqa: ANN401
+    """The content of a YAML file.
+
+    Raises:
+        InputError: It is none, or a key stands twice.
+    """
+
+    class Loader(yaml.SafeLoader):
+        def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+            keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+            repeated = [key for i, key in enumerate(keys) if key in keys[:i]]
+            if repeated:
+                raise InputError(f"the file names {repeated[0]} twice")
+            content: dict[Any, Any] = super().construct_mapping(node, deep)
+            return content
+
+    try:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, RecursionError, TypeError) as error:
+        raise InputError(f"the file is not YAML: {' '.join(str(error).split())[:200]}") from None
