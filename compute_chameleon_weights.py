@@ -27,6 +27,7 @@ from chameleon.command_line import (
     print_table,
     tell,
 )
+from chameleon.export_flags import add_place_flags, tokens
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
     DEFAULT_DATASET,
@@ -81,6 +82,20 @@ def _add_result_flags(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="page to write, such as report.html: pictures of the weights, how sure they are and why "
         "(default: none). Give it to show them to others",
+    )
+    group.add_argument(
+        "--export",
+        type=named,
+        metavar="F",
+        help="trainer's format to write too, beside the weights file (default: none). Give it to train with "
+        "them; python -m chameleon.export --help lists the formats and caps epochs",
+    )
+    add_place_flags(group)
+    group.add_argument(
+        "--budget",
+        type=tokens,
+        metavar="TOKENS",
+        help="tokens to train on, such as 300B, for --export (default: not known). Give it to see epochs",
     )
 
 
@@ -228,10 +243,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     arguments = vars(build_parser().parse_args(argv))
     output = arguments.pop("output") or f"chameleon_weights_{arguments['mode']}.json"
-    return carry_out(partial(_run, Options(**arguments), output), "windows embedded so far are kept")
+    exporting = argparse.Namespace(
+        token_counts=None, max_epochs=None, min_weight=0.0, prior_strength=0.0,
+        **{name: arguments.pop(name) for name in ("export", "sources", "tokens_per_row", "budget")},
+    )  # fmt: skip
+    work = partial(_run, Options(**arguments), output, exporting)
+    return carry_out(work, "windows embedded so far are kept")
 
 
-def _run(options: Options, output: str) -> None:
+def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
     from chameleon.files import check_writable, require_directory
     from chameleon.pipeline import run
     from chameleon.table import render_change, render_table
@@ -240,6 +260,10 @@ def _run(options: Options, output: str) -> None:
         check_writable(Path(output))
     if options.report is not None:
         require_directory(options.report)
+    if exporting.export is not None:
+        from chameleon.export.exporting import export_beside, require_exportable
+
+        require_exportable(exporting)
     outcome = run(options, notify=lambda text: tell(f"note: {text}"))
     weights = outcome.weights
     if output != "-":
@@ -249,6 +273,8 @@ def _run(options: Options, output: str) -> None:
         from chameleon.report.page import write_report
 
         write_report(report_of(outcome), options.report)
+    if exporting.export is not None:
+        export_beside(weights, exporting, output, options.mode, tell)
     terminal = sys.stderr if output == "-" else sys.stdout
     place = "stdout" if output == "-" else output
     table = render_table(weights, place, unicode=draws(terminal), report=options.report)

@@ -13,16 +13,10 @@ from chameleon.command_line import Parser, carry_out
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.draws import Array, Counts, Read, draw, faults_of_numbers, understood
-from chameleon.export.flags import (
-    add_count_flags,
-    add_limit_flags,
-    add_place_flags,
-    counts_of,
-    limited,
-    places,
-)
+from chameleon.export.flags import counts_of, limited, places
 from chameleon.export.formats import Format, format_named
 from chameleon.export.reading import Found
+from chameleon.export_flags import add_count_flags, add_limit_flags, add_place_flags
 from chameleon.table import shown_name
 
 # Beyond so many epochs text has little more to give (Muennighoff et al. 2023).

@@ -111,7 +111,7 @@ def draw(names: Sequence[str], labels: Sequence[str], table: npt.NDArray[np.floa
         colour = _PALETTE[column % len(_PALETTE)]
         axes.barh(at, np.nan_to_num(table[order, column]), size, label=plain(shown_name(label)), color=colour)
     axes.set_yticks(np.arange(len(order)), [plain(shown_name(names[i])) for i in order])
-    axes.axvline(1 / len(names), color="#555555", linewidth=0.8, linestyle="--", label="uniform")
+    axes.axvline(1 / len(names), color="#555555", linewidth=0.8, linestyle="--", label=f"1/{len(names)}")
     axes.set_xlabel("share of tokens")
     title = (
         f"{len(names)} domains" if len(order) == len(names) else f"the {most} largest of {len(names)} domains"

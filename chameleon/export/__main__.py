@@ -12,10 +12,11 @@ from chameleon.command_line import Parser, carry_out, tell
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.exporting import export_to
-from chameleon.export.flags import add_count_flags, add_limit_flags, add_place_flags, limited, places
+from chameleon.export.flags import limited, places
 from chameleon.export.formats import FORMATS, format_named
 from chameleon.export.mixture import Stage
 from chameleon.export.table import render_limits
+from chameleon.export_flags import add_count_flags, add_limit_flags, add_place_flags
 
 
 def main(argv: Sequence[str] | None = None) -> int:

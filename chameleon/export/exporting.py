@@ -1,5 +1,6 @@
 """From weights to a trainer's file, and what stands beside it."""
 
+import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -7,8 +8,11 @@ from pathlib import Path
 
 import chameleon
 from chameleon.domain_weights import DomainWeights
+from chameleon.errors import InputError
+from chameleon.export.flags import limited, places, tokens_per_row
 from chameleon.export.formats import format_named
-from chameleon.export.mixture import Mixture, Source, Stage, mixture_of
+from chameleon.export.mixture import Mixture, Source, Stage, mixture_of, read_json_object
+from chameleon.export.table import render_limits
 from chameleon.files import write_atomically
 
 
@@ -72,6 +76,50 @@ def export_to(
         weights.write(beside)
         written += f" and, since it has no comments, {beside}"
     notify(f"{row.trainer}: {written}")
+
+
+def require_exportable(arguments: argparse.Namespace) -> None:
+    """Raise InputError for a format that is not there or files that cannot be read: before hours of work."""
+    format_named(arguments.export)
+    if arguments.sources is not None:
+        read_json_object(arguments.sources, "--sources")
+    tokens_per_row(arguments)
+
+
+def export_beside(
+    weights: DomainWeights,
+    arguments: argparse.Namespace,
+    output: str,
+    mode: str,
+    notify: Callable[[str], None],
+) -> None:
+    """Write a trainer's file beside a weights file.
+
+    Args:
+        weights: What it is to hold.
+        arguments: The flags of export.
+        output: The weights file, or "-".
+        mode: What the weights are for.
+        notify: Told what to know, in words.
+
+    Raises:
+        InputError: As of `export_to`.
+    """
+    beside = Path(f"chameleon_weights_{mode}.json" if output == "-" else output)
+    name = beside.name.removesuffix(".json")
+    path = beside.with_name(f"{name}.{arguments.export}{format_named(arguments.export).suffix}")
+    within, notices = limited(arguments, weights)
+    for notice in notices:
+        notify(f"note: {notice}")
+    if table := render_limits(within):
+        notify(table)
+    sources = places(arguments, weights.names)
+    try:
+        export_to(within, arguments.export, sources, path, 0, (), notify)
+    except InputError as error:
+        raise InputError(
+            f"{error} (the weights are written; python -m chameleon.export takes them)"
+        ) from None
 
 
 def _comment(weights: DomainWeights, mixture: Mixture, counts: str) -> tuple[str, ...]:

@@ -1,105 +1,13 @@
-"""Flags that `export`, `check` and the main command share: where domains are, tokens at hand, and limits."""
+"""What the flags of export say: where domains are, tokens at hand, and limits on weights."""
 
 import argparse
-import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
-from chameleon.argument_types import directory, positive, share
 from chameleon.budget import Limits, within
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.mixture import Source, read_json_object, sources_of
-
-_SIZES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-
-
-def add_place_flags(group: Any) -> None:  # noqa: ANN401
-    """--sources and --tokens_per_row."""
-    group.add_argument(
-        "--sources",
-        type=directory,
-        metavar="FILE",
-        help="JSON file: by domain a path, a list of paths, or an object with paths, tokens, tokens_per_row "
-        "(default: each domain's own name). Give it where the trainer finds a domain by another name",
-    )
-    group.add_argument(
-        "--tokens_per_row",
-        metavar="N|FILE",
-        help="mean tokens of a row: a number where all rows are of one length, or a JSON file of numbers by "
-        "domain (default: as --sources says). Give it for trainers that count rows",
-    )
-
-
-def add_count_flags(group: Any) -> None:  # noqa: ANN401
-    """--budget and --token_counts."""
-    group.add_argument(
-        "--budget",
-        type=tokens,
-        metavar="TOKENS",
-        help="tokens to train on, such as 300B (default: not known). Give it to see epochs and to cap them",
-    )
-    group.add_argument(
-        "--token_counts",
-        type=directory,
-        metavar="FILE",
-        help="JSON file of the tokens of each domain (default: as the weights file says). Give it where they "
-        "were counted with the trainer's tokenizer",
-    )
-
-
-def add_limit_flags(group: Any) -> None:  # noqa: ANN401
-    """--max_epochs, --min_weight, --prior and --prior_strength."""
-    group.add_argument(
-        "--max_epochs",
-        type=epochs,
-        metavar="E[,NAME=E...]",
-        help="how often text may be seen, everywhere or by domain, such as 4,book=2 (default: no cap). Give "
-        "it where small domains would be repeated; weights before and after stand side by side",
-    )
-    group.add_argument(
-        "--min_weight",
-        type=share,
-        default=0.0,
-        help="least share of a domain (default: 0). Raise it where no domain may be forgotten",
-    )
-    group.add_argument(
-        "--prior",
-        choices=("natural",),
-        default="natural",
-        help="what --prior_strength pulls to: natural, the shares of the tokens at hand (default: natural). "
-        "Change it when there are others",
-    )
-    group.add_argument(
-        "--prior_strength",
-        type=share,
-        default=0.0,
-        help="how far weights are pulled to the prior, from 0 to 1 (default: 0). Raise it to repeat less",
-    )
-
-
-def tokens(text: str) -> float:
-    """A number of tokens, such as 300B."""
-    size = _SIZES.get(text[-1:].upper(), 1.0)
-    try:
-        number = float(text[:-1] if text[-1:].upper() in _SIZES else text) * size
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 1):
-        raise argparse.ArgumentTypeError(f"expected a number of tokens such as 300B, got {text!r}")
-    return number
-
-
-def epochs(text: str) -> dict[str, float]:
-    """Numbers of epochs by domain, "" for all others: E,NAME=E,..."""
-    found: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, number = part.rpartition("=")
-        if name.strip() in found:
-            raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all domains'} in {text!r}")
-        found[name.strip()] = positive(number)
-    return found
 
 
 def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Source]:
@@ -108,14 +16,21 @@ def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, S
     Raises:
         InputError: As of `sources_of`, or --tokens_per_row is neither a number above 0 nor such a file.
     """
-    given = arguments.tokens_per_row
-    per_row: float | Mapping[str, float] | None = None
-    if given is not None:
-        try:
-            per_row = float(given)
-        except ValueError:
-            per_row = read_json_object(Path(given), "--tokens_per_row")
-    return sources_of(names, arguments.sources, per_row)
+    return sources_of(names, arguments.sources, tokens_per_row(arguments))
+
+
+def tokens_per_row(arguments: argparse.Namespace) -> float | dict[str, float] | None:
+    """What --tokens_per_row says: a number for all rows, or by domain.
+
+    Raises:
+        InputError: It is neither a number nor such a file.
+    """
+    if arguments.tokens_per_row is None:
+        return None
+    try:
+        return float(arguments.tokens_per_row)
+    except ValueError:
+        return read_json_object(Path(arguments.tokens_per_row), "--tokens_per_row")
 
 
 def counts_of(
