@@ -7,7 +7,7 @@ PY := .venv/bin/python
 pretrain finetune: .venv/ready
 	$(PY) compute_chameleon_weights.py --mode $@
 
-test: .venv/ready-for-tests
+test: .venv/ready-for-tests .venv/trainers/ready
 	$(PY) -m pytest
 
 lint: .venv/ready-for-tests
@@ -28,4 +28,10 @@ clean:
 
 .venv/ready-for-tests: .venv/ready tests/requirements.txt
 	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
+	touch $@
+
+# Libraries whose pins contradict ours stand beside the environment, seen only by the tests that run them.
+.venv/trainers/ready: .venv/ready-for-tests tests/trainers.txt
+	rm -rf .venv/trainers
+	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/trainers -r tests/trainers.txt
 	touch $@

@@ -2,9 +2,9 @@
 
 A corpus of SlimPajama-6B's schema and shares, smaller than the real one, made of a sample's documents
 repeated and shuffled, is served over HTTP; a process of its own cuts windows of 512 tokens of each domain
-(256 by default; a run that decides itself draws 64 to 2048; `--bytes_only` for the bytes of several numbers). The baseline downloads all, filters rows by
-label and tokenises everything. Then JSON Lines, of which the first window matters. Times begin when
-libraries and tokenizer are loaded.
+(256 by default; a run that decides itself draws 64 to 2048; `--bytes_only` has the bytes of several numbers).
+The baseline downloads all, filters rows by label and tokenises everything. Then JSON Lines, of which the
+first window matters. Times begin when libraries and tokenizer are loaded.
 """
 
 import argparse

@@ -90,6 +90,8 @@ def fitted(wanted: Array, least: Array, most: Array) -> Array:
         wanted: (k,) not negative.
         least, most: (k,) with least <= most, sum(least) <= 1 <= sum(most).
     """
+    if ((least <= wanted) & (wanted <= most)).all():
+        return wanted / wanted.sum() if abs(wanted.sum() - 1) > _TINY else wanted
     positive = wanted > 0
     with np.errstate(over="ignore"):
         # Between the places where a share leaves its floor or meets its cap, sums rise along straight lines.
@@ -105,7 +107,8 @@ def fitted(wanted: Array, least: Array, most: Array) -> Array:
     at = places[low] * wanted
     shares = np.clip(at, least, most)
     left = 1 - float(shares.sum())
-    free = positive & (at >= least) & (at < most)
+    # What meets a bound at this very place is not held below it by rounding.
+    free = positive & (at >= least * (1 - _TINY)) & (at < most * (1 - _TINY))
     if left <= _TINY:
         return np.asarray(shares / shares.sum())
     if free.any():
@@ -170,6 +173,7 @@ def _require_feasible(names: tuple[str, ...], least: Array, most: Array, limits:
 
 def shown_tokens(tokens: float) -> str:
     """A number of tokens as people write it: 12.3B."""
+    tokens = float(f"{tokens:.4g}")
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if tokens >= size:
             return f"{tokens / size:.4g}{letter}"

@@ -49,7 +49,7 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     sources = places(arguments, weights.names)
     counts, _ = counts_of(arguments, weights)
     try:
-        found = row.read(arguments.file.read_text(encoding="utf-8"))
+        found = row.read(arguments.file.read_bytes().decode())
     except OSError as error:
         raise InputError(f"cannot read {arguments.file} (--file): {error.strerror}") from None
     except InputError as error:

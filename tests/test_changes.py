@@ -8,6 +8,7 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+import yaml
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
@@ -281,6 +282,22 @@ def test_sizes_of_merged_domains_add_up_and_their_errors_as_squares() -> None:
     assert (facts["ab"]["corpus_tokens"], facts["ab"]["corpus_tokens_standard_error"]) == (400, 5)
     assert (facts["ab"]["windows"], facts["ab"]["windows_available"], facts["ab"]["tokens"]) == (4, 18, 22)
     assert facts["ab"]["natural_share"] == pytest.approx(0.4)
+
+
+def test_a_run_writes_a_trainers_file_too(runs: Runs) -> None:
+    Path("sources.json").write_text('{"law": "l", "cooking": "k", "code": "c"}')
+    weights = runs("--num_samples", "24", "--export", "nanotron", "--sources", "sources.json")["weights"]
+    content = yaml.safe_load(Path("w.nanotron.yaml").read_text())
+    dataset = content["data_stages"][0]["data"]["dataset"]
+    found = dict(zip(dataset["dataset_folder"], dataset["dataset_weights"], strict=True))
+    assert found == pytest.approx({"l": weights["law"], "k": weights["cooking"], "c": weights["code"]})
+    assert "nanotron, Nanoset: w.nanotron.yaml" in runs.told
+    before = runs.windows
+    runs("--num_samples", "48", "--export", "axolotl", code=2)
+    assert "there is no format axolotl" in runs.told
+    assert runs.windows == before
+    runs("--num_samples", "24", "--export", "litdata", code=2)
+    assert "the weights are written" in runs.told
 
 
 def test_a_report_of_all_that(runs: Runs) -> None:

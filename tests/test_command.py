@@ -428,6 +428,7 @@ LAYERS: list[set[str]] = [
     {
         "shared_flags",
         "change_flags",
+        "export_flags",
         "files",
         "affinity",
         "leverage",
@@ -437,7 +438,7 @@ LAYERS: list[set[str]] = [
         "proxy_tokenizer",
     },
     {"weights", "sample", "store", "proxy", "corpora", "checkpoints", "table", "grid", "bpe"},
-    {"formula", "domains", "facts", "splitting"},
+    {"formula", "domains", "facts", "splitting", "budget"},
     {"compute", "confidence.influence", "confidence.plane", "confidence.kept", "confidence.sensitivity"},
     {"confidence.replicates", "confidence.rounds", "confidence.cautions", "report.content"},
     {"confidence.verdict"},
@@ -448,14 +449,15 @@ LAYERS: list[set[str]] = [
     {"embedding_stage", "training.plan", "evaluation.report"},
     {"changes", "variants", "training.run", "training.table", "evaluation.run"},
     {"pipeline"},
-    {"report", "training.__main__", "evaluation.__main__"},
+    {"report", "training.__main__", "evaluation.__main__", "export", "compare"},
+    {"check"},
 ]
 
 
 def room_of(module: str) -> str:
     """The room of a module of the package: a package of its own counts module by module, but for some."""
     parts = module.removeprefix("chameleon.").split(".")
-    is_one_room = parts[0] == "corpora" or (parts[0] == "report" and parts[1:] != ["content"])
+    is_one_room = parts[0] in ("corpora", "export") or (parts[0] == "report" and parts[1:] != ["content"])
     return parts[0] if is_one_room else ".".join(parts)
 
 

@@ -26,7 +26,7 @@ def write_arguments(mixture: Mixture) -> str:
 
 def read_arguments(text: str) -> Found:
     """The inverse of `write_arguments`, wherever in a command `--data-path` stands."""
-    lines = [line for line in text.splitlines() if not line.lstrip().startswith("#")]
+    lines = [line for line in text.split("\n") if not line.lstrip().startswith("#")]
     try:
         words = shlex.split("\n".join(lines))
     except ValueError as error:
@@ -71,9 +71,10 @@ def read_splits(text: str) -> Found:
     content = mapping_of(json_of(text))
     if "train" not in content:
         raise InputError("the file has no train")
-    problems = [f"the file has no {split}" for split in ("valid", "test") if split not in content]
-    if "validation" in content or "val" in content or "dev" in content:
-        problems.remove("the file has no valid")
+    aliases = {"valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
+    problems = [
+        f"the file has no {split}" for split, names in aliases.items() if not content.keys() & set(names)
+    ]
     if not isinstance(content["train"], list):
         raise InputError(f"expected a list of weights and paths in train, got {content['train']!r:.80}")
     found = _found([str(each) for each in content["train"]])

@@ -81,7 +81,9 @@ def read_doge(text: str) -> Found:
 def write_csv(mixture: Mixture) -> str:
     """A line a domain: its name and its share of tokens."""
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
+    # A carriage return would end a line unless all is quoted.
+    ends_lines = any("\r" in name for name in mixture.names)
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if ends_lines else csv.QUOTE_MINIMAL)
     writer.writerow(["domain", "share_of_tokens"])
     for name, share in zip(mixture.names, mixture.shares.tolist(), strict=True):
         writer.writerow([name, repr(written_number(share))])

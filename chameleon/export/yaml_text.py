@@ -9,8 +9,12 @@ from chameleon.errors import InputError
 
 def yaml_text(content: Any) -> str:  # noqa: ANN401
     """YAML with names quoted where they must be, in the order given, a line each."""
-    text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 30)
-    return text
+    # Some of what ends lines in Unicode comes back as spaces unless it is escaped.
+    for allow_unicode in (True, False):
+        text: str = yaml.safe_dump(content, sort_keys=False, allow_unicode=allow_unicode, width=1 << 30)
+        if yaml.safe_load(text) == content:
+            return text
+    raise InputError("YAML cannot hold one of the names; name the domains otherwise (--sources)")
 
 
 def yaml_of(text: str) -> Any:  # noqa: ANN401

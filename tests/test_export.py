@@ -1,0 +1,435 @@
+"""Weights as trainers' files and back, with names of all kinds; what cannot be written is refused by name."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from chameleon import check
+from chameleon.domain_weights import DomainWeights
+from chameleon.errors import InputError
+from chameleon.export.__main__ import main as export_main
+from chameleon.export.draws import draw, understood
+from chameleon.export.exporting import export
+from chameleon.export.formats import FORMATS
+from chameleon.export.lists import DOGE_ORDER
+from chameleon.export.mixture import Source, Stage
+
+ODD = (
+    "a b",
+    "it's",
+    'say "hi"',
+    "größe/漢字",
+    "#x: y",
+    "- z",
+    "$HOME `ls`",
+    "true",
+    "1e5",
+    "{q}",
+    "back\\slash",
+    "~",
+)
+PLAIN = ("web", "books_2", "code.v1")
+HEAD = "domain,share_of_tokens\n"
+
+
+def weights_of(names: tuple[str, ...], seed: int = 0, zero: bool = False) -> DomainWeights:
+    shares = np.random.default_rng(seed).dirichlet(np.ones(len(names)))
+    if zero:
+        shares[0] = 0
+        shares /= shares.sum()
+    return DomainWeights(names, shares, "test", settings={"budget": 1e9})
+
+
+def sources_of(names: tuple[str, ...], seed: int = 1) -> dict[str, Source]:
+    lengths = np.random.default_rng(seed).uniform(50, 5000, len(names))
+    return {name: Source((name,), (), float(n)) for name, n in zip(names, lengths, strict=True)}
+
+
+def read_back(text: str, format_name: str, weights: DomainWeights, sources: dict[str, Source]) -> np.ndarray:
+    """The shares of tokens that a file means."""
+    row = FORMATS[format_name]
+    read = understood(row.read(text).numbers, row, weights.names, weights.weights, sources)
+    assert read.problems == ()
+    return read.shares
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@pytest.mark.parametrize("k", [2, 7, 1000])
+def test_what_is_written_is_read_back(format_name: str, k: int) -> None:
+    names = tuple(f"domain_{i}" for i in range(k))
+    weights, sources = weights_of(names, k), sources_of(names)
+    text = export(weights, format_name, sources)
+    np.testing.assert_allclose(read_back(text, format_name, weights, sources), weights.weights, atol=1e-9)
+    assert FORMATS[format_name].read(text).problems == ()
+
+
+NAMES = st.lists(
+    st.one_of(st.sampled_from([*ODD, *PLAIN]), st.text(min_size=1, max_size=8)),
+    min_size=2,
+    max_size=6,
+    unique=True,
+).filter(lambda names: all(is_encodable(name) for name in names))
+
+
+def is_encodable(name: str) -> bool:
+    return name.encode(errors="replace").decode() == name
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+@given(names=NAMES, seed=st.integers(0, 99))
+@settings(max_examples=150, deadline=None)
+def test_odd_names_come_back_or_are_refused_by_name(format_name: str, names: list[str], seed: int) -> None:
+    weights, sources = weights_of(tuple(names), seed), sources_of(tuple(names))
+    try:
+        text = export(weights, format_name, sources)
+    except InputError as error:
+        shown = str(error)
+        assert any(repr(name) in shown or name in shown or repr(f"train_{name}") in shown for name in names)
+        return
+    text = text.encode().decode()
+    np.testing.assert_allclose(read_back(text, format_name, weights, sources), weights.weights, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ODD)
+def test_names_that_a_format_can_hold_are_not_refused(name: str) -> None:
+    names = (name, "other")
+    for format_name in ("mosaicml", "huggingface", "huggingface-json", "litdata", "olmo-core", "levanter",
+                        "nanotron", "torchtitan", "doremi", "csv", "megatron-splits"):  # fmt: skip
+        export(weights_of(names), format_name, sources_of(names))
+
+
+def test_a_shell_passes_on_what_megatron_is_to_read() -> None:
+    names = ("a b", "it's", 'say "hi"', "größe/漢字", "$HOME `ls`", "#x", "back\\slash", "*")
+    weights = weights_of(names)
+    text = export(weights, "megatron", sources_of(names))
+    line = text.splitlines()[-1]
+    program = "import json,sys;print(json.dumps(sys.argv[1:]))"
+    run = subprocess.run(
+        ["bash", "-c", f"{sys.executable} -c '{program}' {line}"], capture_output=True, text=True, check=True
+    )
+    flag, *words = json.loads(run.stdout)
+    assert flag == "--data-path"
+    assert words[1::2] == list(names)
+    np.testing.assert_allclose([float(each) for each in words[::2]], weights.weights, atol=1e-9)
+
+
+@pytest.mark.parametrize("format_name", FORMATS)
+def test_domains_of_no_weight_are_left_out_where_they_would_break(format_name: str) -> None:
+    names = ("empty", *PLAIN)
+    weights = weights_of(names, zero=True)
+    text = export(weights, format_name, sources_of(names))
+    assert ("empty" in text) == FORMATS[format_name].keeps_zeros
+    found = FORMATS[format_name].read(text).numbers
+    assert all(number > 0 for key, number in found.items() if "empty" not in key)
+
+
+def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> None:
+    names = ("short", "long")
+    weights = DomainWeights(names, np.array([0.5, 0.5]), "test", settings={"budget": 1e6})
+    sources = {"short": Source(("s",), (), 100.0), "long": Source(("l",), (), 300.0)}
+    content = json.loads(export(weights, "huggingface-json", sources))
+    assert content["probabilities"] == pytest.approx({"short": 0.75, "long": 0.25})
+    # Half a million tokens of each in rows of 100 and 300.
+    content = yaml.safe_load(export(weights, "mosaicml", sources))
+    assert content["dataset"]["epoch_size"] == round(5e5 / 100 + 5e5 / 300)
+    for format_name, row in FORMATS.items():
+        unknown = {**sources, "long": Source(("l",))}
+        if row.counts == "rows":
+            with pytest.raises(InputError, match="how many tokens a row of long has is not known"):
+                export(weights, format_name, unknown)
+        else:
+            export(weights, format_name, unknown)
+    with pytest.raises(InputError, match="epoch_size"):
+        export(replace(weights, settings={}), "mosaicml", sources)
+
+
+def test_a_domain_in_several_files_divides_its_weight_by_their_tokens() -> None:
+    weights = DomainWeights(("a", "b"), np.array([0.6, 0.4]), "test")
+    sources = {"a": Source(("a0", "a1"), (100.0, 200.0)), "b": Source(("b0",))}
+    words = export(weights, "megatron-file", sources).split()
+    assert dict(zip(words[1::2], map(float, words[::2]), strict=True)) == pytest.approx(
+        {"a0": 0.2, "a1": 0.4, "b0": 0.4}
+    )
+    np.testing.assert_allclose(read_back(" ".join(words), "megatron-file", weights, sources), [0.6, 0.4])
+    assert yaml.safe_load(export(weights, "olmo-core", sources))["sources"][0]["paths"] == ["a0", "a1"]
+    with pytest.raises(InputError, match="one path a domain, got a0, a1"):
+        export(
+            weights, "litdata", {name: replace(each, tokens_per_row=1.0) for name, each in sources.items()}
+        )
+
+
+@pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.takes_stages])
+def test_two_stages_in_one(format_name: str) -> None:
+    weights, later = weights_of(PLAIN, 1), weights_of(PLAIN, 2)
+    text = export(weights, format_name, sources_of(PLAIN), stages=[Stage(5000, later.weights)])
+    found = FORMATS[format_name].read(text)
+    np.testing.assert_allclose(list(found.numbers.values()), weights.weights, atol=1e-9)
+    ((step, numbers),) = found.stages
+    assert step == 5000
+    np.testing.assert_allclose([numbers[name] for name in PLAIN], later.weights, atol=1e-9)
+
+
+def test_doge_gets_its_own_order_and_a_place_for_the_mixture() -> None:
+    names = ("wikipedia", "c4", "cc", "book", "arxiv", "stackexchange", "github")
+    weights = weights_of(names)
+    content = json.loads(export(weights, "doge", sources_of(names)))
+    assert content["train_domains"] == ",".join(DOGE_ORDER)
+    numbers = [float(each) for each in content["train_dw"].split(",")]
+    assert numbers == pytest.approx([*(weights.by_name()[name] for name in DOGE_ORDER[:-1]), 0.0])
+    swapped = ["arxiv", "book", "cc", "c4", "github", "stackexchange", "wikipedia"]
+    text = json.dumps({"train_domains": ",".join(swapped), "train_dw": ",".join(map(str, numbers[:-1]))})
+    assert "numbers reach other domains" in FORMATS["doge"].read(text).problems[0]
+
+
+def test_what_each_trainer_needs_stands_in_its_file() -> None:
+    weights, sources = weights_of(PLAIN), sources_of(PLAIN)
+    texts = {name: export(weights, name, sources) for name in FORMATS}
+    splits = json.loads(texts["megatron-splits"])
+    assert splits.keys() == {"train", "valid", "test"}
+    assert splits["valid"] is None
+    assert json.loads(texts["nemo"]).keys() == {"train", "validation", "test"}
+    assert "iterate_over_all=ITERATE_OVER_ALL" in texts["litdata"]
+    assert "ITERATE_OVER_ALL = False" in texts["litdata"]
+    assert sum(
+        each["target_ratio"] for each in yaml.safe_load(texts["olmo-core"])["sources"]
+    ) == pytest.approx(1)
+    assert yaml.safe_load(texts["llamafactory"])["mix_strategy"] == "interleave_over"
+    assert yaml.safe_load(texts["regmix"])["valid"] == {f"valid_{name}": 1.0 for name in PLAIN}
+    doremi = json.loads(texts["doremi"])
+    assert list(doremi["train_domain_weights"]) == sorted(PLAIN)
+    assert doremi["eval_domain_weights"] == doremi["train_domain_weights"]
+    held = {name: replace(each, further={"valid": f"v_{name}"}) for name, each in sources.items()}
+    assert json.loads(export(weights, "megatron-splits", held))["valid"][1::2] == [
+        f"v_{name}" for name in PLAIN
+    ]
+    seen = replace(weights, domains={name: {"epochs": 2.5} for name in PLAIN})
+    assert yaml.safe_load(export(seen, "olmo-core", sources))["sources"][0]["max_repetition_ratio"] == 2.53
+    for name, row in FORMATS.items():
+        assert ("# chameleon" in texts[name]) == row.has_comments or name == "huggingface-json"
+
+
+# Draws
+
+
+@pytest.mark.parametrize("how", ["quota", "even", "random"])
+def test_draws_come_near_the_weights(how: str) -> None:
+    numbers = np.array([1.0, 3.0, 6.0, 0.0])
+    counts = draw(numbers, 20_000, how)
+    assert counts.sum() == 20_000
+    assert counts[3] == 0
+    bound = {"quota": 1, "even": 1, "random": 400}[how]
+    assert np.abs(counts - numbers * 2000).max() <= bound
+
+
+def test_even_draws_are_those_of_megatron() -> None:
+    """By hand: always the one that is furthest behind its share so far."""
+    assert draw(np.array([0.5, 0.25, 0.25]), 4, "even").tolist() == [2, 1, 1]
+    assert draw(np.array([0.9, 0.1]), 2, "even").tolist() == [1, 1]
+    assert draw(np.array([0.9, 0.1]), 5, "even").tolist() == [4, 1]
+
+
+# The commands
+
+
+def write(path: str, content: object) -> str:
+    Path(path).write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DomainWeights:
+    """A weights file w.json in an empty directory."""
+    monkeypatch.chdir(tmp_path)
+    counts = {"web": 6e9, "books_2": 1e9, "code.v1": 3e9}
+    weights = DomainWeights(
+        PLAIN,
+        np.array([0.2, 0.5, 0.3]),
+        "chameleon",
+        mode="pretrain",
+        domains={name: {"corpus_tokens": count} for name, count in counts.items()},
+        provenance={"dataset": {"name": "corpus"}, "proxy": {"tokenizer_digest": "abc"}},
+    )
+    weights.write("w.json")
+    return weights
+
+
+def test_export_and_check_as_a_user_runs_them(there: DomainWeights) -> None:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+    def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", *arguments]
+        return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+
+    exported = run(
+        "chameleon.export", "w.json", "--format", "megatron", "--budget", "10B", "--max_epochs", "4"
+    )
+    assert exported.returncode == 0, exported.stderr
+    assert "--data-path 0.24 web 0.4 books_2 0.36 code.v1" in exported.stdout
+    rows = {line.split()[0]: line.split()[1:] for line in exported.stderr.splitlines() if line}
+    assert rows["books_2"] == ["0.5000", "0.4000", "4B", "1B", "4.00", "1B"]
+    Path("m.args").write_text(exported.stdout)
+    limits = ("--budget", "10B", "--max_epochs", "4")
+    checked = run("chameleon.check", "w.json", "--format", "megatron", "--file", "m.args", *limits)
+    assert checked.returncode == 0, checked.stdout
+    assert "problems   none" in checked.stdout
+    # Without the caps it is not what was asked for.
+    checked = run("chameleon.check", "w.json", "--format", "megatron", "--file", "m.args", "--budget", "10B")
+    assert checked.returncode == 1
+    assert "books_2: 0.4 of tokens, asked for 0.5" in checked.stdout
+
+
+@pytest.mark.parametrize(
+    ("format_name", "content", "expected"),
+    [
+        ("csv", f"{HEAD}web,0.5\nbooks_2,0.2\ncode.v1,0.3\n", "stand at other domains: web, books_2"),
+        ("csv", f"{HEAD}web,0.2\nbooks_2,0.5\n", "it lacks code.v1"),
+        ("csv", f"{HEAD}web,0.2\nbooks_2,0.5\ncode.v1,0.2\nx,0.1\n", "it has x, which is no domain"),
+        ("huggingface-json", {"probabilities": {"web": 0.2, "books_2": 0.5, "code.v1": 0.3}},
+         "its numbers are shares of tokens, but the trainer counts rows"),
+        ("huggingface-json", {"probabilities": {"web": 2, "books_2": 1, "code.v1": 1}},
+         "its numbers sum to 4"),
+        ("huggingface-json", {"probabilities": {"web": 0.4, "books_2": 0.1, "code.v1": 0.5}},
+         "the run stops after"),
+        ("litdata", "WEIGHTS = {'web': 2, 'books_2': 1, 'code.v1': 1}\n", "iterate_over_all is not False"),
+        ("mosaicml", "streams: {web: {proportion: 1}, books_2: {proportion: 1}, code.v1: {proportion: 1}}",
+         "epoch_size is not set"),
+        ("olmo-core", "sources: [{source_name: web, target_ratio: 0.2, paths: [x]}, {source_name: books_2, "
+         "target_ratio: 0.4, paths: [y]}, {source_name: code.v1, target_ratio: 0.3, paths: [z]}]",
+         "target_ratio sums to 0.9"),
+        ("olmo-core", "sources: [{source_name: web, target_ratio: 0.2, paths: [x]}, {source_name: books_2, "
+         "target_ratio: 0.5, paths: [y]}, {source_name: code.v1, target_ratio: 0.3, paths: [z]}]",
+         "books_2 would be seen 5.00 times, but max_repetition_ratio is 1"),
+        ("megatron", "--data-path 0.2 web 0.5 books_2 0.3 code.v1", "books_2 is seen 5.0 times; cap it"),
+        ("megatron", "--data-path 0.2 web 0.5 books_2 0 code.v1", "the weight of code.v1 is 0, which"),
+        ("llamafactory", "dataset: web,books_2,code.v1\ninterleave_probs: 0.2,0.5,0.3",
+         "mix_strategy is concat"),
+        ("doremi", {"train_domain_weights": {"web": 2, "books_2": 5, "code.v1": 3}},
+         "no eval_domain_weights"),
+        ("csv", f"{HEAD}web,0.2\nbooks_2,0.7999999\ncode.v1,0.0000001\n", "none of 100,000 rows"),
+    ],
+)  # fmt: skip
+def test_check_says_what_is_wrong_with_a_file(
+    there: DomainWeights,
+    format_name: str,
+    content: object,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    write("lengths.json", {"web": 500, "books_2": 5000, "code.v1": 1000})
+    flags = ["--file", write("x", content), "--tokens_per_row", "lengths.json", "--budget", "10B"]
+    assert check.main(["w.json", "--format", format_name, *flags]) == 1
+    assert expected in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--format", "mds"], "there is no format mds; there are megatron, megatron-file"),
+        (["--format", "csv", "--sources", "none.json"], "cannot read none.json (--sources)"),
+        (
+            ["--format", "csv", "--sources", "two.json"],
+            "two.json has no source for code.v1 (--sources); it has web",
+        ),
+        (["--format", "csv", "--sources", "shared.json"], "x is a source of web and of books_2"),
+        (["--format", "csv", "--sources", "many.json"], "2 paths, and which part of the weight each takes"),
+        (["--format", "csv", "--sources", "bad.json"], "bad.json (--sources) is not JSON"),
+        (
+            ["--format", "csv", "--sources", "odd.json"],
+            "expected a path, a list of paths, or an object of paths",
+        ),
+        (["--format", "litdata", "--tokens_per_row", "0"], "expected a number above 0, got 0.0"),
+        (
+            ["--format", "litdata", "--tokens_per_row", "two.json"],
+            "--tokens_per_row has no number for code.v1",
+        ),
+        (
+            ["--format", "csv", "--then", "w.json", "--at", "5"],
+            "csv takes no schedule (--then); these do: levanter",
+        ),
+        (["--format", "levanter", "--then", "w.json"], "--then and --at belong together"),
+        (["--format", "levanter", "--then", "v.json", "--at", "5"], "both must be of the same domains"),
+        (["--format", "csv", "--budget", "1B", "--token_counts", "two.json"], "--token_counts lacks code.v1"),
+        (["--format", "csv", "--budget", "90B", "--max_epochs", "2"], "70B are missing"),
+        (["--format", "csv", "--output", "there"], "cannot write there"),
+        (["--format", "mosaicml", "--tokens_per_row", "9"], "give --budget"),
+    ],
+)
+def test_what_cannot_be_exported_is_said_in_one_line(
+    there: DomainWeights, flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write("two.json", {"web": "x", "books_2": "y"})
+    write("shared.json", {"web": "x", "books_2": "x", "code.v1": "z"})
+    write("many.json", {"web": ["x", "y"], "books_2": "a", "code.v1": "z"})
+    write("odd.json", {"web": 3, "books_2": "a", "code.v1": "z"})
+    write("bad.json", "{")
+    Path("there").mkdir()
+    write("v.json", {"weights": {"a": 0.5, "b": 0.5}})
+    if "two.json" in flags and "--budget" in flags:
+        write("two.json", {"web": 5, "books_2": 6})
+    assert export_main(["w.json", *flags]) == 2
+    written = capsys.readouterr()
+    errors = [line for line in written.err.splitlines() if line.startswith("error: ")]
+    assert len(errors) == 1
+    assert expected in errors[0]
+    assert written.out == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ({"weights": {"web": 0.5, "books_2": 0.6}}, "sum to 1.1"),
+        ({"weights": {"web": 1.5, "books_2": -0.5}}, "that of books_2 is -0.5"),
+        ('{"weights": {"web": 0.5, "web": 0.5}}', '"web" stands twice'),
+    ],
+)
+def test_a_weights_file_edited_by_hand_is_refused(
+    there: DomainWeights,
+    content: object,
+    expected: str,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert export_main([write("hand.json", content), "--format", "csv"]) == 2
+    assert expected in capsys.readouterr().err
+
+
+def test_counts_of_another_tokenizer_are_warned_of(
+    there: DomainWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    counts = {"web": 6e9, "books_2": 1e9, "code.v1": 3e9}
+    for digest, warned in (("abc", False), ("other", True)):
+        write("counts.json", {"tokenizer_digest": digest, "tokens": counts})
+        flags = ["--format", "csv", "--budget", "1B", "--token_counts", "counts.json"]
+        assert export_main(["w.json", *flags]) == 0
+        assert ("of another tokenizer than the proxy's" in capsys.readouterr().err) == warned
+
+
+def test_a_format_without_comments_has_the_weights_beside_it(there: DomainWeights) -> None:
+    assert export_main(["w.json", "--format", "csv", "--output", "x.csv"]) == 0
+    assert DomainWeights.read("x.csv.weights.json").by_name() == there.by_name()
+    with open("x.csv", newline="") as file:  # noqa: PTH123
+        assert [row["domain"] for row in csv.DictReader(file)] == list(PLAIN)
+    assert export_main(["w.json", "--format", "olmo-core", "--output", "x.yaml"]) == 0
+    assert not Path("x.yaml.weights.json").exists()
+
+
+@given(st.binary(max_size=200), st.sampled_from(list(FORMATS)))
+@settings(max_examples=400, deadline=None)
+def test_any_file_is_read_or_refused(content: bytes, format_name: str) -> None:
+    text = content.decode(errors="replace")
+    assume("!!" not in text)
+    try:
+        found = FORMATS[format_name].read(text)
+    except InputError:
+        return
+    assert found.numbers
