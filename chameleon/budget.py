@@ -64,6 +64,8 @@ def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
     for i, name in enumerate(weights.names):
         if found[i] != weights.weights[i]:
             facts[name]["raw_weight"] = float(weights.weights[i])
+            for of_it in ("standard_error", "interval"):
+                facts[name].pop(of_it, None)
         if limits.budget is not None and counts is not None:
             facts[name]["epochs"] = float(found[i] * limits.budget / counts[i])
     settings = {

@@ -13,6 +13,7 @@ from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
 from chameleon.domain_weights import DomainWeights
+from chameleon.export.__main__ import main as export_main
 from chameleon.facts import facts_of
 from chameleon.proxy import Proxy
 from chameleon.splitting import split
@@ -292,6 +293,18 @@ def test_a_run_writes_a_trainers_file_too(runs: Runs) -> None:
     found = dict(zip(dataset["dataset_folder"], dataset["dataset_weights"], strict=True))
     assert found == pytest.approx({"l": weights["law"], "k": weights["cooking"], "c": weights["code"]})
     assert "nanotron, Nanoset: w.nanotron.yaml" in runs.told
+    runs("--num_samples", "24", "--export", "csv", "--budget", "1M")
+    beside = json.loads(Path("w.csv.csv.weights.json").read_text())
+    jsonschema.validate(beside, SCHEMA)
+    assert beside["weights"] == weights
+    assert beside["domains"]["law"]["epochs"] == pytest.approx(
+        weights["law"] * 1e6 / beside["domains"]["law"]["corpus_tokens"]
+    )
+    limits = ("--budget", "1M", "--prior_strength", "0.5", "--min_weight", "0.01")
+    assert export_main(["w.json", "--format", "csv", "--output", "x.csv", *limits]) == 0
+    limited = json.loads(Path("x.csv.weights.json").read_text())
+    jsonschema.validate(limited, SCHEMA)
+    assert limited["domains"]["law"]["raw_weight"] == weights["law"]
     before = runs.windows
     runs("--num_samples", "48", "--export", "axolotl", code=2)
     assert "there is no format axolotl" in runs.told

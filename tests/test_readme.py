@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SCRIPT
 
+COMMANDS = ("training", "evaluation", "export", "check", "compare")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [[SCRIPT], ["-m", "chameleon.training"], ["-m", "chameleon.evaluation"]])
+@pytest.mark.parametrize("command", [[SCRIPT], *(["-m", f"chameleon.{name}"] for name in COMMANDS)])
 def test_all_flags_stand_in_the_readme_as_help_gives_them(command: list[str]) -> None:
     run = subprocess.run(
         [sys.executable, *command, "--help"],
@@ -31,6 +32,7 @@ def test_the_file_tree_is_that_of_the_repository() -> None:
     tops |= {"Makefile", "pyproject.toml", SCRIPT.name, ".ci/run"}
     modules = {path.name for path in (ROOT / "chameleon").rglob("*.py")} | {
         "corpora",
+        "export",
         "training",
         "evaluation",
         "confidence",
