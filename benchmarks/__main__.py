@@ -12,6 +12,7 @@ from benchmarks.machine import ROOT, command_line
 BENCHMARKS = (
     "skip_embedding",
     "bootstrap",
+    "exact",
     "rounds",
     "memory",
     "reading",

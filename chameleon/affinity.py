@@ -3,6 +3,8 @@
 Shapes: k domains, d width of an embedding. All arithmetic is float64.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
@@ -12,6 +14,11 @@ Array = npt.NDArray[np.float64]
 
 # Squared distances below this share of |x|^2 + |y|^2 have lost three digits and more to cancellation.
 _CANCELLED = 1e-3
+# Numbers of a large matrix that are worked on at once.
+_AT_ONCE = 1 << 22
+# Medians over the pairs of up to so many domains are taken as they are; of more, these bits come first.
+_SORTED_AT_ONCE = 2048
+_LEADING_BITS = 20
 
 
 def linear_affinity(means: npt.ArrayLike) -> Array:
@@ -64,16 +71,25 @@ def rbf_affinity(
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or `sigma` is not
             a positive number, or no width can be derived because most domains coincide.
     """
-    distances, unit = _distances(means)
+    affinity, unit = _squared_distances(means)
     if sigma is None:
-        sigma = _median_sigma(distances, unit, noise)
+        sigma = _median_sigma(affinity, unit, noise)
     if not (np.isfinite(sigma) and sigma > 0):
         raise InputError(f"sigma must be a positive number, got {sigma}")
     with np.errstate(over="ignore"):  # infinitely far apart at this width: an affinity of 0
-        squared = np.square(distances / sigma * unit)
-        if noise is not None:
-            squared = _without_noise(squared, np.asarray(noise, dtype=np.float64) / sigma / sigma)
-        return np.asarray(np.exp(-0.5 * squared))
+        less = None if noise is None else np.asarray(noise, dtype=np.float64) / sigma / sigma
+        for rows in _blocks_of_rows(len(affinity)):
+            part = affinity[rows]
+            np.sqrt(part, out=part)
+            part /= sigma
+            part *= unit
+            np.square(part, out=part)
+            if less is not None:
+                part -= less[rows, None] + less
+            part *= -0.5
+            np.exp(part, out=part)
+    np.fill_diagonal(affinity, 1.0)
+    return affinity
 
 
 def median_sigma(means: npt.ArrayLike, noise: npt.ArrayLike | None = None) -> float:
@@ -87,7 +103,7 @@ def median_sigma(means: npt.ArrayLike, noise: npt.ArrayLike | None = None) -> fl
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or more than half of
             the pairs of domains coincide, so that the median distance is zero.
     """
-    return _median_sigma(*_distances(means), noise)
+    return _median_sigma(*_squared_distances(means), noise)
 
 
 def usable_noise(noise: npt.ArrayLike, sigma: float, ridge: float, from_median: bool) -> Array:
@@ -111,18 +127,9 @@ def usable_noise(noise: npt.ArrayLike, sigma: float, ridge: float, from_median: 
     return np.minimum(np.asarray(noise, dtype=np.float64), bound * sigma * sigma)
 
 
-def _without_noise(squared: Array, noise: Array) -> Array:
-    less = squared - (noise[:, None] + noise)
-    np.fill_diagonal(less, 0.0)
-    return less
-
-
-def _median_sigma(distances: Array, unit: float, noise: npt.ArrayLike | None = None) -> float:
-    pairs = np.triu_indices_from(distances, 1)
-    squared = np.square(distances)
-    if noise is not None:
-        squared = _without_noise(squared, np.asarray(noise, dtype=np.float64) / unit / unit)
-    sigma = float(np.sqrt(max(float(np.median(squared[pairs])), 0.0))) * unit
+def _median_sigma(squared: Array, unit: float, noise: npt.ArrayLike | None = None) -> float:
+    less = np.zeros(len(squared)) if noise is None else np.asarray(noise, dtype=np.float64) / unit / unit
+    sigma = float(np.sqrt(max(median_of_pairs(squared, less), 0.0))) * unit
     if sigma == 0.0:
         raise InputError(
             "more than half of the pairs of domains have the same embedding, so no RBF width can be "
@@ -131,24 +138,79 @@ def _median_sigma(distances: Array, unit: float, noise: npt.ArrayLike | None = N
     return sigma
 
 
-def _distances(means: npt.ArrayLike) -> tuple[Array, float]:
-    """(k, k) distances, exactly symmetric, zero on the diagonal, and the unit that they are in.
+def median_of_pairs(values: Array, less: Array) -> float:
+    """Median of values[i, j] - less[i] - less[j] over pairs i > j of a (k, k) symmetric matrix.
+
+    Of many domains without an array of all pairs: they are counted by their leading bits, and those in the
+    middle are looked at alone.
+    """
+    k = len(values)
+    if k <= _SORTED_AT_ONCE:
+        return float(np.median(np.concatenate(list(_pairs(values, less)))))
+    middle = ((k * (k - 1) // 2 - 1) // 2, k * (k - 1) // 2 // 2)  # ranks, the same where the number is odd
+    counts = np.zeros(1 << _LEADING_BITS, dtype=np.int64)
+    for part in _pairs(values, less):
+        counts += np.bincount(_leading(part), minlength=len(counts))
+    before = np.cumsum(counts) - counts
+    first, last = (int(np.searchsorted(before + counts, rank, side="right")) for rank in middle)
+    found = []
+    for part in _pairs(values, less):
+        leading = _leading(part)
+        found.append(part[(leading >= first) & (leading <= last)])
+    inside = np.concatenate(found)
+    ranks = [rank - int(before[first]) for rank in middle]
+    return float(np.partition(inside, ranks)[ranks].mean())
+
+
+def _pairs(values: Array, less: Array) -> Iterator[Array]:
+    """The values of all pairs, some rows at a time."""
+    begin = 1
+    while begin < len(values):
+        end = min(len(values), begin + max(1, _AT_ONCE // begin))
+        yield np.concatenate([values[i, :i] - (less[:i] + less[i]) for i in range(begin, end)])
+        begin = end
+
+
+def _leading(values: Array) -> npt.NDArray[np.int64]:
+    """Leading bits of numbers as integers in the same order."""
+    bits = (values + 0.0).view(np.int64)  # no negative zero
+    # The order of negative numbers is that of their bits turned round.
+    ordered = np.where(bits < 0, bits ^ np.int64((1 << 63) - 1), bits)
+    return np.asarray((ordered >> (64 - _LEADING_BITS)) + (1 << (_LEADING_BITS - 1)))
+
+
+def _squared_distances(means: npt.ArrayLike) -> tuple[Array, float]:
+    """(k, k) squared distances, exactly symmetric, zero on the diagonal, and the unit they are the square of.
 
     As |x|^2 + |y|^2 - 2 xy about the centroid, and anew from the differences of coordinates where
-    that loses digits. The unit, a power of two, keeps squares from overflowing.
+    that loses digits. The unit, a power of two, keeps squares from overflowing. Beside the result a few
+    rows of it are in use.
     """
     x = _domain_embeddings(means)
     largest = float(np.abs(x).max())
     unit = float(2.0 ** np.floor(np.log2(largest))) if largest else 1.0
     x = x / unit
     centred = x - x.mean(axis=0)
-    gram = centred @ centred.T
-    sizes = np.diag(gram)[:, None] + np.diag(gram)
-    squared = sizes - (gram + gram.T)
-    for i in range(len(x)):
-        near = np.flatnonzero(squared[i, : i + 1] <= _CANCELLED * sizes[i, : i + 1])
-        squared[i, near] = squared[near, i] = np.square(x[near] - x[i]).sum(axis=1)
-    return np.sqrt(squared), unit
+    sizes = np.einsum("ij,ij->i", centred, centred)
+    squared = np.empty((len(x), len(x)))
+    for rows in _blocks_of_rows(len(x)):
+        part = squared[rows, : rows.stop]
+        np.matmul(centred[rows], centred[: rows.stop].T, out=part)
+        part *= -2
+        part += sizes[rows, None]
+        part += sizes[: rows.stop]
+        for i in range(rows.start, rows.stop):
+            row = squared[i, : i + 1]
+            near = np.flatnonzero(row <= _CANCELLED * (sizes[i] + sizes[: i + 1]))
+            row[near] = np.square(x[near] - x[i]).sum(axis=1)
+            squared[: i + 1, i] = row
+    return squared, unit
+
+
+def _blocks_of_rows(k: int) -> list[slice]:
+    """Rows of a (k, k) matrix, a few million numbers at a time."""
+    size = max(1, _AT_ONCE // k)
+    return [slice(begin, min(begin + size, k)) for begin in range(0, k, size)]
 
 
 def _domain_embeddings(means: npt.ArrayLike) -> Array:

@@ -7,27 +7,35 @@ resembles and falls as others share its direction. (Alaoui & Mahoney, 2015.)
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import blas, lapack
 
 from chameleon.affinity import Array, real_array
 from chameleon.errors import InputError
 
 # The most that rounding may move a score. Scores this far off still give weights to three digits.
 _WORST_ROUNDING = 1e-4
+# Scores below this are solved for without cancellation, so many at a time.
+_CANCELLED = 1e-4
+_COLUMNS = 256
 _INDEFINITE = "the affinity matrix is not positive semi-definite"
 
 
-def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float, least: float | None = None) -> Array:
+def leverage_scores(
+    affinity: npt.ArrayLike, lambda_reg: float, least: float | None = None, overwrite: bool = False
+) -> Array:
     """Scores S_i = [K (K + k lambda I)^-1]_ii.
 
-    Solved as (K + mu I)^-1 K by a Cholesky factorisation, which loses no digits in small scores
-    (1 - mu [(K + mu I)^-1]_ii would: its error is the machine epsilon over the score).
+    As 1 - mu |L^-1 e_i|^2 with the Cholesky factor L of K + mu I, in the place of one k x k matrix. That
+    loses digits in small scores (its error is the machine epsilon over the score), so where one is below
+    1e-4 all are solved for as (K + mu I)^-1 K, some columns at a time.
 
     Args:
         affinity: (k, k) symmetric positive semi-definite matrix K.
         lambda_reg: Regularisation lambda > 0, in the unit of K; the ridge is k lambda.
         least: The least that a score can be, to which those below are raised. For a K that was freed of
             noise and may be a little indefinite; by default such a K is an error.
+        overwrite: Whether `affinity` may be destroyed: where it is a float64 array whose rows are contiguous,
+            no other of its size is made then.
 
     Returns:
         (k,) float64 scores in [0, 1).
@@ -52,26 +60,55 @@ def leverage_scores(affinity: npt.ArrayLike, lambda_reg: float, least: float | N
             f"lambda {lambda_reg:g} is too small for this affinity matrix (trace {trace:g}): its rounding "
             f"in float64 would decide the scores; give {enough:.1g} or more"
         )
-    regularised = K.copy()
-    regularised[np.diag_indices_from(regularised)] += ridge
-    try:
-        factor = cho_factor(regularised, lower=True, overwrite_a=True, check_finite=False)
-    except LinAlgError:
-        raise InputError(_INDEFINITE) from None
-    scores = np.diag(cho_solve(factor, K, check_finite=False)).copy()
+    in_place = overwrite and K.flags.c_contiguous and K.flags.writeable
+    scores = _scores(K if in_place else np.array(K, order="C"), ridge)
     if least is None and (scores < -10 * rounding).any():
         raise InputError(_INDEFINITE)
     return np.clip(scores, least or 0.0, np.nextafter(1.0, 0.0), out=scores)
+
+
+def _scores(K: Array, ridge: float) -> Array:
+    """(k,) scores of an affinity matrix, which is written over; its rows are contiguous."""
+    diagonal = np.diag(K).copy()
+    K.flat[:: len(K) + 1] += ridge
+    # The transpose is the same matrix in the order of columns that LAPACK works in. Its lower triangle is
+    # written over, its upper one (K's lower) stays as it is.
+    factor, failed = lapack.dpotrf(K.T, lower=1, clean=0, overwrite_a=1)
+    if failed:
+        raise InputError(_INDEFINITE)
+    inverse, failed = lapack.dtrtri(factor, lower=1, overwrite_c=1)
+    if failed:
+        raise InputError(_INDEFINITE)
+    rows = inverse.T  # row i holds column i of L^-1 from its diagonal on
+    squares = np.array([row[i:] @ row[i:] for i, row in enumerate(rows)])
+    scores: Array = 1.0 - ridge * squares
+    if scores.min() >= _CANCELLED:
+        return scores
+    for begin in range(0, len(rows), _COLUMNS):
+        columns = range(begin, min(begin + _COLUMNS, len(rows)))
+        # K's columns again: from its lower triangle, which is still there, and the diagonal.
+        block = np.array(
+            [np.concatenate([rows[i, :i], diagonal[i : i + 1], rows[i + 1 :, i]]) for i in columns]
+        )
+        halves = blas.dtrmm(1.0, inverse, block.T, lower=1)
+        solved = blas.dtrmm(1.0, inverse, halves, lower=1, trans_a=1)
+        scores[begin : columns.stop] = [solved[i, i - begin] for i in columns]
+    return scores
 
 
 def _checked_affinity(affinity: npt.ArrayLike) -> Array:
     K = real_array(affinity, "affinities")
     if K.ndim != 2 or K.shape[0] != K.shape[1] or not len(K):
         raise InputError(f"expected a square affinity matrix, got shape {K.shape}")
-    if not np.isfinite(K).all():
+    blocks = [slice(begin, begin + _COLUMNS) for begin in range(0, len(K), _COLUMNS)]
+    largest = max(max(float(K[rows].max()), -float(K[rows].min())) for rows in blocks)
+    if not np.isfinite(largest):
         raise InputError("the affinity matrix holds numbers that are not finite")
-    if not np.allclose(K, K.T, rtol=1e-9, atol=1e-12 * float(np.abs(K).max())):
-        raise InputError("the affinity matrix is not symmetric")
+    for number, rows in enumerate(blocks):
+        for columns in blocks[: number + 1]:  # square tiles, which fit the caches
+            one, other = K[rows, columns], K[columns, rows].T
+            if (np.abs(one - other) > 1e-9 * np.abs(other) + 1e-12 * largest).any():
+                raise InputError("the affinity matrix is not symmetric")
     if (np.diag(K) < 0).any():
         raise InputError(_INDEFINITE)
     return K

@@ -1,0 +1,119 @@
+"""Exact scores of many domains: time and memory beside the plain way, and of the whole from means to scores.
+
+The plain way, the baseline: the inverse of K + mu I, then K times it, of which the diagonal is taken. Ours is
+given the same affinity matrix, which it may write over. Each runs in a process of its own; memory is by how
+much the most in use is over what is in use when it begins (Linux alone). Then affinity, width and scores
+together for more domains than the plain way could do.
+"""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import NamedTuple
+
+import numpy as np
+
+from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
+from benchmarks.range_server import apart
+from chameleon.affinity import rbf_affinity
+from chameleon.leverage import leverage_scores
+
+WIDTH, RIDGE = 768, 0.5
+
+
+class Cost(NamedTuple):
+    """Seconds, the most memory in use over that at the beginning, in bytes, and the sum of scores."""
+
+    seconds: float
+    memory: float
+    total: float
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--domains", type=whole, default=8000, help="to compare with (default: 8000)")
+    parser.add_argument("--many", type=whole, default=20_000, help="of the whole (default: 20000)")
+    parser.add_argument("--repeats", type=whole, default=3, help="of what is compared (default: 3)")
+    arguments = parser.parse_args(argv)
+    k = arguments.domains
+    rows = [(*apart(_plain, k), *apart(_ours, k)) for _ in range(arguments.repeats)]
+    plain, plain_memory, plain_total, ours, memory, total = medians(rows)
+    all_of_it = apart(_whole, arguments.many)
+    size = k * k * 8
+    figures = (
+        Figure(f"{k:,} domains: plain way, baseline", plain, "s"),
+        Figure(f"{k:,} domains: scores", ours, "s"),
+        Figure("baseline / scores", plain / ours, "times", at_least=6),
+        Figure("memory beside K: baseline", plain_memory / size, "of K"),
+        Figure("memory beside K", memory / size, "of K", at_most=0.1),
+        Figure("difference of the sums of scores", abs(total / plain_total - 1), "relative", at_most=1e-10),
+        Figure(f"{arguments.many:,} domains: means to scores", all_of_it.seconds, "s"),
+        Figure(f"{arguments.many:,} domains: peak memory", all_of_it.memory / arguments.many**2 / 8, "of K"),
+    )
+    conditions = {
+        "kernel": "rbf, median width",
+        "width": WIDTH,
+        "k lambda": RIDGE,
+        "repeats": arguments.repeats,
+    }
+    baseline = "inv(K + mu I), then K @ inverse"
+    return publish(Report("exact", baseline, conditions, figures), arguments.output)
+
+
+def _plain(k: int) -> Cost:
+    affinity = rbf_affinity(_means(k))
+    _warm_up()
+    before, begin = _in_use(), perf_counter()
+    inverse = np.linalg.inv(affinity + RIDGE * np.eye(k))
+    total = float(np.diag(affinity @ inverse).sum())
+    return Cost(perf_counter() - begin, _peak() - before, total)
+
+
+def _ours(k: int) -> Cost:
+    affinity = rbf_affinity(_means(k))
+    _warm_up()
+    before, begin = _in_use(), perf_counter()
+    total = float(leverage_scores(affinity, RIDGE / k, overwrite=True).sum())
+    return Cost(perf_counter() - begin, _peak() - before, total)
+
+
+def _whole(k: int) -> Cost:
+    means = _means(k)
+    _warm_up()
+    before, begin = _in_use(), perf_counter()
+    total = float(leverage_scores(rbf_affinity(means), RIDGE / k, overwrite=True).sum())
+    return Cost(perf_counter() - begin, _peak() - before, total)
+
+
+def _means(k: int) -> np.ndarray:
+    """Domains in a few hundred groups, the groups further apart than what is in one."""
+    generator = np.random.default_rng(0)
+    centres = generator.standard_normal((max(2, k // 50), WIDTH))
+    return centres[generator.integers(len(centres), size=k)] + 0.5 * generator.standard_normal((k, WIDTH))
+
+
+def _warm_up() -> None:
+    small = rbf_affinity(np.random.default_rng(1).standard_normal((300, 8)))
+    leverage_scores(small, 1.0)
+    np.linalg.inv(small + np.eye(300)) @ small
+
+
+def _in_use() -> float:
+    """Memory in use; from here on its peak is counted anew."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _of_status("VmRSS")
+
+
+def _peak() -> float:
+    return _of_status("VmHWM")
+
+
+def _of_status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
