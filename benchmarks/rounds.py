@@ -21,9 +21,10 @@ import numpy as np
 from benchmarks.embedding import random_checkpoint
 from benchmarks.machine import Figure, Report, command_line, publish, whole
 from chameleon.compute import solve
-from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS, next_windows
+from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS
 from chameleon.confidence.verdict import assess
 from chameleon.formula import Formula
+from chameleon.judging import windows_wanted
 from chameleon.options import DEFAULT_TARGET_SE, Options
 from chameleon.pipeline import run
 from chameleon.sample import Sample
@@ -75,7 +76,7 @@ def _of_rounds(stored: Mapping[str, DomainEmbeddings], seeds: int) -> Iterator[F
         counts: Mapping[str, int] = {name: min(FIRST_WINDOWS, number) for name, number in available.items()}
         while True:
             samples = _samples(stored, order, counts)
-            wanted = next_windows(samples, available, formula, DEFAULT_TARGET_SE)
+            wanted = windows_wanted(samples, available, Options())
             if not wanted:
                 break
             counts = wanted

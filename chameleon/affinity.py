@@ -3,6 +3,7 @@
 Shapes: k domains, d width of an embedding. All arithmetic is float64.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,8 +15,8 @@ Array = npt.NDArray[np.float64]
 
 # Squared distances below this share of |x|^2 + |y|^2 have lost three digits and more to cancellation.
 _CANCELLED = 1e-3
-# Numbers of a large matrix that are worked on at once.
-_AT_ONCE = 1 << 22
+# Numbers of a large matrix that are worked on at once: 8 MiB.
+_AT_ONCE = 1 << 20
 # Medians over the pairs of up to so many domains are taken as they are; of more, these bits come first.
 _SORTED_AT_ONCE = 2048
 _LEADING_BITS = 20
@@ -166,7 +167,7 @@ def _pairs(values: Array, less: Array) -> Iterator[Array]:
     """The values of all pairs, some rows at a time."""
     begin = 1
     while begin < len(values):
-        end = min(len(values), begin + max(1, _AT_ONCE // begin))
+        end = min(len(values), max(begin + 1, math.isqrt(begin**2 + 2 * _AT_ONCE)))
         yield np.concatenate([values[i, :i] - (less[:i] + less[i]) for i in range(begin, end)])
         begin = end
 

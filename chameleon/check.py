@@ -9,7 +9,7 @@ import numpy as np
 
 from chameleon.argument_types import count, whole
 from chameleon.budget import shown_tokens
-from chameleon.command_line import Parser, carry_out
+from chameleon.command_line import Parser, carry_out, print_table
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.draws import Array, Counts, Read, draw, faults_of_numbers, understood
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> None:
         table, found = check(arguments)
         faults.extend(found)
-        print(table)
+        print_table(table, "the file was read")
 
     code = carry_out(work, "nothing was written")
     return FAULTY if faults and code == 0 else code
@@ -67,7 +67,13 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     faults = [*found.problems, *read.problems, *faults_of_numbers(read, found, weights.names, asked)]
     faults += _faults_of_draws(found, read, weights.names, drawn)
     faults += _faults_of_epochs(arguments.budget, row, found, read, weights.names, epochs, at_hand)
-    return _table(weights, row, read, drawn, epochs, faults), faults
+    table = _table(weights, row, read, drawn, epochs, faults)
+    if found.stages:
+        steps = ", ".join(str(step) for step, _ in found.stages)
+        table += (
+            f"\nstages     {len(found.stages) + 1}; the first is checked, those from step {steps} on are not"
+        )
+    return table, faults
 
 
 def _rows(arguments: argparse.Namespace, read: Read, found: Found) -> int:

@@ -83,7 +83,7 @@ def print_table(table: str, kept: str) -> None:
 def print_json(text: str) -> None:
     """A result on stdout, in UTF-8 whatever the terminal's encoding, delivered or an error."""
     if sys.stdout is None:
-        raise InputError("--output - was given, but stdout is closed; name a file")
+        raise InputError("stdout is closed; name a file (--output)")
     try:
         sys.stdout.buffer.write(text.encode())
         sys.stdout.buffer.flush()

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.argument_types import directory
-from chameleon.command_line import Parser, carry_out, tell
+from chameleon.command_line import Parser, carry_out, print_table, tell
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.table import shown_name
@@ -31,7 +31,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     files = [DomainWeights.read(path) for path in arguments.weights]
     labels = labels_of(arguments.weights, files)
     names, table = aligned(files)
-    print(render(names, labels, table))
+    print_table(render(names, labels, table), "nothing was written")
     if arguments.picture is not None:
         draw(names, labels, table, arguments.picture)
         tell(f"picture: {arguments.picture}")

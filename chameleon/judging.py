@@ -7,6 +7,7 @@ from chameleon.compute import solve, weights_of
 from chameleon.confidence.cautions import cautions, sensitivity_facts
 from chameleon.confidence.kept import KeptRatios
 from chameleon.confidence.plane import Plane
+from chameleon.confidence.rounds import estimated_error, next_windows
 from chameleon.confidence.verdict import Confidence, assess, with_confidence
 from chameleon.domain_weights import DomainWeights
 from chameleon.formula import Formula, Solution
@@ -16,6 +17,8 @@ from chameleon.store import DomainEmbeddings
 
 Embedded = Mapping[str, DomainEmbeddings]
 
+# Of more domains than this a bootstrap takes too long to be had after each round.
+_ASSESSED_EVERY_ROUND = 100
 # Of embeddings that do not say how many windows their domain has.
 _ENDLESS = 1 << 40
 
@@ -84,6 +87,25 @@ def judge(
         notices=(*weights.notices, *warned),
     )
     return Judged(samples, formula, solution, plane, confidence, weights)
+
+
+def windows_wanted(samples: list[Sample], available: Mapping[str, int], options: Options) -> dict[str, int]:
+    """Windows to have of each domain after the next round; empty where there are enough.
+
+    The estimate by which rounds go is quick, and with few windows it may be too low. So where it says that
+    there are enough, the errors that will be told are looked at too: where one is over the target, the
+    estimate must fall by as much.
+    """
+    formula, target = formula_of(len(samples), options), target_of(options)
+    wanted = next_windows(samples, available, formula, target)
+    if wanted or len(samples) > _ASSESSED_EVERY_ROUND:
+        return wanted
+    confidence = assess(samples, available, formula, solve(samples, formula), target)
+    largest = 0.0 if confidence is None else float(confidence.weights.errors.max())
+    if largest <= target:
+        return {}
+    lower = estimated_error(samples, available, formula) * target / largest
+    return next_windows(samples, available, formula, lower)
 
 
 def samples_by_name(embedded: Embedded) -> tuple[dict[str, Sample], dict[str, int]]:

@@ -6,13 +6,13 @@ from functools import partial
 
 from chameleon.changes import Change, change_from, weights_before
 from chameleon.confidence.kept import KeptRatios
-from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS, next_windows, require_reachable
+from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS, require_reachable
 from chameleon.domain_weights import DomainWeights
 from chameleon.domains import merge, require_mergeable
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
-from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of
+from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of, windows_wanted
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
 from chameleon.splitting import more_of_scarce, require_splittable, split, wholes_wanted
@@ -145,10 +145,10 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
             return scarce
         parts = split(embedded, splits)
         samples, available = samples_by_name(parts.domains)
-        formula = formula_of(len(samples), options)
         if options.target_se is not None:
+            formula = formula_of(len(samples), options)
             require_reachable(list(samples.values()), available, formula, options.target_se)
-        wanted = next_windows(list(samples.values()), available, formula, target_of(options))
+        wanted = windows_wanted(list(samples.values()), available, options)
         return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
 
     return embed_corpus(options, options.num_samples or FIRST_WINDOWS, more, notify)

@@ -18,12 +18,19 @@ from chameleon.confidence.replicates import (
     replicate,
     spread_of,
 )
-from chameleon.confidence.rounds import next_windows, require_reachable, windows_needed
+from chameleon.confidence.rounds import (
+    estimated_error,
+    next_windows,
+    require_reachable,
+    windows_needed,
+)
 from chameleon.confidence.sensitivity import PATH, largest_move, paths
 from chameleon.confidence.verdict import assess, with_confidence
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.formula import Formula
+from chameleon.judging import windows_wanted
+from chameleon.options import Options
 from chameleon.sample import Sample, means_of, noise_of, samples_of
 from chameleon.weights import Kernel, Mode
 
@@ -279,6 +286,31 @@ def test_rounds_double_what_the_error_comes_from_until_it_is_small_enough() -> N
     # A quarter of the windows would not do.
     fewer = [Sample.of(each.name, each.rows[: len(each) // 4]) for each in samples]
     assert error_of(fewer, formula) > target
+
+
+@pytest.mark.parametrize("seed", [0, 2, 5])
+def test_rounds_go_on_until_the_errors_that_are_told_are_within_the_target(seed: int) -> None:
+    """Also where the estimate that rounds go by is lower, and would have ended them."""
+    available, formula = {f"domain {i}": 600 for i in range(5)}, Formula.of(5)
+    everything = samples_from(centres_of(seed, k=5) / 4, 600, np.random.default_rng(seed))
+
+    def told(counts: dict[str, int]) -> tuple[list[Sample], float]:
+        samples = [Sample.of(each.name, each.rows[: counts[each.name]], None, 600) for each in everything]
+        confidence = assess(samples, available, formula, solve(samples, formula), 0.01)
+        assert confidence is not None
+        return samples, float(confidence.weights.errors.max())
+
+    counts = dict.fromkeys(available, 64)
+    samples, largest = told(counts)
+    target = (largest + estimated_error(samples, available, formula)) / 2
+    assert target < largest
+    assert next_windows(samples, available, formula, target) == {}
+    while wanted := windows_wanted(samples, available, Options(target_se=target)):
+        assert all(counts[name] <= number <= 2 * counts[name] for name, number in wanted.items())
+        counts = wanted
+        samples, largest = told(counts)
+    assert max(counts.values()) > 64
+    assert largest <= target
 
 
 def test_rounds_end_at_the_most_and_where_a_domain_ends() -> None:

@@ -180,6 +180,20 @@ def test_two_stages_in_one(format_name: str) -> None:
     np.testing.assert_allclose([numbers[name] for name in PLAIN], later.weights, atol=1e-9)
 
 
+def test_regmix_takes_names_with_and_without_its_prefix() -> None:
+    weights = weights_of(PLAIN)
+    sources = {"web": Source(("train_web",)), "books_2": Source(("b",)), "code.v1": Source(("train_c",))}
+    text = export(weights, "regmix", sources)
+    assert list(yaml.safe_load(text)["train"]) == ["train_web", "train_b", "train_c"]
+    np.testing.assert_allclose(read_back(text, "regmix", weights, sources), weights.weights, atol=1e-9)
+
+
+def test_more_datasets_than_megatron_can_number_are_refused() -> None:
+    names = tuple(map(str, range(1 << 15)))
+    with pytest.raises(InputError, match="up to 32,767; here are 32,768"):
+        export(weights_of(names), "megatron-file", {name: Source((name,)) for name in names})
+
+
 def test_doge_gets_its_own_order_and_a_place_for_the_mixture() -> None:
     names = ("wikipedia", "c4", "cc", "book", "arxiv", "stackexchange", "github")
     weights = weights_of(names)
@@ -412,6 +426,28 @@ def test_counts_of_another_tokenizer_are_warned_of(
         flags = ["--format", "csv", "--budget", "1B", "--token_counts", "counts.json"]
         assert export_main(["w.json", *flags]) == 0
         assert ("of another tokenizer than the proxy's" in capsys.readouterr().err) == warned
+
+
+def test_the_weights_file_is_not_written_over(
+    there: DomainWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert export_main(["w.json", "--format", "csv", "--output", "./w.json"]) == 2
+    assert "is a weights file to read" in capsys.readouterr().err
+    assert DomainWeights.read("w.json").by_name() == there.by_name()
+
+
+def test_output_reaches_a_terminal_of_any_encoding(there: DomainWeights) -> None:
+    write("u.json", {"weights": {"größe": 0.5, "漢字": 0.5}})
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    for module, further in (("export", ["--format", "csv"]), ("compare", ["w.json"])):
+        command = [sys.executable, "-m", f"chameleon.{module}", "u.json", *further]
+        run = subprocess.run(command, capture_output=True, env=environment, check=False)
+        assert run.returncode == 0, run.stderr
+    Path("x.csv").write_bytes(b"domain,share_of_tokens\n\xc3\xa4,1\n")
+    command = [sys.executable, "-m", "chameleon.check", "u.json", "--format", "csv", "--file", "x.csv"]
+    run = subprocess.run(command, capture_output=True, env=environment, check=False)
+    assert run.returncode == 2
+    assert b"gives no weight to any of" in run.stderr
 
 
 def test_a_format_without_comments_has_the_weights_beside_it(there: DomainWeights) -> None:

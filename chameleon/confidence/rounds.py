@@ -51,6 +51,12 @@ def next_windows(
     return {} if (wanted == growth.counts).all() else _by_name(samples, wanted)
 
 
+def estimated_error(samples: list[Sample], available: Mapping[str, int], formula: Formula) -> float:
+    """The largest standard error of a weight by the estimate that rounds go by."""
+    growth = _Growth.of(samples, available, formula)
+    return float(np.sqrt(growth.variances(growth.counts).sum(axis=1).max()))
+
+
 def windows_needed(
     samples: list[Sample], available: Mapping[str, int], formula: Formula, target: float
 ) -> dict[str, int]:

@@ -32,10 +32,14 @@ def _export(arguments: argparse.Namespace) -> None:
         tell(f"note: {notice}")
     stages = _further(arguments, weights, row.takes_stages)
     sources = places(arguments, weights.names)
-    table = render_limits(weights)
-    if table:
-        print(table, file=sys.stderr)
+    if table := render_limits(weights):
+        tell(table)
     output = None if str(arguments.output) == "-" else arguments.output
+    if output is not None and output.resolve() in (
+        arguments.weights.resolve(),
+        arguments.then and arguments.then.resolve(),
+    ):
+        raise InputError(f"--output {output} is a weights file to read; give another")
     export_to(weights, arguments.format, sources, output, arguments.seed, stages, tell)
 
 

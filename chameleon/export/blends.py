@@ -14,6 +14,8 @@ from chameleon.export.mixture import Mixture
 from chameleon.export.reading import Found, json_of, mapping_of, numbers_of, written_number
 from chameleon.export.yaml_text import yaml_of, yaml_text
 
+_MOST_PREFIXES = (1 << 15) - 1
+
 
 def write_arguments(mixture: Mixture) -> str:
     """`--data-path` with weights and prefixes in turn, for a shell."""
@@ -140,6 +142,11 @@ def _splits(mixture: Mixture, validation: str) -> str:
 
 
 def _blend(mixture: Mixture) -> list[str]:
+    if len(mixture.by_path()) > _MOST_PREFIXES:
+        raise InputError(
+            f"Megatron-LM numbers datasets in 16 bits, up to {_MOST_PREFIXES:,}; here are "
+            f"{len(mixture.by_path()):,}"
+        )
     return [each for path, share in mixture.by_path() for each in (repr(written_number(share)), path)]
 
 

@@ -85,7 +85,7 @@ def understood(
     by_domain = dict.fromkeys(names, 0.0)
     domain_of = {name: name for name in names}
     if row.key == "path":
-        domain_of = {path: name for name in names for path in sources[name].paths}
+        domain_of = {row.key_of(path): name for name in names for path in sources[name].paths}
     problems = [
         f"it has {key}, which is no {'source' if row.key == 'path' else 'domain'} of these weights"
         for key, number in numbers.items()
@@ -134,7 +134,7 @@ def faults_of_numbers(read: Read, found: Found, names: tuple[str, ...], asked: A
         return faults
     if not _off(read.numbers, asked).any():
         faults.append("its numbers are shares of tokens, but the trainer counts rows: long rows get too much")
-    elif np.allclose(np.sort(read.numbers * read.lengths), np.sort(asked), atol=1e-6) and len(names) > 1:
+    elif np.allclose(np.sort(read.shares), np.sort(asked), atol=1e-6):
         wrong = [name for name, is_off in zip(names, off, strict=True) if is_off]
         faults.append(
             f"its numbers are those that were asked for, but stand at other domains: {', '.join(wrong)}"

@@ -1,12 +1,12 @@
 """From weights to a trainer's file, and what stands beside it."""
 
 import argparse
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import chameleon
+from chameleon.command_line import print_json
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.flags import limited, places, tokens_per_row
@@ -67,7 +67,7 @@ def export_to(
             f"note: domains of no weight are left out, which {row.trainer} would refuse: {', '.join(dropped)}"
         )
     if output is None:
-        sys.stdout.write(text)
+        print_json(text)
         return
     write_atomically(output, text.encode())
     written = str(output)

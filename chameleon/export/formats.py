@@ -25,6 +25,7 @@ class Format(NamedTuple):
         takes_stages: Whether weights may change over the run.
         has_comments: Whether it can say where it came from.
         followed: Whose code or documentation it follows.
+        key_of: How `read` names a path, where not as it stands.
     """
 
     trainer: str
@@ -39,6 +40,7 @@ class Format(NamedTuple):
     takes_stages: bool = False
     has_comments: bool = True
     followed: str = ""
+    key_of: Callable[[str], str] = str
 
 
 _MEGATRON = "megatron-core 0.16.1, megatron/core/datasets"
@@ -102,6 +104,7 @@ FORMATS: dict[str, Format] = {
     "regmix": Format(
         "RegMix, TinyLlama", ".yaml", tables.write_regmix, tables.read_regmix,
         "path", "tokens", "random", "repeats", keeps_zeros=True, followed="RegMix's mixture_config",
+        key_of=tables.regmix_key,
     ),
     "doremi": Format(
         "DoReMi, domain weights", ".json", lists.write_doremi, lists.read_doremi,

@@ -183,13 +183,18 @@ def write_regmix(mixture: Mixture) -> str:
     return _comments(mixture) + yaml_text({"train": train, "valid": valid, "model_name": "tinyllama_60M"})
 
 
+def regmix_key(path: str) -> str:
+    """A path as `read_regmix` names it."""
+    return path.removeprefix("train_")
+
+
 def read_regmix(text: str) -> Found:
     """The inverse of `write_regmix`."""
     content = mapping_of(yaml_of(text))
     numbers = numbers_of(mapping_of(content, "train").items())
     problems = [f"the file has no {key}" for key in ("valid", "model_name") if key not in content]
     problems += [f"{name} has a dash, behind which RegMix reads nothing" for name in numbers if "-" in name]
-    return Found({name.removeprefix("train_"): each for name, each in numbers.items()}, tuple(problems))
+    return Found({regmix_key(name): each for name, each in numbers.items()}, tuple(problems))
 
 
 def _comments(mixture: Mixture) -> str:
