@@ -24,6 +24,7 @@ from chameleon.export.exporting import export
 from chameleon.export.formats import FORMATS
 from chameleon.export.lists import DOGE_ORDER
 from chameleon.export.mixture import Source, Stage
+from chameleon.training.weighting import Domains, read_weights
 
 ODD = (
     "a b",
@@ -194,6 +195,18 @@ def test_more_datasets_than_megatron_can_number_are_refused() -> None:
         export(weights_of(names), "megatron-file", {name: Source((name,)) for name in names})
 
 
+def test_training_takes_a_schedule_that_is_exported(there: DomainWeights) -> None:
+    later = weights_of(PLAIN, 2)
+    later.write("later.json")
+    flags = ["--format", "chameleon", "--then", "later.json", "--at", "700", "--output", "s.json"]
+    assert export_main(["w.json", *flags]) == 0
+    domains = Domains(PLAIN[::-1], np.array([5, 6, 7]), "corpus", {})
+    first, second = read_weights("s.json", domains)
+    assert (first.step, second.step, second.over) == (0, 700, 0)
+    np.testing.assert_allclose(first.weights, [there.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)
+    np.testing.assert_allclose(second.weights, [later.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)
+
+
 def test_doge_gets_its_own_order_and_a_place_for_the_mixture() -> None:
     names = ("wikipedia", "c4", "cc", "book", "arxiv", "stackexchange", "github")
     weights = weights_of(names)
@@ -349,7 +362,7 @@ def test_check_says_what_is_wrong_with_a_file(
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
-        (["--format", "mds"], "there is no format mds; there are megatron, megatron-file"),
+        (["--format", "mds"], "there is no format mds; there are chameleon, megatron"),
         (["--format", "csv", "--sources", "none.json"], "cannot read none.json (--sources)"),
         (
             ["--format", "csv", "--sources", "two.json"],
@@ -369,7 +382,7 @@ def test_check_says_what_is_wrong_with_a_file(
         ),
         (
             ["--format", "csv", "--then", "w.json", "--at", "5"],
-            "csv takes no schedule (--then); these do: levanter",
+            "csv takes no schedule (--then); these do: chameleon",
         ),
         (["--format", "levanter", "--then", "w.json"], "--then and --at belong together"),
         (["--format", "levanter", "--then", "v.json", "--at", "5"], "both must be of the same domains"),

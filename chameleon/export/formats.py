@@ -47,6 +47,10 @@ _MEGATRON = "megatron-core 0.16.1, megatron/core/datasets"
 _DATASETS = "datasets 5, interleave_datasets"
 
 FORMATS: dict[str, Format] = {
+    "chameleon": Format(
+        "python -m chameleon.training, --weights", ".json", lists.write_schedule, lists.read_schedule,
+        "name", "tokens", "quota", "repeats", keeps_zeros=True, takes_stages=True, has_comments=False,
+    ),
     "megatron": Format(
         "Megatron-LM, --data-path", ".args", blends.write_arguments, blends.read_arguments,
         "path", "tokens", "even", "repeats", followed=_MEGATRON,

@@ -1,4 +1,4 @@
-"""DoReMi, DoGE and plain CSV."""
+"""This program's own training, DoReMi, DoGE and plain CSV."""
 
 import csv
 import io
@@ -10,6 +10,32 @@ from chameleon.export.reading import Found, json_of, mapping_of, numbers_of, wri
 
 # The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
+
+
+def write_schedule(mixture: Mixture) -> str:
+    """What `chameleon.training --weights` takes: weights by training step."""
+    entries = [
+        {
+            "step": stage.step,
+            "weights": dict(zip(mixture.names, map(written_number, stage.shares.tolist()), strict=True)),
+        }
+        for stage in mixture.stages
+    ]
+    return json.dumps({"schedule": entries}, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_schedule(text: str) -> Found:
+    """The inverse of `write_schedule`."""
+    entries = mapping_of(json_of(text)).get("schedule")
+    if not isinstance(entries, list) or not entries:
+        raise InputError("the file has no list schedule")
+    stages = []
+    for entry in entries:
+        step = mapping_of(entry).get("step")
+        if not isinstance(step, int):
+            raise InputError(f"step is {step!r:.40}; expected a whole number")
+        stages.append((step, numbers_of(mapping_of(entry, "weights").items())))
+    return Found(stages[0][1], stages=tuple(stages[1:]))
 
 
 def write_doremi(mixture: Mixture) -> str:
