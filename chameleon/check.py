@@ -22,6 +22,7 @@ from chameleon.table import shown_name
 # Beyond so many epochs text has little more to give (Muennighoff et al. 2023).
 MANY_EPOCHS = 4
 FAULTY = 1
+_MOST_SHOWN = 20
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -155,7 +156,9 @@ def _table(
         f"drawn      {int(drawn.sum()):,} {what}; {distance:.4f} of the tokens are of another domain "
         "than asked",
     ]
-    lines += [f"problem    {fault}" for fault in faults] or ["problems   none"]
+    lines += [f"problem    {fault}" for fault in faults[:_MOST_SHOWN]] or ["problems   none"]
+    if len(faults) > _MOST_SHOWN:
+        lines.append(f"problems   {len(faults) - _MOST_SHOWN:,} more like these")
     return "\n".join(lines)
 
 

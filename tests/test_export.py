@@ -359,6 +359,20 @@ def test_check_says_what_is_wrong_with_a_file(
     assert expected in capsys.readouterr().out
 
 
+def test_problems_of_many_domains_are_counted(
+    there: DomainWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = tuple(f"d{i}" for i in range(500))
+    shares = np.full(500, 1e-9)
+    shares[0] += 1 - shares.sum()
+    DomainWeights(names, shares, "test").write("many.json")
+    assert export_main(["many.json", "--format", "csv", "--output", "many.csv"]) == 0
+    assert check.main(["many.json", "--format", "csv", "--file", "many.csv"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("problem  ") for line in lines) == 20
+    assert lines[-1] == "problems   479 more like these"
+
+
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -418,6 +432,12 @@ def test_what_cannot_be_exported_is_said_in_one_line(
         ({"weights": {"web": 0.5, "books_2": 0.6}}, "sum to 1.1"),
         ({"weights": {"web": 1.5, "books_2": -0.5}}, "that of books_2 is -0.5"),
         ('{"weights": {"web": 0.5, "web": 0.5}}', '"web" stands twice'),
+        ({"weights": {"a": 0.5, "b": 0.5}, "settings": {"budget": "x"}}, "says budget 'x' (settings)"),
+        ({"weights": {"a": 0.5, "b": 0.5}, "domains": {"a": {"epochs": []}}}, "says epochs [] (domain a)"),
+        (
+            {"weights": {"a": 0.5, "b": 0.5}, "domains": {"a": {"corpus_tokens": "many"}}},
+            "corpus_tokens 'many'",
+        ),
     ],
 )
 def test_a_weights_file_edited_by_hand_is_refused(

@@ -71,7 +71,7 @@ def export_to(
         return
     write_atomically(output, text.encode())
     written = str(output)
-    if not row.has_comments:
+    if not row.has_comments and output.is_file():
         beside = output.with_name(output.name + ".weights.json")
         weights.write(beside)
         written += f" and, since it has no comments, {beside}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from chameleon.budget import Limits, within
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
-from chameleon.export.mixture import Source, read_json_object, sources_of
+from chameleon.export.mixture import Source, number_in, read_json_object, sources_of
 
 
 def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Source]:
@@ -57,10 +57,12 @@ def counts_of(
                 "were found with the proxy's"
             )
         return dict(content), None
-    known = {name: facts.get("corpus_tokens") for name, facts in weights.domains.items()}
+    known = {
+        name: number_in(facts, "corpus_tokens", f"domain {name}") for name, facts in weights.domains.items()
+    }
     if not known or None in known.values() or set(known) != set(weights.names):
         return None, None
-    counts = {name: float(count) for name, count in known.items() if count is not None}
+    counts = {name: count for name, count in known.items() if count is not None}
     return counts, "tokens at hand are counted with the proxy's tokenizer; another's differ"
 
 

@@ -141,15 +141,35 @@ def mixture_of(
         [keeps_zeros or any(stage.shares[i] > 0 for stage in stages) for i in range(len(weights.names))]
     )
     names = tuple(weights.names[i] for i in kept)
-    epochs = [weights.domains.get(name, {}).get("epochs") for name in names]
-    budget = weights.settings.get("budget")
+    epochs = [number_in(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in names]
+    budget = number_in(weights.settings, "budget", "settings")
     return Mixture(
         names,
         tuple(Stage(stage.step, np.asarray(stage.shares[kept])) for stage in stages),
         tuple(sources[name] for name in names),
-        budget=None if budget is None else float(budget),
+        budget=budget,
         epochs=None if None in epochs else np.array(epochs, dtype=np.float64),
     )
+
+
+def number_in(facts: Mapping[str, Any], key: str, place: str) -> float | None:
+    """A number among the facts of a weights file, or None.
+
+    Raises:
+        InputError: It is something else.
+    """
+    value = facts.get(key)
+    if value is None:
+        return None
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not (math.isfinite(value) and value >= 0)
+    ):
+        raise InputError(
+            f"the weights file says {key} {value!r:.40} ({place}); expected a number: mend it, or take it out"
+        )
+    return float(value)
 
 
 def sources_of(

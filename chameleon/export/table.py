@@ -2,13 +2,14 @@
 
 from chameleon.budget import shown_tokens
 from chameleon.domain_weights import DomainWeights
+from chameleon.export.mixture import number_in
 from chameleon.table import shown_name
 
 
 def render_limits(weights: DomainWeights) -> str:
     """A table of what limits changed and how often each domain is seen; "" where there is nothing to say."""
     facts = {name: weights.domains.get(name, {}) for name in weights.names}
-    budget = weights.settings.get("budget")
+    budget = number_in(weights.settings, "budget", "settings")
     moved = any("raw_weight" in each for each in facts.values())
     if not moved and budget is None:
         return ""
@@ -16,10 +17,11 @@ def render_limits(weights: DomainWeights) -> str:
     head = f"{'domain':<{width}}     raw  weight"
     lines = [head + ("      tokens  at hand  epochs   missing" if budget is not None else "")]
     for name, weight in weights.by_name().items():
-        raw = float(facts[name].get("raw_weight", weight))
+        before = number_in(facts[name], "raw_weight", f"domain {name}")
+        raw = weight if before is None else before
         line = f"{shown_name(name):<{width}}  {raw:6.4f}  {weight:6.4f}"
         if budget is not None:
-            epochs = facts[name].get("epochs")
+            epochs = number_in(facts[name], "epochs", f"domain {name}")
             at_hand = "?" if epochs is None or epochs == 0 else shown_tokens(weight * budget / epochs)
             times = "?" if epochs is None else f"{epochs:.2f}"
             missing = shown_tokens((raw - weight) * budget) if raw > weight else ""
