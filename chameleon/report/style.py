@@ -41,7 +41,7 @@ figure svg{display:block;max-width:100%;height:auto}
 .scroll.whole{max-height:none}
 table{border-collapse:separate;border-spacing:0;width:100%;font-size:.875rem;font-variant-numeric:tabular-nums;line-height:1.4}
 caption{text-align:left;color:var(--muted);padding:8px 12px;font-size:.85rem}
-th,td{padding:6px 7px;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
+th,td{padding:6px;text-align:right;white-space:nowrap;border-top:1px solid var(--line)}
 thead th{white-space:normal;position:sticky;top:0;background:var(--soft);border-top:0;font-weight:600;
 vertical-align:bottom;z-index:1}
 th[scope=row]{text-align:left;font-weight:500;position:sticky;left:0;background:var(--page)}
