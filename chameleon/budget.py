@@ -166,10 +166,9 @@ def _require_feasible(names: tuple[str, ...], least: Array, most: Array, limits:
     if most.sum() < 1 - _TINY:
         budget = limits.budget or 0.0
         raise InputError(
-            f"the budget of {shown_tokens(budget)} tokens is over what the domains give within --max_epochs: "
-            f"{shown_tokens(most.sum() * budget)}; {shown_tokens((1 - most.sum()) * budget)} are "
-            "missing. Raise "
-            "--max_epochs, lower --budget, or add text"
+            f"the budget of {shown_tokens(budget)} tokens is over what the domains give within "
+            f"--max_epochs: {shown_tokens(most.sum() * budget)}; {shown_tokens((1 - most.sum()) * budget)} "
+            "are missing. Raise --max_epochs, lower --budget, or add text"
         )
 
 

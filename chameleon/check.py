@@ -113,16 +113,14 @@ def _faults_of_epochs(
     if stops and epochs[first] > 1:
         faults.append(
             f"the run stops after {shown_tokens(budget / epochs[first])} tokens, when {names[first]} is "
-            "used up; "
-            f"the budget is {shown_tokens(budget)}"
+            f"used up; the budget is {shown_tokens(budget)}"
         )
     for i, name in enumerate(names):
         bound = None if found.repetition is None else found.repetition.get(name)
         if bound is not None and epochs[i] > bound * (1 + 1e-9):
             faults.append(
                 f"{name} would be seen {epochs[i]:.2f} times, but max_repetition_ratio is {bound:g}: the "
-                "trainer "
-                "stops with insufficient tokens"
+                "trainer stops with insufficient tokens"
             )
         elif not stops and epochs[i] > MANY_EPOCHS:
             faults.append(f"{name} is seen {epochs[i]:.1f} times; cap it by export's --max_epochs")

@@ -153,9 +153,8 @@ def _blend(mixture: Mixture) -> list[str]:
 def _require_plain(path: str) -> None:
     if path != path.strip() or "\0" in path or "\n" in path:
         raise InputError(
-            f"Megatron-LM takes no prefix with white space at an end or line ends, such as {path!r}; "
-            "name another "
-            "(--sources)"
+            f"Megatron-LM takes no prefix with white space at an end or line ends, such as {path!r}; name "
+            "another (--sources)"
         )
 
 
@@ -163,8 +162,7 @@ def _found(words: Sequence[str]) -> Found:
     if len(words) % 2 or not words:
         raise InputError(
             f"expected weights and prefixes in turn, got {len(words)} items: Megatron-LM takes an odd "
-            "number of "
-            "them for prefixes without weights"
+            "number of them for prefixes without weights"
         )
     numbers = numbers_of(zip(words[1::2], words[::2], strict=True))
     zeros = [path for path, number in numbers.items() if number == 0]

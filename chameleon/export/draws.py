@@ -109,8 +109,7 @@ def understood(
         if unknown:
             raise InputError(
                 f"{row.trainer} counts rows, and how many tokens a row of {unknown[0]} has is not known; "
-                "give "
-                "--tokens_per_row"
+                "give --tokens_per_row"
             )
         lengths = np.array([sources[name].tokens_per_row for name in names], dtype=np.float64)
     return Read(found / found.sum(), lengths, tuple(problems))

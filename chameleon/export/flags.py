@@ -52,9 +52,8 @@ def counts_of(
                 raise InputError(f"--token_counts: {name} has {count!r:.40} tokens; expected a number")
         if other is not None and digest is not None and other != digest:
             return dict(content), (
-                "the token counts are of another tokenizer than the proxy's: epochs are in its tokens, "
-                "and weights "
-                "were found with the proxy's"
+                "the token counts are of another tokenizer than the proxy's: epochs are in its tokens, and "
+                "weights were found with the proxy's"
             )
         return dict(content), None
     known = {

@@ -23,8 +23,7 @@ def write_streams(mixture: Mixture) -> str:
     if mixture.budget is None:
         raise InputError(
             "streams need the rows of an epoch (epoch_size), or an epoch is as long as all streams "
-            "together; give "
-            "--budget, the tokens to train on"
+            "together; give --budget, the tokens to train on"
         )
     of_a_row = 1 / float((mixture.shares / mixture.lengths).sum())
     epoch_size = max(1, round(mixture.budget / of_a_row))
@@ -131,8 +130,7 @@ def write_llamafactory(mixture: Mixture) -> str:
         if "," in name or name != name.strip():
             raise InputError(
                 f"LLaMA-Factory splits names at commas and strips them, so it cannot take {name!r}; name "
-                "another in "
-                "its dataset_info.json and in --sources"
+                "another in its dataset_info.json and in --sources"
             )
     content = {
         "dataset": ",".join(source.path for source in mixture.sources),
@@ -173,8 +171,7 @@ def write_regmix(mixture: Mixture) -> str:
         if "-" in name:
             raise InputError(
                 "RegMix takes a file's name up to the first dash for its domain, so it cannot take "
-                f"{name!r}; name "
-                "another (--sources)"
+                f"{name!r}; name another (--sources)"
             )
         train[name] = written_number(share)
     if len(train) < len(mixture.by_path()):
