@@ -338,6 +338,7 @@ def test_export_and_check_as_a_user_runs_them(there: DomainWeights) -> None:
          "target_ratio: 0.5, paths: [y]}, {source_name: code.v1, target_ratio: 0.3, paths: [z]}]",
          "books_2 would be seen 5.00 times, but max_repetition_ratio is 1"),
         ("megatron", "--data-path 0.2 web 0.5 books_2 0.3 code.v1", "books_2 is seen 5.0 times; cap it"),
+        ("nemo", ["0.2", "web", "0.5", "books_2", "0.3", "other"], "it has other, which is no source"),
         ("megatron", "--data-path 0.2 web 0.5 books_2 0 code.v1", "the weight of code.v1 is 0, which"),
         ("llamafactory", "dataset: web,books_2,code.v1\ninterleave_probs: 0.2,0.5,0.3",
          "mix_strategy is concat"),

@@ -40,7 +40,16 @@ def rows_of(i: int, length: int) -> Iterator[np.ndarray]:
     return (np.full(length, i + 1, dtype=np.int32) for _ in range(ROWS))
 
 
-def megatron(export: Path) -> dict[str, int]:
+def nemo(export: Path) -> dict[str, int]:
+    """As Megatron-LM, with the file read as NeMo Automodel reads it."""
+    from nemo_automodel.components.datasets.llm.megatron.megatron_utils import get_blend_from_list
+    from nemo_automodel.components.datasets.llm.megatron_dataset import try_load_blend_from_json
+
+    blends = try_load_blend_from_json(export)
+    return megatron(export, [get_blend_from_list(blends.get(s)) for s in ("train", "validation", "test")])
+
+
+def megatron(export: Path, splits: list[Any] | None = None) -> dict[str, int]:
     """Sequences of a blended dataset; the files are written here, a document of a sequence and a token."""
     import torch
     from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
@@ -59,10 +68,14 @@ def megatron(export: Path) -> dict[str, int]:
             builder.add_document(torch.from_numpy(row), [SEQUENCE + 1])
         builder.finalize(f"{prefix}.idx")
     # As Megatron-LM reads these files itself.
-    if export.suffix == ".json":
+    how: dict[str, Any]
+    if splits is not None:
+        how = {"blend_per_split": splits}
+    elif export.suffix == ".json":
         blends = json.loads(export.read_text())
-        per_split = [get_blend_from_list(blends[split]) for split in ("train", "valid", "test")]
-        how: dict[str, Any] = {"blend_per_split": per_split}
+        how = {
+            "blend_per_split": [get_blend_from_list(blends[split]) for split in ("train", "valid", "test")]
+        }
     else:
         how = {"blend": get_blend_from_list(export.read_text().split()), "split": "1,0,0"}
     store = torch.distributed.HashStore()  # type: ignore[attr-defined]
@@ -207,7 +220,7 @@ def _without_torchvision() -> None:
         sys.modules[name] = module
 
 
-RUNS = {each.__name__: each for each in (megatron, mosaicml, litdata, huggingface, olmo, torchtitan)}
+RUNS = {each.__name__: each for each in (megatron, nemo, mosaicml, litdata, huggingface, olmo, torchtitan)}
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")

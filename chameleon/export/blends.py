@@ -70,7 +70,10 @@ def write_nemo(mixture: Mixture) -> str:
 
 def read_splits(text: str) -> Found:
     """The inverse of both."""
-    content = mapping_of(json_of(text))
+    content = json_of(text)
+    if isinstance(content, list):  # NeMo Automodel takes a blend alone too
+        return _found([str(each) for each in content])
+    content = mapping_of(content)
     if "train" not in content:
         raise InputError("the file has no train")
     aliases = {"valid": ("valid", "validation", "val", "dev"), "test": ("test",)}
