@@ -258,12 +258,13 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
 
     if output != "-":
         check_writable(Path(output))
+    beside = f"chameleon_weights_{options.mode}.json" if output == "-" else output
     if options.report is not None:
         require_directory(options.report)
     if exporting.export is not None:
         from chameleon.export.exporting import export_beside, require_exportable
 
-        require_exportable(exporting)
+        require_exportable(exporting, beside)
     outcome = run(options, notify=lambda text: tell(f"note: {text}"))
     weights = outcome.weights
     if output != "-":
@@ -273,8 +274,6 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
         from chameleon.report.page import write_report
 
         write_report(report_of(outcome), options.report)
-    if exporting.export is not None:
-        export_beside(weights, exporting, output, options.mode, tell)
     terminal = sys.stderr if output == "-" else sys.stdout
     place = "stdout" if output == "-" else output
     table = render_table(weights, place, unicode=draws(terminal), report=options.report)
@@ -283,8 +282,10 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
     if output == "-":
         print_json(weights.to_json())
         tell(table)
-        return
-    print_table(table, f"the weights are in {output}")
+    else:
+        print_table(table, f"the weights are in {output}")
+    if exporting.export is not None:
+        export_beside(weights, exporting, beside, tell)
 
 
 if __name__ == "__main__":

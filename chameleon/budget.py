@@ -3,17 +3,18 @@
 Shapes: k domains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from chameleon.affinity import Array
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 
-Array = npt.NDArray[np.float64]
-
+# What limits say of a domain.
+_FACTS = ("raw_weight", "tokens_at_hand", "epochs")
 # What sums may be off by: a budget that misses by less is met.
 _TINY = 1e-12
 
@@ -24,7 +25,7 @@ class Limits:
 
     Attributes:
         budget: Tokens to train on.
-        counts: Tokens of each domain at hand, by name.
+        counts: Tokens of each domain at hand, by name, above 0.
         max_epochs: How often a domain may be seen: by name, "" for all that are not named.
         min_weight: The least share of a domain.
         prior_strength: How far weights are pulled towards natural shares: 0 not at all, 1 all the way.
@@ -38,7 +39,9 @@ class Limits:
 
 
 def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
-    """Weights that keep to limits, with what they were before as `raw_weight` and epochs among the facts.
+    """Weights that keep to limits. Facts have `raw_weight`, what they were before, tokens at hand and epochs.
+
+    What earlier limits left among facts and settings is of no use for others, and is left out.
 
     The prior is mixed in first; then weights are scaled alike, those that would break a cap or a floor
     staying at it (water-filling): of all that keep to them these have the least Kullback-Leibler
@@ -60,13 +63,14 @@ def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
     most = _caps(weights.names, limits, counts)
     _require_feasible(weights.names, least, most, limits)
     found = fitted(wanted, least, most)
-    facts = {name: dict(weights.domains.get(name, {})) for name in weights.names}
+    facts = {name: _without(weights.domains.get(name, {}), _FACTS) for name in weights.names}
     for i, name in enumerate(weights.names):
         if found[i] != weights.weights[i]:
             facts[name]["raw_weight"] = float(weights.weights[i])
             for of_it in ("standard_error", "interval"):
                 facts[name].pop(of_it, None)
         if limits.budget is not None and counts is not None:
+            facts[name]["tokens_at_hand"] = float(counts[i])
             facts[name]["epochs"] = float(found[i] * limits.budget / counts[i])
     settings = {
         "budget": limits.budget,
@@ -74,12 +78,13 @@ def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
         "min_weight": limits.min_weight or None,
         "prior_strength": limits.prior_strength or None,
     }
-    return replace(
-        weights,
-        weights=found,
-        domains=facts,
-        settings={**weights.settings, **{key: value for key, value in settings.items() if value is not None}},
-    )
+    kept = {key: value for key, value in settings.items() if value is not None}
+    settings = {**_without(weights.settings, settings), **kept}
+    return replace(weights, weights=found, domains=facts, settings=settings)
+
+
+def _without(facts: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key not in keys}
 
 
 def fitted(wanted: Array, least: Array, most: Array) -> Array:
@@ -136,18 +141,17 @@ def _caps(names: tuple[str, ...], limits: Limits, counts: Array | None) -> Array
 
 
 def _require_names(weights: DomainWeights, limits: Limits) -> None:
-    for what, flag in ((limits.counts, "--token_counts"), (limits.max_epochs, "--max_epochs")):
-        unknown = [name for name in what or () if name and name not in weights.names]
-        if unknown and flag == "--max_epochs":
-            raise InputError(
-                f"{flag} names {unknown[0]}; the weights are of {', '.join(weights.names)[:400]}"
-            )
+    unknown = [name for name in limits.max_epochs or () if name and name not in weights.names]
+    if unknown:
+        raise InputError(
+            f"--max_epochs names {unknown[0]}; the weights are of {', '.join(weights.names)[:400]}"
+        )
     missing = [name for name in weights.names if limits.counts is not None and name not in limits.counts]
     if missing:
         raise InputError(f"--token_counts lacks {', '.join(missing)[:400]}; give the tokens of every domain")
     for name, count in (limits.counts or {}).items():
-        if not (np.isfinite(count) and count > 0):
-            raise InputError(f"--token_counts: {name} has {count:g} tokens; expected a number above 0")
+        if not count > 0:
+            raise InputError(f"{name} has {count:g} tokens at hand; expected a number above 0")
 
 
 def _require_feasible(names: tuple[str, ...], least: Array, most: Array, limits: Limits) -> None:

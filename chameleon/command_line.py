@@ -22,7 +22,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Exit with the code of bad input."""
-        self.exit(BAD_INPUT, f"error: {message}; --help shows what each flag takes\n")
+        self.exit(BAD_INPUT, f"error: {_on_one_line(message)}; --help shows what each flag takes\n")
 
 
 def carry_out(work: Callable[[], None], kept: str) -> int:
@@ -35,7 +35,7 @@ def carry_out(work: Callable[[], None], kept: str) -> int:
     try:
         work()
     except InputError as error:
-        tell(f"error: {error}")
+        tell(f"error: {_on_one_line(str(error))}")
         return BAD_INPUT
     except KeyboardInterrupt:
         tell(f"interrupted; {kept}")
@@ -95,6 +95,13 @@ def print_json(text: str) -> None:
 def draws(stream: TextIO | None) -> bool:
     """Whether block characters can be drawn there."""
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def _on_one_line(text: str) -> str:
+    """A message with the line ends that names in it may have as escapes."""
+    return "".join(
+        repr(each)[1:-1] if each in "\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029" else each for each in text
+    )
 
 
 def _shown(text: str, stream: TextIO | None) -> str:

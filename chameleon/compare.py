@@ -2,20 +2,28 @@
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.affinity import Array
 from chameleon.argument_types import directory
 from chameleon.command_line import Parser, carry_out, print_table, tell
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
+from chameleon.files import check_writable
 from chameleon.table import shown_name
 
-# Domains that are named as those that differ most.
+# Domains that are named as those that differ most, and that are drawn.
 _MOST_NAMED = 5
+_MOST_DRAWN = 40
+_LONGEST_NAME = 80
+_PICTURES = (".png", ".svg", ".pdf")
 _PALETTE = ("#1f6f8b", "#d9822b", "#5b8c5a", "#8a4f7d", "#b5443c", "#6b6b6b", "#c2a83e", "#3d5a99")
 
 
@@ -28,12 +36,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _compare(arguments: argparse.Namespace) -> None:
     if len(arguments.weights) < 2:
         raise InputError("comparing takes at least two weights files")
-    files = [DomainWeights.read(path) for path in arguments.weights]
-    labels = labels_of(arguments.weights, files)
-    names, table = aligned(files)
-    print_table(render(names, labels, table), "nothing was written")
     if arguments.picture is not None:
-        draw(names, labels, table, arguments.picture)
+        if arguments.picture.suffix.lower() not in _PICTURES:
+            raise InputError(
+                f"--picture {arguments.picture}: expected a name that ends in {', '.join(_PICTURES)}"
+            )
+        check_writable(arguments.picture)
+    files = [DomainWeights.read(path) for path in arguments.weights]
+    labels, found = labels_of(arguments.weights, files), aligned(files)
+    print_table(render(labels, found), "nothing was written")
+    if arguments.picture is not None:
+        draw(labels, found, arguments.picture)
         tell(f"picture: {arguments.picture}")
 
 
@@ -48,82 +61,94 @@ def labels_of(paths: Sequence[Path], files: Sequence[DomainWeights]) -> list[str
     return found or [f"{path} ({number})" for number, path in enumerate(paths, 1)]
 
 
-def aligned(files: Sequence[DomainWeights]) -> tuple[list[str], npt.NDArray[np.float64]]:
-    """All domains in the order in which they come, and (k, m) weights of the m files; NaN where one has "
-    "none."""
+class Aligned(NamedTuple):
+    """Weights of m files by domain.
+
+    Attributes:
+        names: The k domains that any of them has, in the order in which they come.
+        weights: (k, m); 0 where a file has no such domain.
+        there: (k, m) whether it has.
+    """
+
+    names: list[str]
+    weights: Array
+    there: npt.NDArray[np.bool_]
+
+    @property
+    def order(self) -> npt.NDArray[np.int64]:
+        """(k,) domains by their largest weight, falling."""
+        return np.argsort(-self.weights.max(axis=1), kind="stable")
+
+
+def aligned(files: Sequence[DomainWeights]) -> Aligned:
+    """Weights of several files by domain."""
     names = list(dict.fromkeys(name for file in files for name in file.names))
-    table = np.full((len(names), len(files)), np.nan)
-    at = {name: i for i, name in enumerate(names)}
-    for column, file in enumerate(files):
-        table[[at[name] for name in file.names], column] = file.weights
-    return names, table
+    by_name = [file.by_name() for file in files]
+    weights = np.array([[each.get(name, 0.0) for each in by_name] for name in names])
+    return Aligned(names, weights, np.array([[name in each for each in by_name] for name in names]))
 
 
-def distance(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:
+def distance(one: Array, other: Array) -> float:
     """Total variation distance of two (k,) mixtures: the share of tokens that is of other domains."""
-    return float(np.abs(np.nan_to_num(one) - np.nan_to_num(other)).sum() / 2)
+    return float(np.abs(one - other).sum() / 2)
 
 
-def render(names: Sequence[str], labels: Sequence[str], table: npt.NDArray[np.float64]) -> str:
-    """Weights side by side, the distance between each two files, and the domains in which they differ "
-    "most."""
-    width = max(6, *(len(shown_name(name)) for name in names))
+def render(labels: Sequence[str], found: Aligned) -> str:
+    """Weights side by side, the distance between each two files, and where they differ most."""
+    shown = [shown_name(name, _LONGEST_NAME) for name in found.names]
+    width = max(6, *map(len, shown))
     columns = [max(6, len(shown_name(label))) for label in labels]
-    order = np.argsort(-np.nan_to_num(table).max(axis=1), kind="stable")
     heads = (f"{shown_name(label):>{wide}}" for label, wide in zip(labels, columns, strict=True))
     lines = [f"{'domain':<{width}}  " + "  ".join(heads)]
-    for i in order:
-        cells = ("-" if np.isnan(value) else f"{value:.4f}" for value in table[i])
-        padded = (f"{cell:>{wide}}" for cell, wide in zip(cells, columns, strict=True))
-        lines.append(f"{shown_name(names[i]):<{width}}  " + "  ".join(padded))
+    for i in found.order:
+        row = zip(found.weights[i], found.there[i], columns, strict=True)
+        cells = (f"{f'{weight:.4f}' if there else '-':>{wide}}" for weight, there, wide in row)
+        lines.append(f"{shown[i]:<{width}}  " + "  ".join(cells))
     lines += ["", "share of tokens that is of other domains (total variation distance)"]
     wide = max(len(shown_name(label)) for label in labels)
-    for first in range(len(labels)):
-        for second in range(first + 1, len(labels)):
-            one, other = table[:, first], table[:, second]
-            moves = np.nan_to_num(other) - np.nan_to_num(one)
-            furthest = [
-                i for i in np.argsort(-np.abs(moves), kind="stable")[:_MOST_NAMED] if abs(moves[i]) > 5e-5
-            ]
-            what = ", ".join(f"{shown_name(names[i])} {moves[i]:+.4f}" for i in furthest) or "the same"
-            pair = f"{shown_name(labels[first]):<{wide}}  {shown_name(labels[second]):<{wide}}"
-            lines.append(f"{pair}  {distance(one, other):.4f}  {what}")
+    for (first, one), (second, other) in combinations(enumerate(labels), 2):
+        moves = found.weights[:, second] - found.weights[:, first]
+        furthest = [
+            i for i in np.argsort(-np.abs(moves), kind="stable")[:_MOST_NAMED] if abs(moves[i]) > 5e-5
+        ]
+        what = ", ".join(f"{shown[i]} {moves[i]:+.4f}" for i in furthest) or "the same"
+        pair = f"{shown_name(one):<{wide}}  {shown_name(other):<{wide}}"
+        lines.append(f"{pair}  {distance(found.weights[:, first], found.weights[:, second]):.4f}  {what}")
     return "\n".join(lines)
 
 
-def draw(names: Sequence[str], labels: Sequence[str], table: npt.NDArray[np.float64], path: Path) -> None:
+def draw(labels: Sequence[str], found: Aligned, path: Path) -> None:
     """Write a picture of the weights: a group of bars a domain, a colour a file.
 
     Raises:
-        InputError: It cannot be written, or its name says no kind of picture.
+        InputError: It cannot be written.
     """
     from matplotlib.figure import Figure
 
     from chameleon.training.pictures import plain
 
-    most = 40
-    order = np.argsort(-np.nan_to_num(table).max(axis=1), kind="stable")[:most][::-1]
+    order = found.order[:_MOST_DRAWN][::-1]
     size = 0.8 / len(labels)
     figure = Figure(figsize=(7, 1.4 + 0.16 * len(order) * (1 + len(labels))), layout="constrained")
     axes = figure.add_subplot()
     for column, label in enumerate(labels):
         at = np.arange(len(order)) + 0.4 - (column + 0.5) * size
         colour = _PALETTE[column % len(_PALETTE)]
-        axes.barh(at, np.nan_to_num(table[order, column]), size, label=plain(shown_name(label)), color=colour)
-    axes.set_yticks(np.arange(len(order)), [plain(shown_name(names[i])) for i in order])
-    axes.axvline(1 / len(names), color="#555555", linewidth=0.8, linestyle="--", label=f"1/{len(names)}")
+        axes.barh(at, found.weights[order, column], size, label=plain(shown_name(label)), color=colour)
+    axes.set_yticks(np.arange(len(order)), [plain(shown_name(found.names[i])) for i in order])
+    k = len(found.names)
+    axes.axvline(1 / k, color="#555555", linewidth=0.8, linestyle="--", label=f"1/{k}")
     axes.set_xlabel("share of tokens")
-    title = (
-        f"{len(names)} domains" if len(order) == len(names) else f"the {most} largest of {len(names)} domains"
-    )
-    axes.set_title(title)
+    axes.set_title(f"{k} domains" if len(order) == k else f"the {len(order)} largest of {k} domains")
     axes.spines[["top", "right"]].set_visible(False)
     axes.set_ylim(-0.6, len(order) - 0.4)
     figure.legend(loc="outside lower center", ncols=min(4, len(labels) + 1), frameon=False)
     try:
-        figure.savefig(path, dpi=120)
-    except (OSError, ValueError) as error:
-        raise InputError(f"cannot write {path} (--picture): {' '.join(str(error).split())[:200]}") from None
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # drawn as a box
+            figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise InputError(f"cannot write {path} (--picture): {error.strerror}") from None
 
 
 def _parser() -> argparse.ArgumentParser:

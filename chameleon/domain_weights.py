@@ -155,7 +155,7 @@ def _is_number(value: object) -> bool:
 _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
     "method": ("a text", lambda value: isinstance(value, str)),
     "mode": ("a text or null", lambda value: value is None or isinstance(value, str)),
-    "unit": ("a text", lambda value: isinstance(value, str)),
+    "unit": (f'"{UNIT}"', lambda value: value == UNIT),
     "domains": ("an object of an object for each domain", lambda value: _is_mapping(value, _is_mapping)),
     "diagnostics": ("an object", _is_mapping),
     "settings": ("an object", _is_mapping),

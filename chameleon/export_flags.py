@@ -4,7 +4,7 @@ import argparse
 import math
 from typing import Any
 
-from chameleon.argument_types import directory, positive, share
+from chameleon.argument_types import count, directory, positive, share
 
 _SIZES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
@@ -70,6 +70,23 @@ def add_limit_flags(group: Any) -> None:  # noqa: ANN401
         type=share,
         default=0.0,
         help="how far weights are pulled to the prior, from 0 to 1 (default: 0). Raise it to repeat less",
+    )
+
+
+def add_stage_flags(group: Any) -> None:  # noqa: ANN401
+    """--then and --at."""
+    group.add_argument(
+        "--then",
+        type=directory,
+        metavar="FILE",
+        help="weights file to go over to, such as that of --mode finetune (default: none). Give it for "
+        "trainers that take a schedule",
+    )
+    group.add_argument(
+        "--at",
+        type=count,
+        metavar="STEP",
+        help="training step at which that is (default: none). Give it with --then",
     )
 
 

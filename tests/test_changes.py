@@ -309,8 +309,25 @@ def test_a_run_writes_a_trainers_file_too(runs: Runs) -> None:
     runs("--num_samples", "48", "--export", "axolotl", code=2)
     assert "there is no format axolotl" in runs.told
     assert runs.windows == before
-    runs("--num_samples", "24", "--export", "litdata", code=2)
-    assert "the weights are written" in runs.told
+    for flags, expected in (
+        (("--export", "litdata"), "counts rows; give --tokens_per_row to --export litdata"),
+        (("--export", "mosaicml", "--tokens_per_row", "9"), "give --budget to --export mosaicml"),
+        (("--export", "csv", "--sources", "none.json"), "cannot read none.json (--sources)"),
+    ):
+        runs("--num_samples", "48", *flags, code=2)
+        assert expected in runs.told
+    assert runs.windows == before
+    # What fails all the same leaves the weights, in their file or on stdout.
+    Path("sources.json").write_text('{"law": "a,b", "cooking": "k", "code": "c"}')
+    failing = ["--export", "llamafactory", "--sources", "sources.json", "--tokens_per_row", "9"]
+    Path("w.json").unlink()
+    runs("--num_samples", "24", *failing, code=2)
+    assert "the weights are there, but not --export llamafactory: LLaMA-Factory splits names" in runs.told
+    assert "law" in runs.table
+    assert json.loads(Path("w.json").read_text())["weights"] == weights
+    command = ["--skip_embedding_generation", "--output", "-", *failing]
+    assert compute_chameleon_weights.main(command) == 2
+    assert json.loads(runs.capsys.readouterr().out)["weights"] == weights
 
 
 def test_a_report_of_all_that(runs: Runs) -> None:

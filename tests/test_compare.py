@@ -43,12 +43,18 @@ def test_files_stand_side_by_side_by_name(files: list[str], capsys: pytest.Captu
 
 def test_the_distance_is_of_mixtures() -> None:
     weights = [DomainWeights.from_dict(content) for content in FILES.values()]
-    names, table = aligned(weights)
+    names, table, there = aligned(weights)
     assert names == ["web", "books", "code", "law"]
+    assert there.tolist() == [
+        [True, True, True],
+        [True, True, False],
+        [True, True, False],
+        [False, False, True],
+    ]
     for i in range(3):
         assert distance(table[:, i], table[:, i]) == 0
         for j in range(3):
-            overlap = np.minimum(np.nan_to_num(table[:, i]), np.nan_to_num(table[:, j])).sum()
+            overlap = np.minimum(table[:, i], table[:, j]).sum()
             assert distance(table[:, i], table[:, j]) == pytest.approx(1 - overlap)
 
 
@@ -71,11 +77,14 @@ def test_a_picture(files: list[str], suffix: str) -> None:
     [
         (["a.json"], "at least two"),
         (["a.json", "none.json"], "cannot read the weights file none.json"),
-        (["a.json", "b.json", "--picture", "p.xyz"], "cannot write p.xyz"),
+        (["a.json", "b.json", "--picture", "p.xyz"], "expected a name that ends in .png, .svg, .pdf"),
+        (["a.json", "b.json", "--picture", "p"], "expected a name that ends in .png, .svg, .pdf"),
+        (["a.json", "b.json", "--picture", "d.png"], "it is a directory"),
     ],
 )
 def test_what_cannot_be_compared(
     files: list[str], arguments: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    Path("d.png").mkdir()
     assert compare_main(arguments) == 2
     assert expected in capsys.readouterr().err

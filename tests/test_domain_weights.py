@@ -211,7 +211,7 @@ def test_content_without_numbers_by_name_is_refused(content: Mapping[str, Any]) 
         (b'{"weights": {"a": 1}, "diagnostics": "x"}', '"diagnostics" to be an object'),
         (b'{"weights": {"a": 1}, "method": null}', '"method" to be a text, got None'),
         (b'{"weights": {"a": 1}, "mode": 1}', '"mode" to be a text or null, got 1'),
-        (b'{"weights": {"a": 1}, "unit": 1}', '"unit" to be a text, got 1'),
+        (b'{"weights": {"a": 1}, "unit": 1}', '"unit" to be "share of tokens", got 1'),
         (b"{}", 'expected an object "weights"'),
         (b'{"weights": {"a": NaN, "b": 1}}', "that of a is nan"),
         (b'{"weights": {"a": Infinity}}', "that of a is inf"),

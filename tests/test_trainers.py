@@ -43,7 +43,7 @@ def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if library != "huggingface" and not (LIBRARIES / "ready").exists():
-        pytest.skip("the trainers' libraries are not there: make test installs them")
+        pytest.fail("the trainers' libraries are not there: make test installs them")
     monkeypatch.chdir(tmp_path)
     weights = DomainWeights(
         NAMES, np.array(SHARES), "test", domains={n: {"corpus_tokens": 20_000} for n in NAMES}

@@ -3,43 +3,63 @@
 Shapes: k domains.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.affinity import Array
 from chameleon.errors import InputError
-from chameleon.export.formats import Format
+from chameleon.export.formats import Draws, Format
 from chameleon.export.mixture import Source
 from chameleon.export.reading import Found
 
-Array = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 
+# Levanter's mixture_block_size, unless a run sets another.
+_BLOCK = 2048
 
-def draw(numbers: Array, rows: int, how: str, seed: int = 0) -> Counts:
+
+def draw(numbers: Array, rows: int, how: Draws, seed: int = 0) -> Counts:
     """(k,) rows that a trainer takes of each domain.
 
     Args:
         numbers: (k,) weights, at least one above 0; they need not sum to 1.
         rows: How many it takes in all.
         how: "quota" (each its part, rounded down, and the rest to the largest remainders), "even" (always the
-            domain that is furthest behind, as Megatron-LM blends) or "random" (each row by itself).
+            domain that is furthest behind, as Megatron-LM blends), "random" (each row by itself) or "blocks"
+            (of each 2048 its part, rounded down, and the rest to the largest, as Levanter does).
         seed: Of random draws.
     """
     shares = numbers / numbers.sum()
     if how == "random":
         return np.asarray(np.random.default_rng(seed).multinomial(rows, shares))
-    parts = shares * rows
-    counts: Counts = np.floor(parts).astype(np.int64)
-    if how == "quota":
-        counts[np.argsort(counts - parts, kind="stable")[: rows - int(counts.sum())]] += 1
+    if how == "even":
+        counts: Counts = np.zeros(len(shares), dtype=np.int64)
+        for row in range(rows):
+            counts[int(np.argmax(shares * max(row, 1.0) - counts))] += 1
         return counts
-    counts = np.zeros(len(shares), dtype=np.int64)
-    for row in range(rows):
-        counts[int(np.argmax(shares * max(row, 1.0) - counts))] += 1
+    if how == "blocks":
+        whole, rest = divmod(rows, _BLOCK)
+        block = _rounded_down(shares, _BLOCK)
+        block[int(np.argmax(block))] += _BLOCK - int(block.sum())
+        return whole * block + draw(block.astype(np.float64), rest, "quota")
+    counts = _rounded_down(shares, rows)
+    counts[np.argsort(counts - shares * rows, kind="stable")[: rows - int(counts.sum())]] += 1
     return counts
+
+
+def never_drawn(numbers: Array, how: Draws) -> npt.NDArray[np.bool_]:
+    """(k,) which domains with a number above 0 are not drawn however long a run is."""
+    if how != "blocks":
+        return np.zeros(len(numbers), dtype=bool)
+    return np.asarray((draw(numbers, _BLOCK, how) == 0) & (numbers > 0))
+
+
+def _rounded_down(shares: Array, rows: int) -> Counts:
+    # A share that is a whole number of rows is not one less for its last digit.
+    return np.floor(shares * rows + 1e-9).astype(np.int64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,26 +67,34 @@ class Read:
     """A trainer's file, as it is understood for the domains of a weights file.
 
     Attributes:
-        numbers: (k,) what the trainer goes by, normalised; 0 for a domain that the file lacks.
+        numbers: (k,) what the trainer goes by, as shares; 0 for a domain that the file lacks.
+        elsewhere: The share of what is no domain of these.
         lengths: (k,) tokens of a row: 1 where numbers count tokens.
         problems: What is wrong with the names in it.
     """
 
     numbers: Array
+    elsewhere: float
     lengths: Array
     problems: tuple[str, ...]
 
     @property
+    def mean_length(self) -> float:
+        """Tokens of a row that is drawn, on average."""
+        return float((self.numbers * self.lengths).sum() / self.numbers.sum())
+
+    @property
     def shares(self) -> Array:
-        """(k,) shares of tokens that the numbers mean."""
+        """(k,) shares of tokens that the numbers mean; rows of what is elsewhere are taken to be of "
+        "mean length."""
         tokens = self.numbers * self.lengths
-        return np.asarray(tokens / tokens.sum())
+        return np.asarray(tokens / (tokens.sum() + self.elsewhere * self.mean_length))
 
 
 def understood(
     numbers: Mapping[str, float],
     row: Format,
-    names: tuple[str, ...],
+    names: Sequence[str],
     asked: Array,
     sources: Mapping[str, Source],
 ) -> Read:
@@ -82,40 +110,49 @@ def understood(
     Raises:
         InputError: Numbers count rows, and the tokens of a row are not known; or none is above 0.
     """
-    by_domain = dict.fromkeys(names, 0.0)
-    domain_of = {name: name for name in names}
+    keys = {name: [(name, 1.0)] for name in names}
     if row.key == "path":
-        domain_of = {row.key_of(path): name for name in names for path in sources[name].paths}
-    problems = [
-        f"it has {key}, which is no {'source' if row.key == 'path' else 'domain'} of these weights"
-        for key, number in numbers.items()
-        if key not in domain_of and number > 0
-    ]
-    for key, number in numbers.items():
-        if key in domain_of:
-            by_domain[domain_of[key]] += number
-    there = {domain_of[key] for key in numbers if key in domain_of}
-    problems += [
-        f"it lacks {name}, which has a weight of {weight:.4g}"
-        for name, weight in zip(names, asked.tolist(), strict=True)
-        if name not in there and weight > 0
-    ]
-    found = np.array(list(by_domain.values()))
+        keys = {name: [(row.key_of(path), part) for path, part in sources[name].parts()] for name in names}
+    found = np.array([sum(numbers.get(key, 0.0) for key, _ in keys[name]) for name in names])
     if found.sum() <= 0:
         raise InputError(f"the file gives no weight to any of {', '.join(names)[:300]}")
-    lengths = np.ones(len(names))
-    if row.counts == "rows":
-        unknown = [name for name in names if sources[name].tokens_per_row is None]
-        if unknown:
-            raise InputError(
-                f"{row.trainer} counts rows, and how many tokens a row of {unknown[0]} has is not known; "
-                "give --tokens_per_row"
-            )
-        lengths = np.array([sources[name].tokens_per_row for name in names], dtype=np.float64)
-    return Read(found / found.sum(), lengths, tuple(problems))
+    known = {key for parts in keys.values() for key, _ in parts}
+    others = {key: number for key, number in numbers.items() if key not in known and number > 0}
+    what = "source" if row.key == "path" else "domain"
+    problems = [f"it has {key}, which is no {what} of these weights" for key in others]
+    for name, number, weight in zip(names, found.tolist(), asked.tolist(), strict=True):
+        there = [key for key, _ in keys[name] if key in numbers]
+        if not there and weight > 0:
+            problems.append(f"it lacks {name}, which has a weight of {weight:.4g}")
+        elif number > 0:
+            problems += _faults_of_parts(name, number, keys[name], numbers)
+    total = float(found.sum()) + sum(others.values())
+    return Read(found / total, sum(others.values()) / total, _lengths(row, names, sources), tuple(problems))
 
 
-def faults_of_numbers(read: Read, found: Found, names: tuple[str, ...], asked: Array) -> list[str]:
+def _faults_of_parts(
+    name: str, number: float, parts: Sequence[tuple[str, float]], numbers: Mapping[str, float]
+) -> list[str]:
+    """What is wrong with the way in which a domain's number is divided among its paths."""
+    return [
+        f"{key} has {numbers.get(key, 0.0) / number:.4g} of {name}, and of its tokens {part:.4g}"
+        for key, part in parts
+        if abs(numbers.get(key, 0.0) / number - part) > 1e-6 + 0.01 * part
+    ]
+
+
+def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, Source]) -> Array:
+    if row.counts == "tokens":
+        return np.ones(len(names))
+    if unknown := [name for name in names if sources[name].tokens_per_row is None]:
+        raise InputError(
+            f"{row.trainer} counts rows, and how many tokens a row of {unknown[0]} has is not known; give "
+            "--tokens_per_row"
+        )
+    return np.array([sources[name].tokens_per_row for name in names], dtype=np.float64)
+
+
+def faults_of_numbers(read: Read, found: Found, names: Sequence[str], asked: Array) -> list[str]:
     """What is wrong with the numbers of a file, in words, with what may have gone wrong.
 
     Args:
@@ -126,8 +163,8 @@ def faults_of_numbers(read: Read, found: Found, names: tuple[str, ...], asked: A
     """
     faults = []
     total = sum(found.numbers.values())
-    if found.must_sum_to_1 and abs(total - 1) > 1e-6:
-        faults.append(f"its numbers sum to {total:.6g}; the trainer wants shares that sum to 1")
+    if found.must_sum_to_1 and abs(total - 1) > 1e-8:  # numpy's bound
+        faults.append(f"its numbers sum to {total:.10g}; the trainer wants shares that sum to 1")
     off = _off(read.shares, asked)
     if not off.any():
         return faults
@@ -138,7 +175,7 @@ def faults_of_numbers(read: Read, found: Found, names: tuple[str, ...], asked: A
         faults.append(
             f"its numbers are those that were asked for, but stand at other domains: {', '.join(wrong)}"
         )
-    for i in np.flatnonzero(off):
+    for i in np.flatnonzero(off).tolist():
         faults.append(f"{names[i]}: {read.shares[i]:.4g} of tokens, asked for {asked[i]:.4g}")
     return faults
 

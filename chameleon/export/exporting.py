@@ -1,7 +1,8 @@
 """From weights to a trainer's file, and what stands beside it."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,11 +10,15 @@ import chameleon
 from chameleon.command_line import print_json
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
-from chameleon.export.flags import limited, places, tokens_per_row
-from chameleon.export.formats import format_named
-from chameleon.export.mixture import Mixture, Source, Stage, mixture_of, read_json_object
+from chameleon.export.draws import never_drawn
+from chameleon.export.flags import Asked, limited, places, tokens_per_row
+from chameleon.export.formats import Format, format_named
+from chameleon.export.mixture import Later, Mixture, Source, mixture_of
+from chameleon.export.reading import json_object_in
 from chameleon.export.table import render_limits
-from chameleon.files import write_atomically
+from chameleon.files import check_writable, write_atomically
+
+Notify = Callable[[str], None]
 
 
 def export(
@@ -21,7 +26,7 @@ def export(
     format_name: str,
     sources: Mapping[str, Source],
     seed: int = 0,
-    stages: Sequence[Stage] = (),
+    later: Sequence[Later] = (),
 ) -> str:
     """The text of a trainer's file.
 
@@ -30,99 +35,154 @@ def export(
         format_name: A key of `FORMATS`.
         sources: Where each domain is.
         seed: Of the trainer's draws.
-        stages: Weights that follow, for trainers that take them.
+        later: Weights that follow, for trainers that take them.
 
     Raises:
         InputError: There is no such format, it cannot hold a name, or what it needs is not known.
     """
     row = format_named(format_name)
-    mixture = mixture_of(weights, sources, row.keeps_zeros, stages)
-    return row.write(replace(mixture, seed=seed, comment=_comment(weights, mixture, row.counts)))
+    mixture = mixture_of(weights, sources, row.keeps_zeros, later)
+    text = row.write(replace(mixture, seed=seed, comment=_comment(weights, later, mixture, row.counts)))
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise InputError(
+            "a name holds half of a character, which no file can; name the domain otherwise"
+        ) from None
+    return text
 
 
 def export_to(
-    weights: DomainWeights,
+    asked: Asked,
     format_name: str,
     sources: Mapping[str, Source],
     output: Path | None,
     seed: int,
-    stages: Sequence[Stage],
-    notify: Callable[[str], None],
+    inputs: Iterable[Path | None],
+    notify: Notify,
 ) -> None:
-    """Write a trainer's file, or print it where there is no output.
+    """Write a trainer's file, or print it where there is no output, and say what limits did.
 
     Args:
-        weights, format_name, sources, seed, stages: See `export`.
+        asked: What it is to hold.
+        format_name, sources, seed: See `export`.
         output: The file.
+        inputs: Files that must not be written over.
         notify: Told what to know, in words.
 
     Raises:
-        InputError: As of `export`, or the file cannot be written.
+        InputError: As of `export`, or the file cannot be written. Nothing is said or written then.
     """
     row = format_named(format_name)
-    text = export(weights, format_name, sources, seed, stages)
-    dropped = [name for name, weight in weights.by_name().items() if weight == 0]
-    if dropped and not row.keeps_zeros and not stages:
-        notify(
-            f"note: domains of no weight are left out, which {row.trainer} would refuse: {', '.join(dropped)}"
-        )
+    text = export(asked.weights, format_name, sources, seed, asked.later)
+    beside = [] if output is None or row.has_comments else _beside(output, asked)
+    for path in (path for path, _ in beside):
+        check_writable(path)
+    _require_apart([path for path in (output, *(path for path, _ in beside)) if path is not None], inputs)
+    for words in _said(asked, row):
+        notify(words)
     if output is None:
         print_json(text)
         return
     write_atomically(output, text.encode())
-    written = str(output)
-    if not row.has_comments and output.is_file():
-        beside = output.with_name(output.name + ".weights.json")
-        weights.write(beside)
-        written += f" and, since it has no comments, {beside}"
-    notify(f"{row.trainer}: {written}")
+    for path, weights in beside:
+        weights.write(path)
+    of_weights = f" (where it is from: {', '.join(str(path) for path, _ in beside)})" if beside else ""
+    notify(f"{row.trainer}: {output}{of_weights}")
 
 
-def require_exportable(arguments: argparse.Namespace) -> None:
-    """Raise InputError for a format that is not there or files that cannot be read: before hours of work."""
-    format_named(arguments.export)
-    if arguments.sources is not None:
-        read_json_object(arguments.sources, "--sources")
-    tokens_per_row(arguments)
+def require_exportable(arguments: argparse.Namespace, output: str) -> None:
+    """Raise InputError, before hours of work, for what can be known to fail after it.
+
+    Args:
+        arguments: The main command's flags of export.
+        output: Where the weights go.
+    """
+    row = format_named(arguments.export)
+    per_row = tokens_per_row(arguments)
+    sources = {} if arguments.sources is None else json_object_in(arguments.sources, "--sources")
+    known = sources and all(isinstance(each, dict) and "tokens_per_row" in each for each in sources.values())
+    if row.counts == "rows" and per_row is None and not known:
+        raise InputError(f"{row.trainer} counts rows; give --tokens_per_row to --export {arguments.export}")
+    if row.needs_budget and arguments.budget is None:
+        raise InputError(
+            f"{row.trainer} needs the tokens to train on; give --budget to --export {arguments.export}"
+        )
+    path = _place(output, arguments)
+    check_writable(path)
+    _require_apart([path], _inputs(arguments))
 
 
-def export_beside(
-    weights: DomainWeights,
-    arguments: argparse.Namespace,
-    output: str,
-    mode: str,
-    notify: Callable[[str], None],
-) -> None:
+def export_beside(weights: DomainWeights, arguments: argparse.Namespace, output: str, notify: Notify) -> None:
     """Write a trainer's file beside a weights file.
 
     Args:
         weights: What it is to hold.
-        arguments: The flags of export.
-        output: The weights file, or "-".
-        mode: What the weights are for.
+        arguments: The main command's flags of export.
+        output: The weights file.
         notify: Told what to know, in words.
 
     Raises:
         InputError: As of `export_to`.
     """
-    beside = Path(f"chameleon_weights_{mode}.json" if output == "-" else output)
-    name = beside.name.removesuffix(".json")
-    path = beside.with_name(f"{name}.{arguments.export}{format_named(arguments.export).suffix}")
-    within, notices = limited(arguments, weights)
-    for notice in notices:
-        notify(f"note: {notice}")
-    if table := render_limits(within):
-        notify(table)
-    sources = places(arguments, weights.names)
     try:
-        export_to(within, arguments.export, sources, path, 0, (), notify)
+        within, notices = limited(arguments, weights)
+        sources = places(arguments, weights.names)
+        path = _place(output, arguments)
+        inputs = (Path(output), *_inputs(arguments))
+        export_to(Asked(within, (), notices), arguments.export, sources, path, 0, inputs, notify)
     except InputError as error:
-        raise InputError(
-            f"{error} (the weights are written; python -m chameleon.export takes them)"
-        ) from None
+        raise InputError(f"the weights are there, but not --export {arguments.export}: {error}") from None
 
 
-def _comment(weights: DomainWeights, mixture: Mixture, counts: str) -> tuple[str, ...]:
+def _place(output: str, arguments: argparse.Namespace) -> Path:
+    beside = Path(output)
+    suffix = format_named(arguments.export).suffix
+    return beside.with_name(f"{beside.name.removesuffix('.json')}.{arguments.export}{suffix}")
+
+
+def _inputs(arguments: argparse.Namespace) -> tuple[Path | None, ...]:
+    return arguments.sources, None if arguments.tokens_per_row is None else Path(arguments.tokens_per_row)
+
+
+def _beside(output: Path, asked: Asked) -> list[tuple[Path, DomainWeights]]:
+    """The files that say where a trainer's file is from, where it cannot itself."""
+    if output.exists() and not output.is_file():
+        return []
+    later = [(output.with_name(f"{output.name}.then.weights.json"), each.weights) for each in asked.later]
+    return [(output.with_name(f"{output.name}.weights.json"), asked.weights), *later]
+
+
+def _require_apart(outputs: Sequence[Path], inputs: Iterable[Path | None]) -> None:
+    """Raise InputError where a file to write is one to read."""
+    read = {os.path.realpath(path) for path in inputs if path is not None}
+    for path in outputs:
+        if os.path.realpath(path) in read:
+            raise InputError(f"{path} is read, and would be written over; give another --output")
+
+
+def _said(asked: Asked, row: Format) -> list[str]:
+    """What there is to say of weights that go into a trainer's file."""
+    words = [f"note: {notice}" for notice in asked.notices]
+    stages = [(0, asked.weights), *asked.later]
+    for step, weights in stages:
+        if table := render_limits(weights):
+            words.append(f"from step {step} on\n{table}" if len(stages) > 1 else table)
+        never = never_drawn(weights.weights, row.draws)
+        if never.any():
+            names = ", ".join(name for name, is_so in zip(weights.names, never, strict=True) if is_so)
+            words.append(
+                f"note: {row.trainer} will never draw {names[:400]}: the share is too small for its blocks"
+            )
+    dropped = [name for name in asked.weights.names if all(each.by_name()[name] == 0 for _, each in stages)]
+    if dropped and not row.keeps_zeros:
+        words.append(f"note: domains of no weight are left out for {row.trainer}: {', '.join(dropped)}")
+    return words
+
+
+def _comment(
+    weights: DomainWeights, later: Sequence[Later], mixture: Mixture, counts: str
+) -> tuple[str, ...]:
     dataset = weights.provenance.get("dataset")
     corpus = dataset.get("name") if isinstance(dataset, Mapping) else None
     made = f"chameleon {chameleon.__version__}: {weights.method} weights"
@@ -135,7 +195,9 @@ def _comment(weights: DomainWeights, mixture: Mixture, counts: str) -> tuple[str
         lines.append("Tokens: " + ", ".join(f"{name} {each:.4g}" for name, each in pairs))
     if mixture.budget is not None:
         lines.append(f"Tokens to train on: {mixture.budget:,.0f}.")
-    raw = [name for name, facts in weights.domains.items() if "raw_weight" in facts]
-    if raw:
-        lines.append(f"Weights within limits (epochs, floors, prior); they were others for {', '.join(raw)}.")
+    for step, each in [(0, weights), *later]:
+        raw = [name for name, facts in each.domains.items() if "raw_weight" in facts]
+        if raw:
+            where = f" from step {step} on" if later else ""
+            lines.append(f"Weights within limits{where}; they were others for {', '.join(raw)}.")
     return tuple("".join(c if c.isprintable() else "?" for c in line) for line in lines)

@@ -8,6 +8,8 @@ from chameleon.export import blends, lists, snippets, tables
 from chameleon.export.mixture import Mixture
 from chameleon.export.reading import Found
 
+Draws = Literal["quota", "even", "random", "blocks"]
+
 
 class Format(NamedTuple):
     """A row of the table.
@@ -19,13 +21,14 @@ class Format(NamedTuple):
         read: Its text to numbers by key; raises InputError for what the trainer would not take.
         key: What stands beside a number: a path of the domain's source, or the domain's name.
         counts: What a number is a share of: tokens (sequences of one length too) or rows of any length.
-        draws: How rows are drawn: "quota" (rounded once), "even" (the one furthest behind) or "random".
+        draws: How rows are drawn (`draws.draw`).
         at_end: What happens to a domain that is used up: it "repeats", "stops" the run or is "refused".
         keeps_zeros: Whether domains of no weight may stand in it.
         takes_stages: Whether weights may change over the run.
         has_comments: Whether it can say where it came from.
         followed: Whose code or documentation it follows.
         key_of: How `read` names a path, where not as it stands.
+        needs_budget: Whether it cannot be written without the tokens to train on.
     """
 
     trainer: str
@@ -34,13 +37,14 @@ class Format(NamedTuple):
     read: Callable[[str], Found]
     key: Literal["path", "name"]
     counts: Literal["tokens", "rows"]
-    draws: Literal["quota", "even", "random"]
+    draws: Draws
     at_end: Literal["repeats", "stops", "refused"]
     keeps_zeros: bool = False
     takes_stages: bool = False
     has_comments: bool = True
     followed: str = ""
     key_of: Callable[[str], str] = str
+    needs_budget: bool = False
 
 
 _MEGATRON = "megatron-core 0.16.1, megatron/core/datasets"
@@ -64,13 +68,14 @@ FORMATS: dict[str, Format] = {
         "path", "tokens", "even", "repeats", has_comments=False, followed=_MEGATRON,
     ),
     "nemo": Format(
-        "NeMo 2 and NeMo Automodel, paths", ".json", blends.write_nemo, blends.read_splits,
+        "NeMo 2 and NeMo Automodel, paths", ".json", blends.write_nemo, blends.read_nemo,
         "path", "tokens", "even", "repeats", has_comments=False,
         followed="nemo-automodel 0.7.0, components/datasets/llm/megatron_dataset.py",
     ),
     "mosaicml": Format(
         "MosaicML Streaming, LLM Foundry, streams", ".yaml", tables.write_streams, tables.read_streams,
-        "name", "rows", "quota", "repeats", followed="mosaicml-streaming 0.13.0, llm-foundry 0.22.0",
+        "name", "rows", "quota", "repeats", needs_budget=True, followed="mosaicml-streaming 0.13.0, "
+        "llm-foundry 0.22.0",
     ),
     "huggingface": Format(
         "Hugging Face datasets, interleave_datasets", ".py", snippets.write_interleave,
@@ -90,8 +95,8 @@ FORMATS: dict[str, Format] = {
     ),
     "levanter": Format(
         "Levanter, train_weights", ".yaml", tables.write_levanter, tables.read_levanter,
-        "name", "tokens", "quota", "repeats", keeps_zeros=True, takes_stages=True,
-        followed="Levanter's Training-Data-Guide.md",
+        "name", "tokens", "blocks", "repeats", keeps_zeros=True, takes_stages=True,
+        followed="Levanter's Training-Data-Guide.md and data/mixture.py",
     ),
     "nanotron": Format(
         "nanotron, Nanoset", ".yaml", blends.write_nanotron, blends.read_nanotron,

@@ -6,20 +6,18 @@ import json
 
 from chameleon.errors import InputError
 from chameleon.export.mixture import Mixture
-from chameleon.export.reading import Found, json_of, mapping_of, numbers_of, written_number
+from chameleon.export.reading import Found, json_of, mapping_of, numbers_of, step_of
 
 # The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
+_COLUMNS = ["domain", "share_of_tokens"]
 
 
 def write_schedule(mixture: Mixture) -> str:
     """What `chameleon.training --weights` takes: weights by training step."""
     entries = [
-        {
-            "step": stage.step,
-            "weights": dict(zip(mixture.names, map(written_number, stage.shares.tolist()), strict=True)),
-        }
-        for stage in mixture.stages
+        {"step": stage.step, "weights": mixture.by_name(number)}
+        for number, stage in enumerate(mixture.stages)
     ]
     return json.dumps({"schedule": entries}, indent=2, ensure_ascii=False) + "\n"
 
@@ -31,26 +29,16 @@ def read_schedule(text: str) -> Found:
         raise InputError("the file has no list schedule")
     stages = []
     for entry in entries:
-        step = mapping_of(entry).get("step")
-        if not isinstance(step, int):
-            raise InputError(f"step is {step!r:.40}; expected a whole number")
+        step = step_of(mapping_of(entry).get("step"), "step")
         stages.append((step, numbers_of(mapping_of(entry, "weights").items())))
-    return Found(stages[0][1], stages=tuple(stages[1:]))
+    return Found.staged(stages)
 
 
 def write_doremi(mixture: Mixture) -> str:
     """DoReMi's configuration: weights of chunks of tokens by name, names sorted."""
-    weights = {
-        name: written_number(share)
-        for name, share in zip(mixture.names, mixture.shares.tolist(), strict=True)
-    }
-    ordered = dict(sorted(weights.items()))
-    return (
-        json.dumps(
-            {"train_domain_weights": ordered, "eval_domain_weights": ordered}, indent=2, ensure_ascii=False
-        )
-        + "\n"
-    )
+    ordered = dict(sorted(mixture.by_name().items()))
+    content = {"train_domain_weights": ordered, "eval_domain_weights": ordered}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_doremi(text: str) -> Found:
@@ -63,7 +51,7 @@ def read_doremi(text: str) -> Found:
 
 def write_doge(mixture: Mixture) -> str:
     """DoGE's strings of names and numbers with commas between, in the order of its data dictionary."""
-    shares = dict(zip(mixture.names, mixture.shares.tolist(), strict=True))
+    shares = mixture.by_name()
     for name in shares:
         if "," in name or name != name.strip():
             raise InputError(
@@ -71,15 +59,13 @@ def write_doge(mixture: Mixture) -> str:
             )
     if set(shares) <= set(DOGE_ORDER):
         shares = {name: shares.get(name, 0.0) for name in DOGE_ORDER}
-    numbers = ",".join(repr(written_number(share)) for share in shares.values())
-    names = ",".join(shares)
-    content = {"train_domains": names, "train_dw": numbers, "val_dw": numbers}
+    numbers = ",".join(map(repr, shares.values()))
+    content = {"train_domains": ",".join(shares), "train_dw": numbers, "val_dw": numbers}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
 def read_doge(text: str) -> Found:
-    """What DoGE makes of a file: for SlimPajama positions in the order of its data dictionary, whatever "
-    "names say."""
+    """What DoGE makes of a file: SlimPajama's positions go by its data dictionary, whatever names say."""
     content = mapping_of(json_of(text))
     lists = []
     for key in ("train_domains", "train_dw"):
@@ -110,9 +96,8 @@ def write_csv(mixture: Mixture) -> str:
     # A carriage return would end a line unless all is quoted.
     ends_lines = any("\r" in name for name in mixture.names)
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if ends_lines else csv.QUOTE_MINIMAL)
-    writer.writerow(["domain", "share_of_tokens"])
-    for name, share in zip(mixture.names, mixture.shares.tolist(), strict=True):
-        writer.writerow([name, repr(written_number(share))])
+    writer.writerow(_COLUMNS)
+    writer.writerows((name, repr(share)) for name, share in mixture.by_name().items())
     return text.getvalue()
 
 
@@ -122,10 +107,9 @@ def read_csv(text: str) -> Found:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
         raise InputError(f"the file is not CSV: {error}") from None
-    if not rows or rows[0] != ["domain", "share_of_tokens"]:
-        raise InputError(
-            f"expected the columns domain,share_of_tokens, got {','.join(rows[0]) if rows else 'nothing'}"
-        )
+    if not rows or rows[0] != _COLUMNS:
+        found = ",".join(rows[0])[:80] if rows else "nothing"
+        raise InputError(f"expected the columns {','.join(_COLUMNS)}, got {found}")
     for row in rows:
         if len(row) != 2:
             raise InputError(f"expected two columns in each line, got {','.join(row)[:80]}")

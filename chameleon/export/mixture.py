@@ -3,22 +3,23 @@
 Shapes: k domains.
 """
 
-import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from chameleon.affinity import Array
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
+from chameleon.export.reading import json_object_in, number_from, written_number
 
-Array = npt.NDArray[np.float64]
-
-_SOURCE_KEYS = ("paths", "valid", "test", "tokens", "tokens_per_row", "remote", "local", "split", "name")
+_FURTHER = ("valid", "test", "remote", "local", "split", "name")
+_SOURCE_KEYS = ("paths", "tokens", "tokens_per_row", *_FURTHER)
+# Fewer tokens are none: of a path, or of a row on average.
+_LEAST = 1e-3
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Source:
         paths: Paths, prefixes or names, as the trainer takes them; at least one.
         tokens: Tokens of each path, by which the domain's weight is divided among them; alike where empty.
         tokens_per_row: Tokens of a row on average, where the trainer counts rows; None where unknown.
-        further: Other keys that a trainer takes: `valid`, `test`, `remote`, `local`, `split`, `name`.
+        further: Texts that some trainers take: `remote`, `local`, `split`, `name`, and `valid` and
+            `test`, which may be lists of them.
     """
 
     paths: tuple[str, ...]
@@ -60,6 +62,13 @@ class Stage(NamedTuple):
 
     step: int
     shares: Array
+
+
+class Later(NamedTuple):
+    """Weights that follow others, from training step `step` on."""
+
+    step: int
+    weights: DomainWeights
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,17 +125,35 @@ class Mixture:
         rows = self.shares / self.lengths
         return np.asarray(rows / rows.sum())
 
-    def by_path(self) -> list[tuple[str, float]]:
-        """Every path with its share of tokens."""
+    def by_path(self, stage: int = 0) -> list[tuple[str, float]]:
+        """Every path with its share of tokens, of twelve digits."""
         return [
-            (path, float(share) * part)
-            for share, source in zip(self.shares, self.sources, strict=True)
+            (path, written_number(float(share) * part))
+            for share, source in zip(self.stages[stage].shares, self.sources, strict=True)
             for path, part in source.parts()
         ]
 
+    def by_name(self, stage: int = 0) -> dict[str, float]:
+        """Every domain with its share of tokens, of twelve digits."""
+        shares = self.stages[stage].shares.tolist()
+        return dict(zip(self.names, map(written_number, shares), strict=True))
+
+    def rows_by_name(self) -> dict[str, float]:
+        """Every domain with its share of rows, of twelve digits.
+
+        Raises:
+            InputError: Tokens of a row are not known.
+        """
+        return dict(zip(self.names, map(written_number, self.rows().tolist()), strict=True))
+
+    @property
+    def header(self) -> str:
+        """The comment, for formats in which it begins with #."""
+        return "".join(f"# {line}\n" for line in self.comment)
+
 
 def mixture_of(
-    weights: DomainWeights, sources: Mapping[str, Source], keeps_zeros: bool, further: Sequence[Stage] = ()
+    weights: DomainWeights, sources: Mapping[str, Source], keeps_zeros: bool, later: Sequence[Later] = ()
 ) -> Mixture:
     """Weights with their sources, domains of no weight left out unless they are kept.
 
@@ -134,25 +161,25 @@ def mixture_of(
         weights: They.
         sources: By domain.
         keeps_zeros: Whether the trainer takes weights of 0.
-        further: Stages after the first, in the order of the weights' names.
+        later: Weights that follow, of the same domains.
     """
-    stages = (Stage(0, weights.weights), *further)
-    kept = np.flatnonzero(
-        [keeps_zeros or any(stage.shares[i] > 0 for stage in stages) for i in range(len(weights.names))]
-    )
-    names = tuple(weights.names[i] for i in kept)
-    epochs = [number_in(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in names]
-    budget = number_in(weights.settings, "budget", "settings")
+    by_name = [weights.by_name(), *(each.weights.by_name() for each in later)]
+    kept = [name for name in weights.names if keeps_zeros or any(each[name] > 0 for each in by_name)]
+    steps = [0, *(each.step for each in later)]
+    epochs = [number_in(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in kept]
     return Mixture(
-        names,
-        tuple(Stage(stage.step, np.asarray(stage.shares[kept])) for stage in stages),
-        tuple(sources[name] for name in names),
-        budget=budget,
+        tuple(kept),
+        tuple(
+            Stage(step, np.array([each[name] for name in kept]))
+            for step, each in zip(steps, by_name, strict=True)
+        ),
+        tuple(sources[name] for name in kept),
+        budget=number_in(weights.settings, "budget", "settings"),
         epochs=None if None in epochs else np.array(epochs, dtype=np.float64),
     )
 
 
-def number_in(facts: Mapping[str, Any], key: str, place: str) -> float | None:
+def number_in(facts: Mapping[str, Any], key: str, place: str, least: float = 0.0) -> float | None:
     """A number among the facts of a weights file, or None.
 
     Raises:
@@ -161,15 +188,9 @@ def number_in(facts: Mapping[str, Any], key: str, place: str) -> float | None:
     value = facts.get(key)
     if value is None:
         return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value >= 0)
-    ):
-        raise InputError(
-            f"the weights file says {key} {value!r:.40} ({place}); expected a number: mend it, or take it out"
-        )
-    return float(value)
+    if isinstance(value, str):
+        raise InputError(f"the weights file, {place}: {key} is {value!r:.40}; expected a number")
+    return number_from(value, f"the weights file, {place}: {key}", least)
 
 
 def sources_of(
@@ -185,15 +206,16 @@ def sources_of(
     Raises:
         InputError: The file cannot be read or lacks a domain, or a number is not above 0.
     """
-    content = {name: name for name in names} if given is None else read_json_object(given, "--sources")
+    content = {name: name for name in names} if given is None else json_object_in(given, "--sources")
     missing = [name for name in names if name not in content]
     if missing:
         raise InputError(
-            f"{given} has no source for {', '.join(missing)[:400]} (--sources); it has {_some(content)}"
+            f"{given} has no source for {', '.join(missing)[:400]} (--sources); it has "
+            f"{', '.join(content)[:400]}"
         )
     if isinstance(tokens_per_row, Mapping) and (lacking := [n for n in names if n not in tokens_per_row]):
         raise InputError(f"--tokens_per_row has no number for {', '.join(lacking)[:400]}")
-    sources = {name: _source(name, content[name], f"{given}, {name}") for name in names}
+    sources = {name: _source(name, content[name], f"{given or 'the weights file'}, {name}") for name in names}
     claimed: dict[str, str] = {}
     for name, source in sources.items():
         for path in source.paths:
@@ -203,28 +225,9 @@ def sources_of(
         return sources
     of = tokens_per_row if isinstance(tokens_per_row, Mapping) else dict.fromkeys(names, tokens_per_row)
     return {
-        name: Source(
-            source.paths, source.tokens, _above_0(of[name], f"--tokens_per_row, {name}"), source.further
-        )
+        name: replace(source, tokens_per_row=_tokens_per_row(of[name], f"--tokens_per_row: that of {name}"))
         for name, source in sources.items()
     }
-
-
-def read_json_object(path: Path, flag: str) -> dict[str, Any]:
-    """The object in a JSON file.
-
-    Raises:
-        InputError: It cannot be read or holds something else.
-    """
-    try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"cannot read {path} ({flag}): {error.strerror}") from None
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} ({flag}) is not JSON: {error}") from None
-    if not isinstance(content, dict) or not content:
-        raise InputError(f"{path} ({flag}): expected an object with a key for each domain")
-    return content
 
 
 def _source(name: str, value: Any, place: str) -> Source:  # noqa: ANN401
@@ -250,24 +253,18 @@ def _source(name: str, value: Any, place: str) -> Source:  # noqa: ANN401
             '"tokens": a number for each path'
         )
     per_row = value.get("tokens_per_row")
-    further = {key: each for key, each in value.items() if key not in ("paths", "tokens", "tokens_per_row")}
+    further = {key: each for key, each in value.items() if key in _FURTHER and each is not None}
+    for key, each in further.items():
+        texts = each if isinstance(each, list) and key in ("valid", "test") else [each]
+        if not texts or not all(isinstance(text, str) and text for text in texts):
+            raise InputError(f"{place}: {key} is {each!r:.80}; expected a text")
     return Source(
         tuple(paths),
-        tuple(_above_0(each, f"{place}, tokens") for each in tokens),
-        None if per_row is None else _above_0(per_row, f"{place}, tokens_per_row"),
+        tuple(number_from(each, f"{place}: a number of tokens", _LEAST) for each in tokens),
+        None if per_row is None else _tokens_per_row(per_row, f"{place}: tokens_per_row"),
         further,
     )
 
 
-def _above_0(value: Any, place: str) -> float:  # noqa: ANN401
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not (math.isfinite(value) and value > 0)
-    ):
-        raise InputError(f"{place}: expected a number above 0, got {value!r:.40}")
-    return float(value)
-
-
-def _some(content: Mapping[str, Any]) -> str:
-    return ", ".join(content)[:400]
+def _tokens_per_row(value: Any, place: str) -> float:  # noqa: ANN401
+    return number_from(value, place, _LEAST)

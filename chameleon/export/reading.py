@@ -2,11 +2,18 @@
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self
 
 from chameleon.errors import InputError
+
+# Of `interleave_datasets`.
+STRATEGIES = ("first_exhausted", "all_exhausted", "all_exhausted_without_replacement")
+# More than any number of tokens, and far from where sums overflow.
+_MOST = 1e30
 
 
 @dataclass(frozen=True)
@@ -16,8 +23,8 @@ class Found:
     Attributes:
         numbers: By path or name, as the trainer reads them, in its order.
         problems: What is wrong with the file as it stands, in words.
-        epoch_size: Rows of an epoch, where the file says it.
-        stopping: What ends the draws: "first_exhausted" and so on, where the file says it.
+        epoch_size: Rows of an epoch, where the file says it; at least 1.
+        stopping: Which of `interleave_datasets`' strategies ends the draws, where there is one.
         stages: Further stages: step and numbers.
         repetition: How often a domain may be seen, where the file bounds it.
         must_sum_to_1: Whether the trainer refuses numbers that do not.
@@ -30,6 +37,30 @@ class Found:
     stages: tuple[tuple[int, Mapping[str, float]], ...] = ()
     repetition: Mapping[str, float] | None = None
     must_sum_to_1: bool = False
+
+    @classmethod
+    def staged(cls, stages: Sequence[tuple[int, Mapping[str, float]]]) -> Self:
+        """What a schedule says; steps that do not rise from 0 are a problem."""
+        steps = [step for step, _ in stages]
+        rises = steps[0] == 0 and all(one < next_ for one, next_ in pairwise(steps))
+        problems = (
+            () if rises else (f"its stages begin at {', '.join(map(str, steps))}; steps must rise from 0",)
+        )
+        return cls(stages[0][1], problems, stages=tuple(stages[1:]))
+
+    @classmethod
+    def interleaved(cls, numbers: Mapping[str, float], stopping: Any, *problems: str) -> Self:  # noqa: ANN401
+        """Probabilities of `interleave_datasets` with one of its strategies."""
+        found = [*problems]
+        if stopping not in STRATEGIES:
+            found.append(f"the strategy is {stopping!r:.40}; datasets knows {', '.join(STRATEGIES)}")
+        elif stopping != "first_exhausted":
+            found += [
+                f"the probability of {name} is 0: it is never used up, so with {stopping} the draws never end"
+                for name, number in numbers.items()
+                if number == 0
+            ]
+        return cls(numbers, tuple(found), stopping=str(stopping), must_sum_to_1=True)
 
 
 def numbers_of(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict[str, float]:
@@ -44,7 +75,7 @@ def numbers_of(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict
             raise InputError(f"{what}: expected a path or name beside each weight, got {key!r:.80}")
         if key in numbers:
             raise InputError(f"{what} names {key} twice")
-        numbers[key] = _number(value, f"{what}: the weight of {key}")
+        numbers[key] = number_from(value, f"{what}: the number of {key}")
     if not numbers:
         raise InputError(f"{what} holds no weights")
     return numbers
@@ -65,7 +96,7 @@ def mapping_of(content: Any, *keys: str) -> dict[str, Any]:  # noqa: ANN401
     return content
 
 
-def json_of(text: str) -> Any:  # noqa: ANN401
+def json_of(text: str, what: str = "the file") -> Any:  # noqa: ANN401
     """The content of a JSON file.
 
     Raises:
@@ -73,29 +104,65 @@ def json_of(text: str) -> Any:  # noqa: ANN401
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [key for key, _ in pairs]
-        if repeated := [key for key in keys if keys.count(key) > 1]:
-            raise InputError(f"the file names {repeated[0]} twice")
-        return dict(pairs)
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            keys = [key for key, _ in pairs]
+            raise InputError(f"{what} names {next(key for key in keys if keys.count(key) > 1)} twice")
+        return content
 
     try:
         return json.loads(text, object_pairs_hook=once)
     except InputError:
         raise
     except (ValueError, RecursionError) as error:
-        raise InputError(f"the file is not JSON: {error}") from None
+        raise InputError(f"{what} is not JSON: {error}") from None
+
+
+def json_object_in(path: Path, flag: str) -> dict[str, Any]:
+    """The object in a JSON file that a flag names.
+
+    Raises:
+        InputError: It cannot be read or holds something else, or a key stands twice.
+    """
+    what = f"{path} ({flag})"
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise InputError(f"cannot read {what}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{what} is not UTF-8") from None
+    content = json_of(text, what)
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{what}: expected an object with a key for each domain")
+    return content
+
+
+def number_from(value: Any, place: str, least: float = 0.0) -> float:  # noqa: ANN401
+    """A number that stands somewhere, as a number or, in formats of texts alone, as a text.
+
+    Raises:
+        InputError: It is none, or not from `least` to 1e30.
+    """
+    try:
+        number = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = math.nan
+    if not least <= number <= _MOST:
+        raise InputError(f"{place} is {value!r:.40}; expected a number from {least:g} to {_MOST:g}")
+    return number
+
+
+def step_of(value: Any, what: str, least: int = 0) -> int:  # noqa: ANN401
+    """A whole number.
+
+    Raises:
+        InputError: It is none, or below `least`.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise InputError(f"{what} is {value!r:.40}; expected a whole number of at least {least}")
+    return value
 
 
 def written_number(value: float) -> float:
     """A number of twelve digits: the same in every format, and short."""
     return float(f"{value:.12g}")
-
-
-def _number(value: Any, place: str) -> float:  # noqa: ANN401
-    try:
-        number = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
-    if not (math.isfinite(number) and number >= 0):
-        raise InputError(f"{place} is {value!r:.40}; expected a number of at least 0")
-    return number

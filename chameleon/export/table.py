@@ -22,9 +22,23 @@ def render_limits(weights: DomainWeights) -> str:
         line = f"{shown_name(name):<{width}}  {raw:6.4f}  {weight:6.4f}"
         if budget is not None:
             epochs = number_in(facts[name], "epochs", f"domain {name}")
-            at_hand = "?" if epochs is None or epochs == 0 else shown_tokens(weight * budget / epochs)
-            times = "?" if epochs is None else f"{epochs:.2f}"
-            missing = shown_tokens((raw - weight) * budget) if raw > weight else ""
-            line += f"  {shown_tokens(weight * budget):>10}  {at_hand:>7}  {times:>6}  {missing:>8}"
+            at_hand = number_in(facts[name], "tokens_at_hand", f"domain {name}")
+            # What a cap cuts off is missing; what a floor or a prior gives to others is not.
+            missing = (
+                shown_tokens((raw - weight) * budget)
+                if raw > weight and _at_cap(weights, name, epochs)
+                else ""
+            )
+            line += (
+                f"  {shown_tokens(weight * budget):>10}"
+                f"  {'?' if at_hand is None else shown_tokens(at_hand):>7}"
+                f"  {'?' if epochs is None else f'{epochs:.2f}':>6}  {missing:>8}"
+            )
         lines.append(line.rstrip())
     return "\n".join(lines)
+
+
+def _at_cap(weights: DomainWeights, name: str, epochs: float | None) -> bool:
+    caps = weights.settings.get("max_epochs") or {}
+    cap = caps.get(name, caps.get(""))
+    return cap is not None and epochs is not None and epochs >= cap * (1 - 1e-9)
