@@ -27,6 +27,7 @@ from chameleon.command_line import (
     print_table,
     tell,
 )
+from chameleon.engine_flags import add_engine_flags, require_consistent
 from chameleon.export_flags import add_place_flags, tokens
 from chameleon.options import (
     DEFAULT_CHECKPOINT,
@@ -56,6 +57,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_result_flags(parser)
     _add_text_flags(parser)
     _add_embedding_flags(parser)
+    add_engine_flags(parser)
     _add_weight_flags(parser)
     return parser
 
@@ -256,6 +258,10 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
     from chameleon.pipeline import run
     from chameleon.table import render_change, render_table
 
+    require_consistent(options)
+    if options.num_shards is not None:
+        _embed_share(options)
+        return
     if output != "-":
         check_writable(Path(output))
     beside = f"chameleon_weights_{options.mode}.json" if output == "-" else output
@@ -286,6 +292,17 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
         print_table(table, f"the weights are in {output}")
     if exporting.export is not None:
         export_beside(weights, exporting, beside, tell)
+
+
+def _embed_share(options: Options) -> None:
+    from chameleon.embedding_stage import embed_share
+
+    made = embed_share(options, notify=lambda text: tell(f"note: {text}"))
+    print_table(
+        f"part {options.shard_index} of {options.num_shards} is done: {made:,} windows embedded here. When "
+        "all are, the same command without --num_shards and --shard_index gives the weights",
+        "the windows are kept",
+    )
 
 
 if __name__ == "__main__":

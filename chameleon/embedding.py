@@ -3,20 +3,18 @@
 Shapes: n windows of a domain, t tokens of a window, d width of the proxy.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
-from queue import Full, Queue
-from threading import Event, Thread
 from time import monotonic
 
 import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
+from chameleon.cutting import cut_ahead, embedded_part, windows_at_once
 from chameleon.embedder import Embedder, default_batch_size
-from chameleon.embedding_plan import Task, naming
+from chameleon.embedding_plan import Task
 from chameleon.errors import InputError
 from chameleon.grid import WindowRecipe
 from chameleon.proxy import Proxy
@@ -26,11 +24,6 @@ from chameleon.windows import Draft, Windows, drafts_from
 
 Notify = Callable[[str], None]
 
-# Windows that are cut at once: some batches where those are small.
-_BATCHES_PER_CHUNK = 4
-_CHUNK = 256
-_CHUNKS_AHEAD = 4
-_ENCODERS = 2
 _SECONDS_BETWEEN_WRITES = 20.0
 # Windows of which the text is kept to be shown, and how much of it.
 _EXAMPLES = 3
@@ -66,12 +59,12 @@ def embed(
             for a single window, or the embeddings cannot be written.
     """
     embedder = Embedder(proxy, batch_size or default_batch_size(proxy, windows), notify)
-    at_once = max(embedder.batch_size, min(embedder.batch_size * _BATCHES_PER_CHUNK, _CHUNK))
-    drafts = ((task, _drafts(task, tokenizer, windows, at_once)) for task in tasks)
+    at_once = windows_at_once(embedder.batch_size)
+    drafts = ((task.domain.name, _drafts(task, tokenizer, windows, at_once)) for task in tasks)
     total = sum(task.missing for task in tasks)
     bar = tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None)
     embedded = {}
-    with bar, closing(_ahead(drafts)) as cut:
+    with bar, closing(cut_ahead(drafts)) as cut:
         for task in tasks:
             name = task.domain.name
             bar.set_postfix_str(name, refresh=False)
@@ -85,57 +78,7 @@ def _drafts(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_onc
     if task.grid is None:
         return
     first, visit = (0, 0) if task.stored is None else (len(task.stored), task.stored.next_visit)
-    with naming(task.domain.name):
-        yield from drafts_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
-
-
-def _encoded(task: Task, draft: Draft) -> Windows:
-    with naming(task.domain.name):
-        return draft.windows()
-
-
-def _ahead(drafts: Iterable[tuple[Task, Iterator[Draft]]]) -> Generator[Windows | None]:
-    """The windows of one task after the other, None behind each.
-
-    Meanwhile a thread reads the text of the next ones and others encode them: the interpreter runs the
-    reading while the tokenizer, which does not need it, runs the encoding.
-    """
-    ready: Queue[Future[Windows | None]] = Queue(_CHUNKS_AHEAD)
-    stopped = Event()
-    encoders = ThreadPoolExecutor(_ENCODERS, thread_name_prefix="encoding")
-
-    def put(item: Future[Windows | None]) -> None:
-        while not stopped.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-            except Full:
-                continue
-            return
-
-    def read() -> None:
-        end: Future[Windows | None] = Future()
-        end.set_result(None)
-        try:
-            for task, of_task in drafts:
-                for draft in of_task:
-                    put(encoders.submit(_encoded, task, draft))
-                    if stopped.is_set():
-                        return
-                put(end)
-        except BaseException as error:  # raised again where the windows are wanted
-            failure: Future[Windows | None] = Future()
-            failure.set_exception(error)
-            put(failure)
-
-    reader = Thread(target=read, name="reading")
-    reader.start()
-    try:
-        while True:
-            yield ready.get().result()
-    finally:
-        stopped.set()
-        reader.join()
-        encoders.shutdown(cancel_futures=True)
+    yield from drafts_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
 
 
 def _embedded(
@@ -169,8 +112,9 @@ def _extend(
     last_write = monotonic()
     try:
         for windows, rows in chunks:
-            part = _part(task, windows, rows)
-            parts.append(part if parts else replace(part, examples=_examples(tokenizer, windows)))
+            assert task.grid is not None  # windows come from it
+            part = embedded_part(task.grid, windows, rows)
+            parts.append(part if parts else replace(part, examples=examples_of(tokenizer, windows)))
             unwritten = True
             progress(len(rows))
             if monotonic() - last_write > _SECONDS_BETWEEN_WRITES:
@@ -188,21 +132,7 @@ def _extend(
     return parts[0]
 
 
-def _part(task: Task, windows: Windows, rows: npt.NDArray[np.float32]) -> DomainEmbeddings:
-    if task.grid is None:
-        raise ValueError("a task without a grid has no windows to cut")
-    amount = task.grid.amount(windows.next_visit)
-    return DomainEmbeddings(
-        rows,
-        windows.positions,
-        windows.documents,
-        windows.lengths,
-        available=task.grid.num_windows,
-        next_visit=windows.next_visit,
-        corpus_tokens=(amount.tokens, amount.standard_error),
-    )
-
-
-def _examples(tokenizer: ProxyTokenizer, windows: Windows) -> tuple[str, ...]:
+def examples_of(tokenizer: ProxyTokenizer, windows: Windows) -> tuple[str, ...]:
+    """The text of the first few windows, or of their beginnings."""
     rows = zip(windows.tokens[:_EXAMPLES], windows.lengths[:_EXAMPLES], strict=True)
     return tuple(tokenizer.decode(ids[:length].tolist())[:_EXAMPLE_CHARACTERS] for ids, length in rows)

@@ -14,9 +14,10 @@ from tqdm import tqdm
 from chameleon.corpora import Domain
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe, lay_grid
+from chameleon.pieces import Pieces
 from chameleon.proxy import POOLING, Proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer
-from chameleon.store import DomainEmbeddings, file_name, read_embeddings
+from chameleon.store import DomainEmbeddings, file_name
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +52,16 @@ def plan_embedding(
     proxy: Proxy,
     windows: WindowRecipe,
     num_samples: int,
-    directory: Path,
+    pieces: Pieces,
 ) -> list[Task]:
     """What there is to do to have `num_samples` windows of each domain, or all that it has.
+
+    Args:
+        domains: They.
+        tokenizer, proxy: The proxy's two halves.
+        windows: Which windows are cut.
+        num_samples: How many.
+        pieces: What is stored.
 
     Raises:
         InputError: A file of stored embeddings is damaged, or a domain's text cannot be read.
@@ -61,9 +69,9 @@ def plan_embedding(
     tasks = []
     bar = tqdm(domains, desc="measuring domains", unit="domain", delay=1, disable=None)
     for domain in bar:
-        recipe = _recipe(domain, tokenizer, proxy, windows)
-        path = directory / file_name(domain.name, recipe)
-        stored = read_embeddings(path) if path.exists() else None
+        recipe = recipe_of(domain, tokenizer, proxy, windows)
+        path = pieces.directory / file_name(domain.name, recipe)
+        stored = pieces.stored(path.name)
         if stored is not None and len(stored) >= min(num_samples, stored.available):
             tasks.append(Task(domain, None, recipe, path, stored, min(num_samples, stored.available)))
             continue
@@ -78,21 +86,23 @@ def find_stored(
     tokenizer: ProxyTokenizer,
     proxy: Proxy,
     windows: WindowRecipe,
-    directory: Path,
+    pieces: Pieces,
 ) -> dict[str, DomainEmbeddings]:
     """What is stored of domains, of those of which anything is: nothing is embedded. See `plan_embedding`.
 
     Raises:
         InputError: A file of stored embeddings is damaged.
     """
-    paths = {
-        domain.name: directory / file_name(domain.name, _recipe(domain, tokenizer, proxy, windows))
+    stored = {
+        domain.name: pieces.stored(file_name(domain.name, recipe_of(domain, tokenizer, proxy, windows)))
         for domain in domains
     }
-    return {name: read_embeddings(path) for name, path in paths.items() if path.exists()}
+    return {name: each for name, each in stored.items() if each is not None}
 
 
-def _recipe(domain: Domain, tokenizer: ProxyTokenizer, proxy: Proxy, windows: WindowRecipe) -> dict[str, Any]:
+def recipe_of(
+    domain: Domain, tokenizer: ProxyTokenizer, proxy: Proxy, windows: WindowRecipe
+) -> dict[str, Any]:
     """All that may change the numbers of a domain's embeddings."""
     return {
         "text": domain.text.fingerprint,

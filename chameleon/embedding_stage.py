@@ -2,46 +2,34 @@
 
 import platform
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import torch
 import transformers
 
 import chameleon
-from chameleon.checkpoints import find_checkpoint
-from chameleon.corpora import BUILTIN, Corpus, open_corpus
-from chameleon.devices import choose_device, choose_dtype
-from chameleon.domains import require_removable
+from chameleon.corpora import Corpus
 from chameleon.embedding import embed
-from chameleon.embedding_plan import Task, find_stored, plan_embedding, plan_more
+from chameleon.embedding_plan import Task, find_stored, plan_embedding, plan_more, recipe_of
+from chameleon.engines.filling import Filler, fill_share, filler_of
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of
-from chameleon.grid import WindowRecipe
-from chameleon.options import (
-    DEFAULT_CHECKPOINT,
-    DEFAULT_DATASET,
-    DEFAULT_SAMPLE_LENGTH,
-    DEFAULT_SEED,
-    Options,
-)
-from chameleon.proxy import POOLING, Proxy, load_proxy
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.quiet import quiet_hub, quiet_transformers
-from chameleon.reading import corpus_request, reading_of
-from chameleon.store import EmbeddedCorpus, Record, write_record
+from chameleon.opening import Opened, checkpoint_of, opened
+from chameleon.options import DEFAULT_CHECKPOINT, Options
+from chameleon.pieces import MOST_FILES, Pieces
+from chameleon.proxy import POOLING, Proxy
+from chameleon.proxy_tokenizer import ProxyTokenizer
+from chameleon.quiet import quiet_transformers
+from chameleon.reading import reading_of
+from chameleon.store import EmbeddedCorpus, Record, file_name, write_record
 from chameleon.windows import UNIT_STEP
 
 Notify = Callable[[str], None]
 
-# Of a model that sets no bound itself.
-_LONGEST_WINDOW = 1 << 20
-_BETTER_PROXY = (
-    "put a proxy there or name any causal language model, such as --checkpoint_path distilbert/distilgpt2"
-)
+# Domains with too few windows that are named one by one.
+_NAMED = 10
 
 
 def embed_corpus(
@@ -70,53 +58,46 @@ def embed_corpus(
         notify(text)
 
     check_writable(options.embeddings_dir / "domain.safetensors")
-    device = choose_device(options.device)
-    dataset = _dataset(options)
-    # A checkpoint that cannot be had is told before a corpus is read.
-    named = options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
-    checkpoint = None if named is None else find_checkpoint(named)
-    tokenizer = None if checkpoint is None else load_tokenizer(checkpoint, options.trust_remote_code)
-    with (
-        quiet_hub(),
-        closing(open_corpus(corpus_request(options, dataset, tokenizer, options.embeddings_dir))) as corpus,
-    ):
-        for notice in corpus.notices:
-            tell(notice)
-        if checkpoint is None or tokenizer is None:
-            checkpoint = _standin(options, corpus, device, tell)
-            named = str(checkpoint)
-            tokenizer = load_tokenizer(checkpoint, options.trust_remote_code)
-        dtype = choose_dtype(options.dtype, device)
-        proxy = load_proxy(checkpoint, device, dtype, options.trust_remote_code, options.block)
-        rounds = _Rounds(options, _without_removed(corpus, options), dataset, tokenizer, proxy, named)
-        embedded = rounds.run(first, more, told, tell, is_recorded)
-        removed = [domain for domain in corpus.domains if domain.name in options.remove_domains]
-        recipe = _window_recipe(options, proxy, named)
-        return replace(
-            embedded, removed=find_stored(removed, tokenizer, proxy, recipe, options.embeddings_dir)
+    with opened(options, tell) as own:
+        pieces = Pieces(options.embeddings_dir)
+        with filler_of(own, pieces, tell) as (there, filler):
+            embedded = _Rounds(there, pieces, filler).run(first, more, told, tell, is_recorded)
+        removed = find_stored(there.removed, there.tokenizer, there.proxy, there.recipe, pieces)
+        return replace(embedded, removed=removed)
+
+
+def embed_share(options: Options, notify: Notify) -> int:
+    """Embed one of `num_shards` parts of the work into pieces that a later run puts together.
+
+    Args:
+        options: What is asked for, with num_shards, shard_index and num_samples.
+        notify: Told in words what the user should know.
+
+    Returns:
+        Windows that were embedded.
+
+    Raises:
+        InputError: As of `embed_corpus`.
+    """
+    assert options.num_samples is not None
+    assert options.num_shards is not None
+    assert options.shard_index is not None
+    check_writable(options.embeddings_dir / "domain.safetensors")
+    if checkpoint_of(options) is None:
+        raise InputError(
+            f"--num_shards needs a proxy: name one by --checkpoint_path, or put one in {DEFAULT_CHECKPOINT}"
         )
-
-
-def _without_removed(corpus: Corpus, options: Options) -> Corpus:
-    """The corpus without the domains to remove."""
-    names = [domain.name for domain in corpus.domains]
-    require_removable(names, options.remove_domains)
-    if not options.remove_domains:
-        return corpus
-    kept = [domain for domain in corpus.domains if domain.name not in options.remove_domains]
-    return replace(corpus, domains=tuple(kept))
+    with opened(options, notify) as there:
+        return fill_share(there, options.num_samples, options.num_shards, options.shard_index, notify)
 
 
 @dataclass(frozen=True)
 class _Rounds:
-    """An open corpus and a loaded proxy, which embed it in rounds. `checkpoint` is the proxy's name."""
+    """An open corpus and a loaded proxy, which embed it in rounds; by workers, where there are any."""
 
-    options: Options
-    corpus: Corpus
-    dataset: str
-    tokenizer: ProxyTokenizer
-    proxy: Proxy
-    checkpoint: str | None
+    there: Opened
+    pieces: Pieces
+    filler: Filler | None
 
     def run(
         self,
@@ -126,45 +107,60 @@ class _Rounds:
         tell: Notify,
         is_recorded: bool,
     ) -> EmbeddedCorpus:
-        options, directory = self.options, self.options.embeddings_dir
-        recipe = _window_recipe(options, self.proxy, self.checkpoint)
-        tasks = plan_embedding(self.corpus.domains, self.tokenizer, self.proxy, recipe, first, directory)
+        there, options = self.there, self.there.options
+        tokenizer, proxy, recipe = there.tokenizer, there.proxy, there.recipe
+        self._fill(dict.fromkeys((domain.name for domain in there.corpus.domains), first))
+        tasks = plan_embedding(there.corpus.domains, tokenizer, proxy, recipe, first, self.pieces)
         if options.num_samples is not None:
-            for task in tasks:
-                if task.wanted < options.num_samples:
-                    name, length = task.domain.name, recipe.sample_length
-                    tell(f"{name} has only {task.wanted} windows of {length} tokens: all are used")
-        record = self._record(recipe, tasks, told)
-        if is_recorded and not (directory / record.name).exists():
-            write_record(directory, record)  # what an interrupt leaves is of use
+            for words in _too_few(tasks, options.num_samples, recipe.sample_length):
+                tell(words)
+        record = self._record(tasks, told)
+        if is_recorded and not (options.embeddings_dir / record.name).exists():
+            write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
         while True:
             with quiet_transformers():
-                there = embed(tasks, self.tokenizer, self.proxy, recipe, options.embedding_batch_size, tell)
-            embedded = {task.domain.name: there[task.domain.name].first(task.wanted) for task in tasks}
-            record = self._record(recipe, tasks, told)
+                stored = embed(tasks, tokenizer, proxy, recipe, options.embedding_batch_size, tell)
+            embedded = {task.domain.name: stored[task.domain.name].first(task.wanted) for task in tasks}
+            record = self._record(tasks, told)
             if is_recorded:
-                write_record(directory, record)
+                write_record(options.embeddings_dir, record)
             found = EmbeddedCorpus(record, embedded)
             wanted = more(found)
             if not wanted:
                 return found
-            tasks = plan_more(tasks, there, wanted, self.tokenizer, recipe)
+            if self.filler is not None:
+                self._fill(wanted)
+                filled = {task.domain.name: self.pieces.stored(task.path.name) for task in tasks}
+                stored = {name: each for name, each in filled.items() if each is not None}
+            tasks = plan_more(tasks, stored, wanted, tokenizer, recipe)
 
-    def _record(self, recipe: WindowRecipe, tasks: Sequence[Task], told: Sequence[str]) -> Record:
-        domains, added = self.corpus.domains, places_of(self.options.add_domains)
+    def _fill(self, wanted: Mapping[str, int]) -> None:
+        """Have the workers embed what is missing; of few domains it is then put into their files."""
+        if self.filler is None:
+            return
+        there, domains = self.there, self.there.corpus.domains
+        self.filler.fill(wanted)
+        if len(domains) <= MOST_FILES:
+            recipes = (recipe_of(domain, there.tokenizer, there.proxy, there.recipe) for domain in domains)
+            named = zip(domains, recipes, strict=True)
+            self.pieces.fold({file_name(each.name, recipe): (each.name, recipe) for each, recipe in named})
+
+    def _record(self, tasks: Sequence[Task], told: Sequence[str]) -> Record:
+        there, options = self.there, self.there.options
+        domains, added = there.corpus.domains, places_of(options.add_domains)
         return Record(
-            dataset=place_of(self.dataset),
+            dataset=place_of(there.dataset),
             settings={
-                "dataset": place_of(self.dataset),
-                "checkpoint_path": None if self.checkpoint is None else place_of(self.checkpoint),
-                "seed": recipe.seed,
-                "sample_length": recipe.sample_length,
-                "dtype": str(self.proxy.dtype).removeprefix("torch."),
-                "block": self.proxy.block,
-                **reading_of(self.options),
+                "dataset": place_of(there.dataset),
+                "checkpoint_path": place_of(there.checkpoint),
+                "seed": there.recipe.seed,
+                "sample_length": there.recipe.sample_length,
+                "dtype": str(there.proxy.dtype).removeprefix("torch."),
+                "block": there.proxy.block,
+                **reading_of(options),
                 **({} if added is None else {"add_domains": added}),
             },
-            num_samples=self.options.num_samples,
+            num_samples=options.num_samples,
             windows={task.domain.name: task.wanted for task in tasks},
             files={task.domain.name: task.path.name for task in tasks},
             facts={domain.name: domain.facts for domain in domains if domain.facts},
@@ -173,48 +169,26 @@ class _Rounds:
                 for domain in domains
                 if domain.files
             },
-            provenance=_provenance(self.corpus, self.proxy, self.tokenizer),
+            provenance=_provenance(there.corpus, there.proxy, there.tokenizer),
             notices=tuple(told),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
 
-def _window_recipe(options: Options, proxy: Proxy, checkpoint: str | None) -> WindowRecipe:
-    windows = WindowRecipe(
-        seed=DEFAULT_SEED if options.seed is None else options.seed,
-        sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
-    )
-    if windows.sample_length > _LONGEST_WINDOW:
-        raise InputError(f"expected a --sample_length up to {_LONGEST_WINDOW}, got {windows.sample_length}")
-    if proxy.context is not None and windows.sample_length > proxy.context:
-        raise InputError(
-            f"a window of {windows.sample_length} tokens is over the context of {proxy.context} tokens of "
-            f"{checkpoint}; give --sample_length {proxy.context} or less"
-        )
-    return windows
-
-
-def _dataset(options: Options) -> str:
-    """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
-    if options.dataset is not None:
-        return options.dataset
-    proxy_is_there = options.checkpoint_path is not None or Path(DEFAULT_CHECKPOINT).exists()
-    return DEFAULT_DATASET if proxy_is_there else BUILTIN
-
-
-def _standin(options: Options, corpus: Corpus, device: torch.device, tell: Notify) -> Path:
-    from chameleon.standin import standin_checkpoint
-
-    text = f"the text of {corpus.name}"
-    if options.dataset is None:
-        text = f"the built-in corpus (text of this Python environment, not {DEFAULT_DATASET})"
-    tell(
-        f"there is no proxy in {DEFAULT_CHECKPOINT}: using {text} and a small stand-in proxy trained on it "
-        f"here. For weights to rely on, {_BETTER_PROXY}"
-    )
-    return standin_checkpoint(
-        [domain.text for domain in corpus.domains], Path(DEFAULT_CHECKPOINT).parent, device
-    )
+def _too_few(tasks: Sequence[Task], wanted: int, length: int) -> list[str]:
+    """Words on domains that have fewer windows than are wanted."""
+    few = [task for task in tasks if task.wanted < wanted]
+    if len(few) <= _NAMED:
+        return [
+            f"{task.domain.name} has only {task.wanted} windows of {length} tokens: all are used"
+            for task in few
+        ]
+    names = ", ".join(task.domain.name for task in few[:_NAMED])
+    least = min(task.wanted for task in few)
+    return [
+        f"{len(few):,} domains have fewer than {wanted} windows of {length} tokens, down to {least}: all "
+        f"that they have are used ({names}, ...)"
+    ]
 
 
 def _provenance(corpus: Corpus, proxy: Proxy, tokenizer: ProxyTokenizer) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     from chameleon.weights import Kernel, Mode
@@ -14,6 +14,8 @@ DEFAULT_PACKED_DIR = "./packed/"
 DEFAULT_TARGET_SE = 0.005
 DEFAULT_SAMPLE_LENGTH = 512
 DEFAULT_SEED = 0
+
+Engine = Literal["serial", "processes", "ray"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,5 +81,11 @@ class Options(ReadingOptions):
     keep_ratios: bool = False
     previous: Path | None = None
     sensitivity: bool = False
+    engine: Engine = "serial"
+    num_workers: int | None = None
+    ray_address: str | None = None
+    num_gpus_per_worker: float | None = None
+    num_shards: int | None = None
+    shard_index: int | None = None
     report: Path | None = None
     skip_embedding_generation: bool = False

@@ -16,7 +16,8 @@ import numpy as np
 from chameleon.domains import require_removable
 from chameleon.errors import InputError
 from chameleon.files import is_there, local_path
-from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
+from chameleon.pieces import Pieces
+from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_records
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
 _MAKE_THEM = "run once without --skip_embedding_generation to make them"
@@ -59,8 +60,9 @@ def stored_embeddings(
     named = {*(domains or ()), *removed}
     holding = [record for record in records if record.files.keys() >= named]
     record = _choose(directory, holding or records, asked)
+    pieces = Pieces(directory)
     taken = {
-        name: _complete(directory / record.files[name], name, num_samples or record.windows[name])
+        name: _complete(pieces, record.files[name], name, num_samples or record.windows[name])
         for name in _taken(domains, record.files)
     }
     return _without(EmbeddedCorpus(record, taken), removed)
@@ -141,10 +143,10 @@ def _differences(records: list[Record]) -> str:
     )
 
 
-def _complete(path: Path, domain: str, wanted: int) -> DomainEmbeddings:
-    if not path.exists():
+def _complete(pieces: Pieces, key: str, domain: str, wanted: int) -> DomainEmbeddings:
+    stored, path = pieces.stored(key), pieces.directory / key
+    if stored is None:
         raise InputError(f"the embeddings of domain {domain} are missing ({path}); {_MAKE_THEM}")
-    stored = read_embeddings(path)
     if len(stored) < min(wanted, stored.available):
         raise InputError(
             f"domain {domain} has embeddings of {len(stored)} windows in {path}, "

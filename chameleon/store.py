@@ -12,10 +12,11 @@ Shapes: n windows of a domain, d width of an embedding.
 import json
 import re
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +28,9 @@ from chameleon.files import digest_of_json, write_atomically
 
 FORMAT = "chameleon-embeddings/2"
 RECORD_SUFFIX = ".run.json"
-_DTYPES = {"embeddings": "float32", "positions": "int64", "documents": "int64", "tokens": "int64"}
+_REMEDY = "delete it to have its windows embedded again"
+# What is stored of windows, and as what.
+ARRAYS = {"embeddings": "float32", "positions": "int64", "documents": "int64", "tokens": "int64"}
 
 
 @dataclass(frozen=True)
@@ -64,14 +67,14 @@ class DomainEmbeddings:
 
     def at(self, rows: slice | npt.NDArray[np.int64]) -> Self:
         """Some of the windows."""
-        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in _DTYPES}
+        arrays: dict[str, Any] = {name: getattr(self, name)[rows] for name in ARRAYS}
         return replace(self, **arrays)
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
         """One after the other, at least one of them, all of the same domain."""
         arrays: dict[str, Any] = {
-            name: np.concatenate([getattr(part, name) for part in parts]) for name in _DTYPES
+            name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
         }
         examples = next((part.examples for part in parts if part.examples), ())
         return replace(parts[-1], **arrays, examples=examples)
@@ -97,7 +100,7 @@ def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored:
         "corpus_tokens": json.dumps(stored.corpus_tokens),
         "examples": json.dumps(stored.examples),
     }
-    arrays = {name: np.ascontiguousarray(getattr(stored, name)) for name in _DTYPES}
+    arrays = {name: np.ascontiguousarray(getattr(stored, name)) for name in ARRAYS}
     write_atomically(path, save(arrays, metadata))
 
 
@@ -107,13 +110,9 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
     Raises:
         InputError: The file cannot be read, or is truncated, or not one of these.
     """
-    remedy = "delete it to have its windows embedded again"
-    try:
-        with safe_open(path, framework="numpy") as file:
-            metadata = file.metadata() or {}
-            if metadata.get("format") != FORMAT:
-                raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {remedy}")
-            arrays = {name: file.get_tensor(name) for name in _DTYPES}
+    with reading(path), safe_open(path, framework="numpy") as file:
+        metadata = _metadata(path, file.metadata())
+        arrays = {name: file.get_tensor(name) for name in ARRAYS}
         amount = json.loads(metadata["corpus_tokens"])
         examples = json.loads(metadata.get("examples", "[]"))
         stored = DomainEmbeddings(
@@ -123,15 +122,45 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
             corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
             examples=tuple(str(each) for each in examples),
         )
-    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is truncated or damaged ({error}); {remedy}") from None
     shapes = {name: array.shape for name, array in arrays.items()}
     fits = stored.embeddings.ndim == 2 and all(shape[:1] == (len(stored),) for shape in shapes.values())
-    if not fits or any(array.dtype != _DTYPES[name] for name, array in arrays.items()):
-        raise InputError(f"{path} holds arrays that do not fit each other ({shapes}); {remedy}")
+    if not fits or any(array.dtype != ARRAYS[name] for name, array in arrays.items()):
+        raise InputError(f"{path} holds arrays that do not fit each other ({shapes}); {_REMEDY}")
     return stored
+
+
+class Extent(NamedTuple):
+    """How much of a domain is stored: windows, the visit after them, and windows that it has in all."""
+
+    windows: int
+    next_visit: int
+    available: int
+
+
+def extent_of(path: Path) -> Extent:
+    """How much a domain's file holds, without reading it. Errors as of `read_embeddings`."""
+    with reading(path), safe_open(path, framework="numpy") as file:
+        metadata = _metadata(path, file.metadata())
+        windows = file.get_slice("embeddings").get_shape()[0]
+        return Extent(int(windows), int(metadata["next_visit"]), int(metadata["available"]))
+
+
+def _metadata(path: Path, metadata: Mapping[str, str] | None) -> Mapping[str, str]:
+    found = metadata or {}
+    if found.get("format") != FORMAT:
+        raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {_REMEDY}")
+    return found
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Say of a file of embeddings that cannot be read what to do about it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
+        raise InputError(f"{path} is truncated or damaged ({error}); {_REMEDY}") from None
 
 
 @dataclass(frozen=True)

@@ -41,6 +41,8 @@ from chameleon.text import Tokenizer, TokenUnit
 _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
+# Chunks of a piece, which is what one worker makes of a domain while others make others.
+_CHUNKS_PER_PIECE = 4
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 # Sources are read by one thread at a time; what encodes may lack some text of a window.
@@ -71,10 +73,12 @@ class Draft(NamedTuple):
 
     Attributes:
         num_windows: How many they are.
+        next_visit: The visit after the last of them.
         windows: Encodes them; reads on where a window's text was not enough.
     """
 
     num_windows: int
+    next_visit: int
     windows: Callable[[], Windows]
 
 
@@ -104,16 +108,65 @@ def drafts_from(
     """As `windows_from`, with the text read and the encoding left to be done beside the next reading."""
     found = first
     while found < last and visit < grid.num_visits:
-        a_visit = grid.num_windows / grid.num_visits
-        visits = max(1, round(min(last - found, at_once) / a_visit))
-        stop = min(visit + visits, grid.num_visits)
-        ahead = _UNITS_AHEAD if found + visits * a_visit < last else 0
-        draft = _draft_visits(grid, tokenizer, recipe, visit, stop, ahead)
-        visit = stop
-        if found == 0 and draft.num_windows == 0 and visit == grid.num_visits:
+        for draft in drafts_of(grid, tokenizer, recipe, Span.of(grid, found, visit, last, at_once)):
+            found += draft.num_windows
+            visit = draft.next_visit
+            yield draft
+
+
+class Span(NamedTuple):
+    """Visits that are gone through to have so many windows more, in chunks that are cut at once.
+
+    Chunks end at multiples of `chunk`, so that they are the same for whoever cuts them: one after the
+    other, or pieces of some chunks apart.
+
+    Attributes:
+        begin, end: The first visit, and that after the last.
+        chunk: Visits of a chunk.
+    """
+
+    begin: int
+    end: int
+    chunk: int
+
+    @classmethod
+    def of(cls, grid: Grid, have: int, visit: int, wanted: int, at_once: int) -> "Span":
+        """From `visit` on so many visits as give the windows from `have` to `wanted` on average.
+
+        Some visits may give none; so there may be too few, and then another span is to follow.
+        """
+        visits = grid.num_visits / grid.num_windows
+        end = min(visit + max(1, round((wanted - have) * visits)), grid.num_visits)
+        return cls(visit, end if wanted > have else visit, max(1, round(at_once * visits)))
+
+    @property
+    def num_pieces(self) -> int:
+        """Pieces that it is made of."""
+        size = _CHUNKS_PER_PIECE * self.chunk
+        return -(-self.end // size) - self.begin // size if self.end > self.begin else 0
+
+    def piece(self, number: int) -> "Span":
+        """A piece, by its number from 0 on: a few chunks, in the same places whatever span it is of."""
+        size = _CHUNKS_PER_PIECE * self.chunk
+        first = self.begin // size * size + number * size
+        return Span(max(first, self.begin), min(first + size, self.end), self.chunk)
+
+    @property
+    def place(self) -> int:
+        """Of a piece: its place among all pieces of the domain."""
+        return self.begin // (_CHUNKS_PER_PIECE * self.chunk)
+
+
+def drafts_of(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: Span) -> Iterator[Draft]:
+    """The windows of a span of visits, chunk by chunk."""
+    visit = span.begin
+    while visit < span.end:
+        stop = min((visit // span.chunk + 1) * span.chunk, span.end)
+        draft = _draft_visits(grid, tokenizer, recipe, visit, stop, _UNITS_AHEAD if stop < span.end else 0)
+        if visit == 0 and stop == grid.num_visits and draft.num_windows == 0:
             # Less than a window in all, and chance gave it to none of the units.
-            draft = _draft(grid, tokenizer, recipe, [Place(grid.text, grid.order, 0, 0)], visit)
-        found += draft.num_windows
+            draft = _draft(grid, tokenizer, recipe, [Place(grid.text, grid.order, 0, 0)], stop)
+        visit = stop
         yield draft
 
 
@@ -144,11 +197,11 @@ def _draft(
 ) -> Draft:
     if grid.text.tokenizer_digest == tokenizer.digest:
         windows = _cut_tokens(places, tokenizer, recipe, next_visit)
-        return Draft(len(windows.tokens), lambda: windows)
+        return Draft(len(windows.tokens), next_visit, lambda: windows)
     pending = [_Pending(place) for place in places]
     _read_on(pending, recipe.sample_length, grid)
     pending = [each for each in pending if each.document is not None]
-    return Draft(len(pending), partial(_encoded, pending, grid, tokenizer, recipe, next_visit))
+    return Draft(len(pending), next_visit, partial(_encoded, pending, grid, tokenizer, recipe, next_visit))
 
 
 @dataclass(eq=False)

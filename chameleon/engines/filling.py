@@ -1,0 +1,230 @@
+"""Has the windows that a corpus lacks made by the engine that was asked for."""
+
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Never
+
+import torch
+from tqdm import tqdm
+
+from chameleon.cutting import windows_at_once
+from chameleon.devices import DTYPES, choose_device
+from chameleon.engines.driver import Driver
+from chameleon.engines.here import Here
+from chameleon.engines.processes import Processes
+from chameleon.engines.ray_cluster import RayPool
+from chameleon.engines.work import Hello, Item, Made, Pool, Setup, Shard, program, shards_of
+from chameleon.engines.worker import Worker, checkpoint_digest, hello_of, keys_of
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json, place_of, places_of
+from chameleon.opening import Opened
+from chameleon.options import Options
+from chameleon.pieces import MOST_FILES, Pieces
+
+Notify = Callable[[str], None]
+
+# Of so many times as many domains as shares each falls to one share whole.
+_WHOLE = 4
+# On CPUs: workers of so many threads.
+_THREADS = 4
+
+
+class Filler:
+    """An engine at work on one corpus."""
+
+    def __init__(self, driver: Driver, pieces: Pieces, keys: Mapping[str, str], at_once: int) -> None:
+        """Args: who works, what there is, by domain its key, and windows of a chunk."""
+        self._driver, self._pieces, self._keys = driver, pieces, keys
+        self._shard_windows = 4 * at_once
+
+    @property
+    def hello(self) -> Hello:
+        """What the workers are like."""
+        return self._driver.hello
+
+    def fill(self, wanted: Mapping[str, int]) -> None:
+        """Have pieces made until each domain has the windows wanted of it, or all that it has.
+
+        Raises:
+            InputError: A text cannot be read, an embedding is not finite, or no worker is left.
+        """
+        bar: tqdm[Never] = tqdm(desc="embedding", unit="window", delay=1, disable=None)
+        with bar:
+            before: list[Item] = []
+            while items := self._lacking(wanted):
+                if items == before:
+                    raise RuntimeError(f"nothing was made of {', '.join(item.domain for item in items[:3])}")
+                before = items
+                bar.total = bar.n + sum(item.wanted - item.have for item in items)
+                self._driver.carry_out(self._shards(items), lambda made: self._react(made, bar))
+                self._pieces.look()
+
+    def _lacking(self, wanted: Mapping[str, int]) -> list[Item]:
+        items = []
+        for name, number in wanted.items():
+            extent = self._pieces.extent(self._keys[name])
+            have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
+            if extent is None or have < min(number, extent.available):
+                items.append(Item(name, have, visit, number, 0))
+        return items
+
+    def _shards(self, items: Iterable[Item]) -> Iterator[Shard]:
+        return shards_of(items, self._shard_windows)
+
+    def _react(self, made: tuple[Made, ...], bar: "tqdm[Never]") -> list[Shard]:
+        """What is left to make of domains that have been measured by making their first piece."""
+        bar.update(sum(each.windows for each in made))
+        further = [
+            each.item._replace(number=number)
+            for each in made
+            if each.item.number == 0
+            for number in range(1, each.num_pieces)
+        ]
+        return [(item,) for item in further]
+
+
+@contextmanager
+def filler_of(there: Opened, pieces: Pieces, notify: Notify) -> Iterator[tuple[Opened, Filler | None]]:
+    """The engine that is asked for; None where this process can as well embed straight into domains' files.
+
+    Beside it what is open, as its workers have it: a machine without a GPU may drive others that have one.
+
+    Raises:
+        InputError: Its workers cannot be started, or see something else than this process.
+    """
+    options = there.options
+    keys = keys_of(there)
+    if options.engine == "serial" and len(keys) <= MOST_FILES and not pieces.has_any(keys.values()):
+        yield there, None
+        return
+    with ExitStack() as stack:
+        if options.engine == "serial":
+            worker = Worker(there, notify)
+            pool: Pool = Here(worker, hello_of(there, worker, shares=True))
+        else:
+            sign = stack.enter_context(_sign(options.embeddings_dir))
+            pool = _pool(options, _setup(there, sign))
+        stack.callback(pool.close)
+        driver = Driver(pool, lambda hello: _check(hello, there), notify)
+        seen = _as_seen_by(driver.hello, there)
+        yield seen, Filler(driver, pieces, keys_of(seen), windows_at_once(driver.hello.batch_size))
+
+
+def _as_seen_by(hello: Hello, there: Opened) -> Opened:
+    """What is open, with the proxy on the workers' kind of device, in their dtype."""
+    dtype = DTYPES[hello.dtype]
+    proxy = replace(there.proxy, dtype=dtype, device=torch.device(hello.device))
+    seen = replace(there, proxy=proxy)
+    if hello.text != digest_of_json(keys_of(seen))[:16]:
+        raise InputError(
+            f"the worker on {hello.host} sees other text in {there.dataset} than this process; let all "
+            "machines read the same files"
+        )
+    return seen
+
+
+def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, notify: Notify) -> int:
+    """Make in this process the pieces that fall to one of several shares, and leave them for a later run.
+
+    Which share a piece falls to is up to its place in its domain and that among the others alone. Of many
+    domains each falls to one share whole, so that it is measured once.
+
+    Args:
+        there: What is open.
+        wanted: Windows of each domain.
+        num_shards, shard_index: How many shares there are, and which this is, from 0 on.
+        notify: Told in words what the user should know.
+
+    Returns:
+        Windows that were made.
+    """
+    worker, pieces = Worker(there, notify), Pieces(there.options.embeddings_dir)
+    goes_whole = len(worker.keys) >= _WHOLE * num_shards
+    made = 0
+    with tqdm(worker.keys.items(), desc="embedding", unit="domain", delay=1, disable=None) as bar:
+        for number, (name, key) in enumerate(bar):
+            if goes_whole and number % num_shards != shard_index:
+                continue
+            extent = pieces.extent(key)
+            have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
+            if extent is not None and have >= min(wanted, extent.available):
+                continue
+            whole = Item(name, have, visit, wanted, 0)
+            span = worker.span(whole)
+            for piece in range(span.num_pieces):
+                if goes_whole or (number + span.piece(piece).place) % num_shards == shard_index:
+                    made += sum(each.windows for each in worker.embed((whole._replace(number=piece),)))
+    return made
+
+
+def _setup(there: Opened, sign: str) -> Setup:
+    """For workers that may have another working directory."""
+    options = replace(
+        there.options,
+        embeddings_dir=there.options.embeddings_dir.resolve(),
+        add_domains=places_of(there.options.add_domains),
+        tokenizer=None if there.options.tokenizer is None else place_of(there.options.tokenizer),
+    )
+    return Setup(options, place_of(there.dataset), place_of(there.checkpoint), options.device, None, sign)
+
+
+def _pool(options: Options, setup: Setup) -> Pool:
+    if options.engine == "ray":
+        gpus = options.num_gpus_per_worker
+        if gpus is None:
+            gpus = 0.0 if options.device == "cpu" else _gpus_of_a_worker(options)
+        if gpus == 0:
+            setup = replace(setup, device="cpu" if options.device == "auto" else options.device, threads=1)
+        return RayPool(setup, options.num_workers, gpus, options.ray_address)
+    device = choose_device(options.device)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if device.index is None else 1
+        devices = [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
+        return Processes(setup, options.num_workers or count, devices)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    size = options.num_workers or max(2, cores // _THREADS)
+    return Processes(replace(setup, threads=max(1, cores // size)), size, [device.type])
+
+
+def _gpus_of_a_worker(options: Options) -> float:
+    """One where the machine that drives a local cluster has any, or a cluster elsewhere is asked for GPUs."""
+    if options.ray_address is not None and options.device == "auto" and not torch.cuda.is_available():
+        return 0.0
+    return 1.0 if options.device.startswith("cuda") or torch.cuda.is_available() else 0.0
+
+
+@contextmanager
+def _sign(directory: Path) -> Iterator[str]:
+    """A file by which workers show that they share a directory, while they are at work."""
+    sign = f".shared-{uuid.uuid4().hex}"
+    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        (directory / sign).touch()
+        yield sign
+    finally:
+        for path in directory.glob(f"{sign}*"):
+            path.unlink(missing_ok=True)
+
+
+def _check(hello: Hello, there: Opened) -> None:
+    """Raise for a worker that is another program, or does not see what this process sees."""
+    if hello.program != program():
+        raise InputError(
+            f"the worker on {hello.host} has chameleon {hello.program}, this process {program()}; install "
+            "the same on all machines"
+        )
+    if not hello.shares:
+        raise InputError(
+            f"the worker on {hello.host} does not see {there.options.embeddings_dir.resolve()}; name by "
+            "--embeddings_dir a directory that all machines share"
+        )
+    if hello.checkpoint != checkpoint_digest(there):
+        raise InputError(
+            f"the worker on {hello.host} has another checkpoint {there.checkpoint} (digest "
+            f"{hello.checkpoint}, here {checkpoint_digest(there)}); put the same files in the same place on "
+            "all machines"
+        )

@@ -1,0 +1,121 @@
+"""Workers that are processes of this machine."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import SpawnProcess
+from typing import Any
+
+from chameleon.engines.work import Event, Kind, Setup, Shard
+from chameleon.errors import InputError
+from chameleon.pieces import CannotWriteError
+
+_SECONDS_TO_END = 5.0
+
+
+class Processes:
+    """A process for each worker; on GPUs each has one, in turn."""
+
+    def __init__(self, setup: Setup, size: int, devices: list[str]) -> None:
+        """Nothing is started yet.
+
+        Args:
+            setup: What the workers need to know.
+            size: How many they are.
+            devices: The devices that they have in turn.
+        """
+        self.size = size
+        self._setup, self._devices = setup, devices
+        self._context = multiprocessing.get_context("spawn")
+        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+
+    def start(self, worker: int) -> None:
+        """Start a worker."""
+        self._end(worker)
+        ours, its = self._context.Pipe()
+        setup = replace(self._setup, device=self._devices[worker % len(self._devices)])
+        process = self._context.Process(target=_serve, args=(its, setup), daemon=True)
+        process.start()
+        its.close()
+        self._running[worker] = process, ours
+
+    def give(self, worker: int, shard: Shard) -> None:
+        """Have a worker make a shard. One that has died meanwhile is found so by `wait`."""
+        try:
+            self._running[worker][1].send(shard)
+        except OSError:
+            return
+
+    def wait(self) -> list[Event]:
+        """What happened."""
+        by_connection = {connection: worker for worker, (_, connection) in self._running.items()}
+        events = []
+        for ready in wait(list(by_connection)):
+            assert isinstance(ready, Connection)
+            worker = by_connection[ready]
+            try:
+                kind, value = ready.recv()
+            except (EOFError, OSError):
+                kind, value = "ended", self._how_it_ended(worker)
+            if kind in ("ended", "unusable"):
+                self._end(worker)
+            events.append(Event(worker, kind, value))
+        return events
+
+    def _how_it_ended(self, worker: int) -> str:
+        process = self._running[worker][0]
+        process.join(_SECONDS_TO_END)
+        code = process.exitcode
+        if code is not None and code < 0:
+            return f"process {process.pid} by {signal.Signals(-code).name}"
+        return f"process {process.pid} with exit code {code}"
+
+    def _end(self, worker: int, seconds: float = 0.0) -> None:
+        """End a worker, which has so long to end by itself."""
+        if worker in self._running:
+            process, connection = self._running.pop(worker)
+            connection.close()
+            process.join(seconds)
+            process.kill()
+            process.join()
+
+    def close(self) -> None:
+        """End all workers: those that wait for work leave when they are left."""
+        for _, connection in self._running.values():
+            connection.close()
+        for worker in list(self._running):
+            self._end(worker, _SECONDS_TO_END)
+
+
+def _serve(connection: Connection, setup: Setup) -> None:
+    """A worker's life, until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def send(kind: Kind, value: object) -> None:
+        connection.send((kind, value))
+
+    try:
+        serve(setup, send, connection.recv)
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
+        return
+
+
+def serve(setup: Setup, send: Callable[[Kind, Any], None], receive: Callable[[], Shard]) -> None:
+    """Open what is needed, say so, and make what is received, for ever."""
+    from chameleon.engines.worker import worker_of
+
+    try:
+        with worker_of(setup, lambda words: send("note", words)) as (worker, hello):
+            send("ready", hello)
+            while True:
+                shard = receive()
+                try:
+                    send("done", worker.embed(shard))
+                except CannotWriteError as error:
+                    send("unusable", f"{hello.host}: {error}")
+                    return
+    except InputError as error:
+        send("failed", str(error))

@@ -1,0 +1,195 @@
+"""Workers that are actors of a Ray cluster.
+
+Actors are neither restarted nor their tasks tried again by Ray: a replacement that finds no room on the
+nodes that are left would hold its shard for ever. The driver gives the shard to another worker.
+"""
+
+import os
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import chameleon
+from chameleon.engines.work import Event, Setup, Shard
+from chameleon.errors import InputError
+
+_SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_WAIT = 1.0
+_INSTALL = 'pip install "chameleon[ray]"'
+
+
+@dataclass
+class _Actor:
+    """An actor, what it is doing, and whether that is its start."""
+
+    handle: Any
+    doing: Any
+    is_starting: bool
+
+
+class RayPool:
+    """An actor for each worker."""
+
+    def __init__(self, setup: Setup, size: int | None, gpus: float, address: str | None) -> None:
+        """Connect to the cluster, or start one on this machine that only it can reach.
+
+        Args:
+            setup: What the workers need to know.
+            size: How many workers; by default as many as there is room for.
+            gpus: GPUs of each.
+            address: Host and port of a running cluster.
+
+        Raises:
+            InputError: Ray is not installed, the address cannot be reached, or no worker has room.
+        """
+        self._ray = _connected(address)
+        self._setup, self._gpus = setup, gpus
+        self._actor_class = self._ray.remote(max_restarts=0, max_task_retries=0, num_gpus=gpus, num_cpus=1)(
+            _RemoteWorker
+        )
+        there = self._ray.cluster_resources()
+        room = int(there.get("GPU", 0) / gpus) if gpus else int(there.get("CPU", 0))
+        if room < 1:
+            raise InputError(
+                f"the Ray cluster has {there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} CPUs: no "
+                f"worker of {gpus:g} GPUs and 1 CPU fits; lower --num_gpus_per_worker (0 for CPUs)"
+            )
+        self.size = room if size is None else size
+        self._actors: dict[int, _Actor] = {}
+
+    def start(self, worker: int) -> None:
+        """Ask for an actor, wherever there is room."""
+        self._end(worker)
+        handle = self._actor_class.remote(self._setup)
+        self._actors[worker] = _Actor(handle, handle.hello.remote(), is_starting=True)
+
+    def give(self, worker: int, shard: Shard) -> None:
+        """Have a worker make a shard."""
+        actor = self._actors[worker]
+        actor.doing = actor.handle.embed.remote(shard)
+
+    def wait(self) -> list[Event]:
+        """What happened."""
+        by_task = {actor.doing: worker for worker, actor in self._actors.items() if actor.doing is not None}
+        ready: list[Any] = []
+        while not ready:
+            ready, _ = self._ray.wait(list(by_task), timeout=_SECONDS_TO_WAIT)
+        events: list[Event] = []
+        for task in ready:
+            worker = by_task[task]
+            actor = self._actors[worker]
+            actor.doing = None
+            try:
+                kind, value, notes = self._ray.get(task)
+            except self._ray.exceptions.RayError as error:
+                self._end(worker)
+                events.append(Event(worker, "ended", _how(error)))
+                continue
+            events += [Event(worker, "note", note) for note in notes]
+            if kind == "unusable":
+                self._end(worker)
+            events.append(Event(worker, kind, value))
+        return events
+
+    def _end(self, worker: int) -> None:
+        actor = self._actors.pop(worker, None)
+        if actor is not None:
+            self._ray.kill(actor.handle)
+
+    def close(self) -> None:
+        """End all workers and leave the cluster."""
+        for worker in list(self._actors):
+            self._end(worker)
+        self._ray.shutdown()
+
+
+class _RemoteWorker:
+    """An actor: errors come back as words, since not all of them can be sent."""
+
+    def __init__(self, setup: Setup) -> None:
+        self._setup = setup
+        self._notes: list[str] = []
+
+    def hello(self) -> tuple[str, object, list[str]]:
+        """Open corpus and proxy."""
+        from chameleon.engines.worker import worker_of
+
+        try:
+            # Open until the actor is ended.
+            self._context = worker_of(self._setup, self._notes.append)
+            self._worker, self._hello = self._context.__enter__()
+        except InputError as error:
+            return "failed", str(error), []
+        return "ready", self._hello, self._told()
+
+    def embed(self, shard: Shard) -> tuple[str, object, list[str]]:
+        """Make a shard."""
+        from chameleon.pieces import CannotWriteError
+
+        try:
+            made = self._worker.embed(shard)
+        except CannotWriteError as error:
+            return "unusable", f"{self._hello.host}: {error}", self._told()
+        except InputError as error:
+            return "failed", str(error), self._told()
+        return "done", made, self._told()
+
+    def _told(self) -> list[str]:
+        told, self._notes[:] = list(self._notes), []
+        return told
+
+
+def _connected(address: str | None) -> Any:  # noqa: ANN401
+    """The library, connected."""
+    # Read when the library is imported, and by the processes that it starts.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    try:
+        import ray
+    except ImportError:
+        raise InputError(f"--engine ray needs the library Ray: {_INSTALL}") from None
+    if address is not None and address != "auto":
+        _require_reachable(address)
+    package = str(Path(chameleon.__file__).parent.parent)
+    settings: dict[str, Any] = {
+        "logging_level": "ERROR",
+        "log_to_driver": False,
+        "runtime_env": {"env_vars": {"PYTHONPATH": _joined(package, os.environ.get("PYTHONPATH"))}},
+    }
+    if address is None:
+        settings |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
+    else:
+        settings["address"] = address
+    try:
+        ray.init(**settings)
+    except Exception as error:  # the library's own, or of what it is made of
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise InputError(
+            f"the Ray cluster {'here' if address is None else address} cannot be joined ({reason}); look at "
+            "`ray status`, and that all machines have one version of Ray and Python"
+        ) from None
+    return ray
+
+
+def _require_reachable(address: str) -> None:
+    host, _, port = address.rpartition(":")
+    if not host or not port.isdigit():
+        raise InputError(f"expected --ray_address host:port, such as 10.0.0.1:6379, or auto; got {address}")
+    try:
+        socket.create_connection((host, int(port)), _SECONDS_TO_CONNECT).close()
+    except OSError as error:
+        raise InputError(
+            f"there is no Ray cluster at {address} ({error}); start one by `ray start --head`, or leave "
+            "--ray_address out for one on this machine"
+        ) from None
+
+
+def _joined(package: str, path: str | None) -> str:
+    return package if not path else f"{package}{os.pathsep}{path}"
+
+
+def _how(error: Exception) -> str:
+    """How an actor ended, on one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]

@@ -1,0 +1,167 @@
+"""A worker: makes pieces of domains and writes them to the embeddings directory.
+
+Shapes: n windows, d width of the proxy.
+"""
+
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from chameleon.cutting import cut_ahead, embedded_part, windows_at_once
+from chameleon.devices import choose_device, choose_dtype
+from chameleon.embedder import Embedder, default_batch_size
+from chameleon.embedding import examples_of
+from chameleon.embedding_plan import naming, recipe_of
+from chameleon.engines.work import Hello, Item, Made, Setup, Shard, program
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json
+from chameleon.grid import Grid, lay_grid
+from chameleon.opening import Opened, opened
+from chameleon.pieces import Piece, Pieces, write_pieces
+from chameleon.quiet import quiet_transformers
+from chameleon.store import DomainEmbeddings, file_name
+from chameleon.windows import Draft, Span, Windows, drafts_of
+
+Notify = Callable[[str], None]
+
+
+class Worker:
+    """A corpus and a proxy at work on shards."""
+
+    def __init__(self, there: Opened, notify: Notify) -> None:
+        """Args: what is open, and who is told when batches must be smaller."""
+        self._there = there
+        size = there.options.embedding_batch_size or default_batch_size(there.proxy, there.recipe)
+        self._embedder = Embedder(there.proxy, size, notify)
+        self.batch_size = size
+        self.at_once = windows_at_once(size)
+        self.keys = keys_of(there)
+        self._domains = {domain.name: domain for domain in there.corpus.domains}
+        self._pieces = Pieces(there.options.embeddings_dir)
+        self._grids: dict[str, Grid] = {}
+
+    def span(self, item: Item) -> Span:
+        """All visits that an item is a piece of."""
+        grid = self._grid(item.domain)
+        return Span.of(grid, item.have, item.visit, min(item.wanted, grid.num_windows), self.at_once)
+
+    def embed(self, shard: Shard) -> tuple[Made, ...]:
+        """Make the pieces of a shard that are not there yet, and write them to one file.
+
+        Raises:
+            InputError: The text cannot be read, or an embedding is not finite.
+            CannotWriteError: The file cannot be written from here.
+        """
+        names = {item.domain for item in shard}
+        self._grids = {name: grid for name, grid in self._grids.items() if name in names}
+        drafts = ((item.domain, self._drafts(item)) for item in shard)
+        with quiet_transformers(), closing(cut_ahead(drafts)) as cut:
+            pieces = [self._piece(item, cut) for item in shard]
+        found = [piece for piece in pieces if piece is not None]
+        if found:
+            write_pieces(self._there.options.embeddings_dir, found)
+        return tuple(
+            Made(item, 0 if piece is None else len(piece.stored), self.span(item).num_pieces)
+            for item, piece in zip(shard, pieces, strict=True)
+        )
+
+    def _drafts(self, item: Item) -> Iterator[Draft]:
+        """The windows of a piece; none where it is there already, or the domain has ended before it."""
+        span = self.span(item)
+        if item.number >= span.num_pieces:
+            return
+        piece = span.piece(item.number)
+        if not self._pieces.reach(self.keys[item.domain], piece.begin, piece.end):
+            yield from drafts_of(self._grids[item.domain], self._there.tokenizer, self._there.recipe, piece)
+
+    def _piece(self, item: Item, cut: Iterator[Windows | None]) -> Piece | None:
+        """A piece of the next windows that are cut, if there are any."""
+        none = np.zeros(0, dtype=np.int64)
+        rows = np.zeros((0, self._there.proxy.width), dtype=np.float32)
+        stored, is_there = DomainEmbeddings(rows, none, none, none, available=0), False
+        while (windows := next(cut)) is not None:
+            grid, is_there = self._grids[item.domain], True
+            if not len(windows.tokens):  # visits to where no text is
+                stored = replace(stored, next_visit=windows.next_visit, available=grid.num_windows)
+                continue
+            _, rows = self._embedder.embed(item.domain, windows, item.have + len(stored))
+            part = embedded_part(grid, windows, rows)
+            if item.visit == item.number == len(stored) == 0:
+                part = replace(part, examples=examples_of(self._there.tokenizer, windows))
+            stored = DomainEmbeddings.joined([stored, part])
+        if not is_there:
+            return None
+        begin = self.span(item).piece(item.number).begin
+        visits = self._grids[item.domain].num_visits
+        return Piece(self.keys[item.domain], item.domain, begin, stored, visits)
+
+    def _grid(self, name: str) -> Grid:
+        """A domain, measured."""
+        if name not in self._grids:
+            there = self._there
+            with naming(name):
+                self._grids[name] = lay_grid(self._domains[name].text, there.tokenizer, there.recipe)
+        return self._grids[name]
+
+
+def keys_of(there: Opened) -> dict[str, str]:
+    """By domain the name of its file, which stands for all that may change its numbers."""
+    return {
+        domain.name: file_name(domain.name, recipe_of(domain, there.tokenizer, there.proxy, there.recipe))
+        for domain in there.corpus.domains
+    }
+
+
+@contextmanager
+def worker_of(setup: Setup, notify: Notify) -> Iterator[tuple[Worker, Hello]]:
+    """A worker that opens corpus and proxy for itself, and what it is.
+
+    Raises:
+        InputError: They cannot be had or used here.
+    """
+    if setup.threads is not None:
+        torch.set_num_threads(setup.threads)
+    device = choose_device(setup.device)
+    options = replace(setup.options, dataset=setup.dataset, checkpoint_path=setup.checkpoint)
+    with opened(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
+        worker = Worker(there, notify)
+        shares = _shows_itself(options.embeddings_dir, setup.sign)
+        yield worker, hello_of(there, worker, shares)
+
+
+def hello_of(there: Opened, worker: Worker, shares: bool) -> Hello:
+    """What a worker is."""
+    return Hello(
+        host=f"{socket.gethostname()}, process {os.getpid()}",
+        program=program(),
+        checkpoint=checkpoint_digest(there),
+        text=digest_of_json(worker.keys)[:16],
+        dtype=str(there.proxy.dtype).removeprefix("torch."),
+        device=there.proxy.device.type,
+        batch_size=worker.batch_size,
+        shares=shares,
+    )
+
+
+def checkpoint_digest(there: Opened) -> str:
+    """Of proxy and tokenizer."""
+    return digest_of_json([there.proxy.digest, there.tokenizer.digest])[:16]
+
+
+def _shows_itself(directory: Path, sign: str) -> bool:
+    """Whether the driver's sign is there; ours is left beside it."""
+    if not (directory / sign).is_file():
+        return False
+    try:
+        (directory / f"{sign}-{socket.gethostname()}-{os.getpid()}").touch()
+    except OSError as error:
+        raise InputError(
+            f"{socket.gethostname()} cannot write in {directory}: {error.strerror}; workers write there"
+        ) from None
+    return True
