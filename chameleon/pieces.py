@@ -226,7 +226,10 @@ def _facts_in(path: Path) -> list[dict[str, Any]]:
 def _read(place: _Place) -> DomainEmbeddings:
     facts = place.facts
     with reading(place.path), safe_open(place.path, framework="numpy") as file:
-        arrays = {name: file.get_slice(name)[place.rows] for name in ARRAYS}
+        # An empty part cannot be sliced at the end of a file.
+        is_empty = place.rows.start == place.rows.stop
+        rows = slice(0, 0) if is_empty else place.rows
+        arrays = {name: file.get_slice(name)[rows] for name in ARRAYS}
     amount = facts["corpus_tokens"]
     return DomainEmbeddings(
         **arrays,

@@ -42,7 +42,7 @@ _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
 # Chunks of a piece, which is what one worker makes of a domain while others make others.
-_CHUNKS_PER_PIECE = 4
+CHUNKS_PER_PIECE = 4
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 # Sources are read by one thread at a time; what encodes may lack some text of a window.
@@ -142,19 +142,19 @@ class Span(NamedTuple):
     @property
     def num_pieces(self) -> int:
         """Pieces that it is made of."""
-        size = _CHUNKS_PER_PIECE * self.chunk
+        size = CHUNKS_PER_PIECE * self.chunk
         return -(-self.end // size) - self.begin // size if self.end > self.begin else 0
 
     def piece(self, number: int) -> "Span":
         """A piece, by its number from 0 on: a few chunks, in the same places whatever span it is of."""
-        size = _CHUNKS_PER_PIECE * self.chunk
+        size = CHUNKS_PER_PIECE * self.chunk
         first = self.begin // size * size + number * size
         return Span(max(first, self.begin), min(first + size, self.end), self.chunk)
 
     @property
     def place(self) -> int:
         """Of a piece: its place among all pieces of the domain."""
-        return self.begin // (_CHUNKS_PER_PIECE * self.chunk)
+        return self.begin // (CHUNKS_PER_PIECE * self.chunk)
 
 
 def drafts_of(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: Span) -> Iterator[Draft]:

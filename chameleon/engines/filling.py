@@ -2,7 +2,7 @@
 
 import os
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -24,11 +24,14 @@ from chameleon.files import digest_of_json, place_of, places_of
 from chameleon.opening import Opened
 from chameleon.options import Options
 from chameleon.pieces import MOST_FILES, Pieces
+from chameleon.windows import CHUNKS_PER_PIECE
 
 Notify = Callable[[str], None]
 
 # Of so many times as many domains as shares each falls to one share whole.
 _WHOLE = 4
+# Of domains that are small beside a piece, about so many shards at most.
+_MOST_SHARDS = 8192
 # On CPUs: workers of so many threads.
 _THREADS = 4
 
@@ -39,7 +42,7 @@ class Filler:
     def __init__(self, driver: Driver, pieces: Pieces, keys: Mapping[str, str], at_once: int) -> None:
         """Args: who works, what there is, by domain its key, and windows of a chunk."""
         self._driver, self._pieces, self._keys = driver, pieces, keys
-        self._shard_windows = 4 * at_once
+        self._piece_windows = CHUNKS_PER_PIECE * at_once
 
     @property
     def hello(self) -> Hello:
@@ -60,7 +63,9 @@ class Filler:
                     raise RuntimeError(f"nothing was made of {', '.join(item.domain for item in items[:3])}")
                 before = items
                 bar.total = bar.n + sum(item.wanted - item.have for item in items)
-                self._driver.carry_out(self._shards(items), lambda made: self._react(made, bar))
+                # Many small domains come together, so that there are not too many files.
+                size = max(self._piece_windows, (bar.total - bar.n) // _MOST_SHARDS)
+                self._driver.carry_out(shards_of(items, size), lambda made: self._react(made, bar))
                 self._pieces.look()
 
     def _lacking(self, wanted: Mapping[str, int]) -> list[Item]:
@@ -71,9 +76,6 @@ class Filler:
             if extent is None or have < min(number, extent.available):
                 items.append(Item(name, have, visit, number, 0))
         return items
-
-    def _shards(self, items: Iterable[Item]) -> Iterator[Shard]:
-        return shards_of(items, self._shard_windows)
 
     def _react(self, made: tuple[Made, ...], bar: "tqdm[Never]") -> list[Shard]:
         """What is left to make of domains that have been measured by making their first piece."""
