@@ -13,6 +13,8 @@ BENCHMARKS = (
     "skip_embedding",
     "bootstrap",
     "exact",
+    "many",
+    "engines",
     "rounds",
     "memory",
     "reading",

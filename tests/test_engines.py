@@ -639,6 +639,8 @@ def test_ray_with_faults_makes_the_same_bits(
                 if len(given) == 3 and fault == "worker":
                     self._ray.kill(self._actors[worker].handle)
                 if len(given) == 3 and fault == "node":
+                    for actor in self._actors.values():  # there is one on each node
+                        self._ray.get(actor.handle.__ray_ready__.remote())
                     cluster.remove_node(cluster.others[1], allow_graceful=False)
 
             monkeypatch.setattr(RayPool, "give", with_fault)

@@ -1,0 +1,209 @@
+"""Engines beside one process: what handing out the work costs, and whether faults change a bit.
+
+The real command embeds the corpus with an 82M GPT-2 of random weights. The baseline is the serial engine
+with one thread; each engine has two workers of one thread, Ray's on two nodes of a cluster of three on this
+machine. A worker's work is half of what the baseline embeds; all that an engine takes beyond that, the start
+of its workers included, is its overhead. Then the same windows are embedded while workers are killed at
+random, a node is taken away, or the driver is killed and started again, and the files are compared.
+"""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from benchmarks.embedding import random_checkpoint
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, publish, whole
+from chameleon.store import ARRAYS, read_embeddings
+
+WORKERS = 2
+_SLICE = 0.2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--windows", type=whole, default=96, help="of each domain, for time (default: 96)")
+    parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
+    parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        work = _Work(root, arguments.dataset, random_checkpoint(arguments.dataset, root / "checkpoint"))
+        figures = [*_costs(work, arguments.windows), *_faults(work, arguments.few, arguments.seeds)]
+    conditions = {
+        "dataset": arguments.dataset,
+        "windows a domain": arguments.windows,
+        "tokens a window": 512,
+        "workers": WORKERS,
+        "windows a domain with faults": arguments.few,
+    }
+    return publish(
+        Report("engines", "serial engine, one thread", conditions, tuple(figures)), arguments.output
+    )
+
+
+class _Work:
+    """The command, in directories of its own below one."""
+
+    def __init__(self, root: Path, dataset: str, checkpoint: Path) -> None:
+        self.root = root
+        corpus = Path(dataset).resolve() if Path(dataset).exists() else dataset
+        self._flags = ["--dataset", str(corpus), "--checkpoint_path", str(checkpoint), "--target_se", "9"]
+
+    def start(self, place: str, windows: int, *engine: str) -> subprocess.Popen[bytes]:
+        """Start it; embeddings go to a directory of a name."""
+        directory = self.root / place
+        directory.mkdir(exist_ok=True)
+        return subprocess.Popen(
+            [sys.executable, str(SCRIPT), *self._flags, "--num_samples", str(windows), *engine],
+            cwd=directory,
+            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def seconds(self, place: str, windows: int, *engine: str) -> float:
+        """Run it to its end."""
+        begin = perf_counter()
+        if self.start(place, windows, *engine).wait():
+            raise SystemExit(f"the command failed with {' '.join(engine)}")
+        return perf_counter() - begin
+
+    def is_same(self, place: str, other: str) -> bool:
+        """Whether two directories hold the same embeddings, bit by bit."""
+        files = sorted((self.root / other / "embeddings").glob("*.safetensors"))
+        mine = self.root / place / "embeddings"
+        return bool(files) and all(_is_same(mine / path.name, path) for path in files)
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    if not one.exists():
+        return False
+    found, expected = read_embeddings(one), read_embeddings(other)
+    return all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in ARRAYS)
+
+
+def _costs(work: _Work, windows: int) -> Iterator[Figure]:
+    whole_run = work.seconds("serial", windows)
+    start = work.seconds("serial", windows)  # all is stored: what the command takes besides
+    of_a_worker = (whole_run - start) / WORKERS
+    yield Figure("serial: whole run, baseline", whole_run, "s")
+    yield Figure("work of a worker", of_a_worker, "s")
+    processes = ("--engine", "processes", "--num_workers", str(WORKERS))
+    taken = work.seconds("processes", windows, *processes)
+    yield Figure("processes: overhead", (taken - start) / of_a_worker - 1, "of the work", at_most=0.1)
+    yield Figure("processes: same bits", work.is_same("processes", "serial"), at_least=1)
+    with _cluster() as cluster:
+        taken = work.seconds("ray", windows, *_ray(cluster))
+    yield Figure("ray: overhead", (taken - start) / of_a_worker - 1, "of the work", at_most=0.1)
+    yield Figure("ray: same bits", work.is_same("ray", "serial"), at_least=1)
+
+
+def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:
+    work.seconds("few", windows)
+    processes = ("--engine", "processes", "--num_workers", str(WORKERS))
+    same = 0
+    for seed in range(seeds):
+        place, chance = f"seed-{seed}", random.Random(seed)
+        run = work.start(place, windows, *processes)
+        _while_running(run, lambda chance=chance, run=run: _kill_one(_children(run.pid), chance))
+        same += work.is_same(place, "few")
+    yield Figure("processes: seeds of random faults with the same bits", same, f"of {seeds}", at_least=seeds)
+    with _cluster() as cluster:
+        run = work.start("ray-worker", windows, *_ray(cluster))
+        chance = random.Random(0)
+        _while_running(run, lambda: _kill_one(_ray_actors(), chance))
+        yield Figure("ray: same bits, workers killed", work.is_same("ray-worker", "few"), at_least=1)
+        run = work.start("ray-node", windows, *_ray(cluster))
+        _until(run, lambda: _has_pieces(work.root / "ray-node"))
+        cluster.remove_node(cluster.others[1], allow_graceful=False)
+        run.wait()
+        yield Figure("ray: same bits, a node removed", work.is_same("ray-node", "few"), at_least=1)
+        run = work.start("ray-driver", windows, *_ray(cluster))
+        _until(run, lambda: _has_pieces(work.root / "ray-driver"))
+        run.kill()
+        run.wait()
+        work.seconds("ray-driver", windows, *_ray(cluster))
+        yield Figure("ray: same bits, the driver killed", work.is_same("ray-driver", "few"), at_least=1)
+
+
+@contextmanager
+def _cluster() -> Iterator[Any]:
+    """A head without room for workers, and a node for each."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    from ray.cluster_utils import Cluster
+
+    head = {"num_cpus": 0, "include_dashboard": False}
+    cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    try:
+        cluster.others = [cluster.add_node(num_cpus=1) for _ in range(WORKERS)]
+        cluster.wait_for_nodes()
+        yield cluster
+    finally:
+        cluster.shutdown()
+
+
+def _ray(cluster: Any) -> tuple[str, ...]:  # noqa: ANN401
+    return ("--engine", "ray", "--ray_address", cluster.address, "--num_workers", str(WORKERS))
+
+
+def _while_running(run: subprocess.Popen[bytes], fault: Callable[[], object]) -> None:
+    """Let faults come until it is over, as often as their chance has it."""
+    while run.poll() is None:
+        time.sleep(_SLICE)
+        fault()
+
+
+def _until(run: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
+    while run.poll() is None and not happened():
+        time.sleep(0.02)
+
+
+def _has_pieces(directory: Path) -> bool:
+    return any((directory / "embeddings").glob("*.pieces.safetensors"))
+
+
+def _kill_one(workers: Sequence[int], chance: random.Random) -> None:
+    """Kill one of some processes, once in five seconds on average."""
+    if workers and chance.random() < _SLICE / 5:
+        try:
+            os.kill(chance.choice(workers), signal.SIGKILL)
+        except ProcessLookupError:
+            return
+
+
+def _children(pid: int) -> list[int]:
+    """Workers of a command: its children, but for that which keeps account of shared memory."""
+    return [child for child, parent, words in _processes() if parent == pid and "spawn_main" in words]
+
+
+def _ray_actors() -> list[int]:
+    return [pid for pid, _, words in _processes() if words.startswith("ray::_RemoteWorker")]
+
+
+def _processes() -> Iterator[tuple[int, int, str]]:
+    """Number, parent's number and command line of what runs on this machine (Linux alone)."""
+    for place in Path("/proc").iterdir():
+        if not place.name.isdigit():
+            continue
+        try:
+            words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
+        except (OSError, ValueError):
+            continue
+        yield int(place.name), parent, words
+
+
+if __name__ == "__main__":
+    sys.exit(main())
