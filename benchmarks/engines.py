@@ -7,6 +7,8 @@ of its workers included, is its overhead. Then the same windows are embedded whi
 random, a node is taken away, or the driver is killed and started again, and the files are compared.
 """
 
+import argparse
+import json
 import os
 import random
 import signal
@@ -23,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.embedding import random_checkpoint
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, publish, whole
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, publish, texts_of, whole
 from chameleon.store import ARRAYS, read_embeddings
 
 WORKERS = 2
@@ -36,7 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--windows", type=whole, default=96, help="of each domain, for time (default: 96)")
     parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
     parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
+    parser.add_argument("--gpu", action="store_true", help="workers that share a GPU instead, without Ray")
+    parser.add_argument("--domains", type=whole, default=32, help="made for the GPU (default: 32)")
     arguments = parser.parse_args(argv)
+    if arguments.gpu:
+        return _on_gpu(arguments)
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         work = _Work(root, arguments.dataset, random_checkpoint(arguments.dataset, root / "checkpoint"))
@@ -53,11 +59,54 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
+def _on_gpu(arguments: argparse.Namespace) -> int:
+    """One GPU for one process and for several, which then read and encode text side by side."""
+    windows, domains = 2048, arguments.domains
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        _make_corpus(arguments.dataset, root / "corpus", domains, windows)
+        checkpoint = random_checkpoint(arguments.dataset, root / "checkpoint")
+        work = _Work(root, str(root / "corpus"), checkpoint, threads=None)
+        serial = work.seconds("serial", windows)
+        start = work.seconds("serial", windows)
+        tokens = domains * windows * 512
+        figures = [
+            Figure("serial: text to file, baseline", tokens / (serial - start) / 1e6, "M tokens/s"),
+            Figure("start, and all that is not embedding", start, "s"),
+        ]
+        for workers in (2, 4, 8):
+            place = f"processes-{workers}"
+            taken = work.seconds(place, windows, "--engine", "processes", "--num_workers", str(workers))
+            rate = tokens / (taken - start) / 1e6
+            figures += [
+                Figure(f"{workers} processes: text to file, with their start", rate, "M tokens/s"),
+                Figure(f"{workers} processes / serial", (serial - start) / (taken - start), "times"),
+                Figure(f"{workers} processes: same bits", work.is_same(place, "serial"), at_least=1),
+            ]
+    conditions = {"domains": domains, "windows a domain": windows, "tokens a window": 512}
+    return publish(Report("engines_gpu", "serial engine", conditions, tuple(figures)), arguments.output)
+
+
+def _make_corpus(dataset: str, directory: Path, domains: int, windows: int) -> None:
+    """Domains of as much text as so many windows need, of a corpus's own lines put together at random."""
+    lines = [line for texts in texts_of(dataset).values() for text in texts for line in text.splitlines()]
+    chance = random.Random(0)
+    directory.mkdir()
+    for number in range(domains):
+        length = 0
+        with (directory / f"d{number:04}.jsonl").open("w") as file:
+            while length < 5 * windows * 512:
+                document = "\n".join(chance.choices(lines, k=100))
+                length += len(document)
+                file.write(json.dumps({"text": document}) + "\n")
+
+
 class _Work:
     """The command, in directories of its own below one."""
 
-    def __init__(self, root: Path, dataset: str, checkpoint: Path) -> None:
+    def __init__(self, root: Path, dataset: str, checkpoint: Path, threads: int | None = 1) -> None:
         self.root = root
+        self._environment = {**os.environ, **({} if threads is None else {"OMP_NUM_THREADS": str(threads)})}
         corpus = Path(dataset).resolve() if Path(dataset).exists() else dataset
         self._flags = ["--dataset", str(corpus), "--checkpoint_path", str(checkpoint), "--target_se", "9"]
 
@@ -68,7 +117,7 @@ class _Work:
         return subprocess.Popen(
             [sys.executable, str(SCRIPT), *self._flags, "--num_samples", str(windows), *engine],
             cwd=directory,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env=self._environment,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
@@ -145,7 +194,7 @@ def _cluster() -> Iterator[Any]:
     from ray.cluster_utils import Cluster
 
     head = {"num_cpus": 0, "include_dashboard": False}
-    cluster = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
+    cluster: Any = Cluster(initialize_head=True, head_node_args=head, shutdown_at_exit=False)
     try:
         cluster.others = [cluster.add_node(num_cpus=1) for _ in range(WORKERS)]
         cluster.wait_for_nodes()

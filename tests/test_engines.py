@@ -576,7 +576,8 @@ def test_workers_that_differ_from_each_other(
         pool = Faulty(worker, hello, 1, 3)
         driver = Driver(pool, lambda hello: None, print)
         for fact, value in (("dtype", "bfloat16"), ("device", "cuda"), ("batch_size", 7)):
-            other = dataclasses.replace(hello, host="node-9", **{fact: value})
+            changed: dict[str, Any] = {"host": "node-9", fact: value}
+            other = dataclasses.replace(hello, **changed)
             with pytest.raises(InputError, match=f"the worker on node-9 has another .*{value}"):
                 driver._welcome(0, other)
 
@@ -606,7 +607,7 @@ def cluster_of(nodes: int) -> Iterator[Any]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(
+    cluster: Any = Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": False},
         shutdown_at_exit=False,
