@@ -18,6 +18,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -166,7 +167,7 @@ def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:
     for seed in range(seeds):
         place, chance = f"seed-{seed}", random.Random(seed)
         run = work.start(place, windows, *processes)
-        _while_running(run, lambda chance=chance, run=run: _kill_one(_children(run.pid), chance))
+        _while_running(run, partial(_kill_a_child, run.pid, chance))
         same += work.is_same(place, "few")
     yield Figure("processes: seeds of random faults with the same bits", same, f"of {seeds}", at_least=seeds)
     with _cluster() as cluster:
@@ -230,6 +231,10 @@ def _kill_one(workers: Sequence[int], chance: random.Random) -> None:
             os.kill(chance.choice(workers), signal.SIGKILL)
         except ProcessLookupError:
             return
+
+
+def _kill_a_child(pid: int, chance: random.Random) -> None:
+    _kill_one(_children(pid), chance)
 
 
 def _children(pid: int) -> list[int]:

@@ -12,13 +12,14 @@ import transformers
 import chameleon
 from chameleon.corpora import Corpus
 from chameleon.embedding import embed
-from chameleon.embedding_plan import Task, find_stored, plan_embedding, plan_more, recipe_of
+from chameleon.embedding_plan import find_stored, plan_embedding, plan_more, recipe_of
 from chameleon.engines.filling import Filler, fill_share, filler_of
+from chameleon.engines.worker import keys_of
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of
 from chameleon.opening import Opened, checkpoint_of, opened
 from chameleon.options import DEFAULT_CHECKPOINT, Options
-from chameleon.pieces import MOST_FILES, Pieces
+from chameleon.pieces import MOST_FILES, Pieces, StoredDomains
 from chameleon.proxy import POOLING, Proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.quiet import quiet_transformers
@@ -107,21 +108,22 @@ class _Rounds:
         tell: Notify,
         is_recorded: bool,
     ) -> EmbeddedCorpus:
+        if self.filler is not None and len(self.there.corpus.domains) > MOST_FILES:
+            return self._run_many(self.filler, first, more, told, tell, is_recorded)
         there, options = self.there, self.there.options
         tokenizer, proxy, recipe = there.tokenizer, there.proxy, there.recipe
         self._fill(dict.fromkeys((domain.name for domain in there.corpus.domains), first))
         tasks = plan_embedding(there.corpus.domains, tokenizer, proxy, recipe, first, self.pieces)
-        if options.num_samples is not None:
-            for words in _too_few(tasks, options.num_samples, recipe.sample_length):
-                tell(words)
-        record = self._record(tasks, told)
+        self._tell_of_few({task.domain.name: task.wanted for task in tasks}, tell)
+        files = {task.domain.name: task.path.name for task in tasks}
+        record = self._record({task.domain.name: task.wanted for task in tasks}, files, told)
         if is_recorded and not (options.embeddings_dir / record.name).exists():
             write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
         while True:
             with quiet_transformers():
                 stored = embed(tasks, tokenizer, proxy, recipe, options.embedding_batch_size, tell)
             embedded = {task.domain.name: stored[task.domain.name].first(task.wanted) for task in tasks}
-            record = self._record(tasks, told)
+            record = self._record({task.domain.name: task.wanted for task in tasks}, files, told)
             if is_recorded:
                 write_record(options.embeddings_dir, record)
             found = EmbeddedCorpus(record, embedded)
@@ -130,22 +132,66 @@ class _Rounds:
                 return found
             if self.filler is not None:
                 self._fill(wanted)
-                filled = {task.domain.name: self.pieces.stored(task.path.name) for task in tasks}
+                filled = {name: self.pieces.stored(file) for name, file in files.items()}
                 stored = {name: each for name, each in filled.items() if each is not None}
             tasks = plan_more(tasks, stored, wanted, tokenizer, recipe)
 
     def _fill(self, wanted: Mapping[str, int]) -> None:
-        """Have the workers embed what is missing; of few domains it is then put into their files."""
+        """Have the workers embed what is missing, and put it into the domains' files."""
         if self.filler is None:
             return
         there, domains = self.there, self.there.corpus.domains
         self.filler.fill(wanted)
-        if len(domains) <= MOST_FILES:
-            recipes = (recipe_of(domain, there.tokenizer, there.proxy, there.recipe) for domain in domains)
-            named = zip(domains, recipes, strict=True)
-            self.pieces.fold({file_name(each.name, recipe): (each.name, recipe) for each, recipe in named})
+        recipes = (recipe_of(domain, there.tokenizer, there.proxy, there.recipe) for domain in domains)
+        named = zip(domains, recipes, strict=True)
+        self.pieces.fold({file_name(each.name, recipe): (each.name, recipe) for each, recipe in named})
 
-    def _record(self, tasks: Sequence[Task], told: Sequence[str]) -> Record:
+    def _run_many(
+        self,
+        filler: Filler,
+        first: int,
+        more: Callable[[EmbeddedCorpus], Mapping[str, int]],
+        told: list[str],
+        tell: Notify,
+        is_recorded: bool,
+    ) -> EmbeddedCorpus:
+        """The same of many domains, whose embeddings stay in the files that they were made in."""
+        keys = keys_of(self.there)
+        wanted: Mapping[str, int] = dict.fromkeys(keys, first)
+        is_first = True
+        while True:
+            filler.fill(wanted)
+            extents = {name: self.pieces.extent(key) for name, key in keys.items()}
+            windows = {
+                name: min(wanted[name], extent.windows)
+                for name, extent in extents.items()
+                if extent is not None
+            }
+            if is_first:
+                self._tell_of_few(windows, tell)
+                is_first = False
+            record = self._record(windows, keys, told)
+            if is_recorded:
+                write_record(self.there.options.embeddings_dir, record)
+            found = EmbeddedCorpus(record, StoredDomains(self.pieces, keys, windows))
+            wanted = more(found)
+            if not wanted:
+                return found
+
+    def _tell_of_few(self, windows: Mapping[str, int], tell: Notify) -> None:
+        """Tell of domains that have fewer windows than are asked for."""
+        wanted, length = self.there.options.num_samples, self.there.recipe.sample_length
+        few = [] if wanted is None else [name for name, number in windows.items() if number < wanted]
+        for name in few if len(few) <= _NAMED else ():
+            tell(f"{name} has only {windows[name]} windows of {length} tokens: all are used")
+        if len(few) > _NAMED:
+            tell(
+                f"{len(few):,} domains have fewer than {wanted} windows of {length} tokens, down to "
+                f"{min(windows[name] for name in few)}: all that they have are used "
+                f"({', '.join(few[:_NAMED])}, ...)"
+            )
+
+    def _record(self, windows: Mapping[str, int], files: Mapping[str, str], told: Sequence[str]) -> Record:
         there, options = self.there, self.there.options
         domains, added = there.corpus.domains, places_of(options.add_domains)
         return Record(
@@ -161,8 +207,8 @@ class _Rounds:
                 **({} if added is None else {"add_domains": added}),
             },
             num_samples=options.num_samples,
-            windows={task.domain.name: task.wanted for task in tasks},
-            files={task.domain.name: task.path.name for task in tasks},
+            windows=dict(windows),
+            files=dict(files),
             facts={domain.name: domain.facts for domain in domains if domain.facts},
             sources={
                 domain.name: [(unit * UNIT_STEP + at, file) for unit, at, file in domain.files]
@@ -173,22 +219,6 @@ class _Rounds:
             notices=tuple(told),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
         )
-
-
-def _too_few(tasks: Sequence[Task], wanted: int, length: int) -> list[str]:
-    """Words on domains that have fewer windows than are wanted."""
-    few = [task for task in tasks if task.wanted < wanted]
-    if len(few) <= _NAMED:
-        return [
-            f"{task.domain.name} has only {task.wanted} windows of {length} tokens: all are used"
-            for task in few
-        ]
-    names = ", ".join(task.domain.name for task in few[:_NAMED])
-    least = min(task.wanted for task in few)
-    return [
-        f"{len(few):,} domains have fewer than {wanted} windows of {length} tokens, down to {least}: all "
-        f"that they have are used ({names}, ...)"
-    ]
 
 
 def _provenance(corpus: Corpus, proxy: Proxy, tokenizer: ProxyTokenizer) -> dict[str, Any]:

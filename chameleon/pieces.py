@@ -211,6 +211,26 @@ class Pieces:
                     self._places[key].pop(begin, None)
 
 
+class StoredDomains(Mapping[str, DomainEmbeddings]):
+    """Embeddings of many domains, which together may be larger than memory: read when they are looked at."""
+
+    def __init__(self, pieces: Pieces, keys: Mapping[str, str], windows: Mapping[str, int]) -> None:
+        """Args: where they are, and by domain its key and how many of its windows are in use."""
+        self._pieces, self._keys, self._windows = pieces, keys, windows
+
+    def __getitem__(self, name: str) -> DomainEmbeddings:
+        stored = self._pieces.stored(self._keys[name])
+        if stored is None:
+            raise InputError(f"the embeddings of domain {name} are gone from {self._pieces.directory}")
+        return stored.first(self._windows[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._windows)
+
+    def __len__(self) -> int:
+        return len(self._windows)
+
+
 def _facts_in(path: Path) -> list[dict[str, Any]]:
     with reading(path), safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}

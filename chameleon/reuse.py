@@ -16,7 +16,7 @@ import numpy as np
 from chameleon.domains import require_removable
 from chameleon.errors import InputError
 from chameleon.files import is_there, local_path
-from chameleon.pieces import Pieces
+from chameleon.pieces import MOST_FILES, Pieces, StoredDomains
 from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_records
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
@@ -61,9 +61,20 @@ def stored_embeddings(
     holding = [record for record in records if record.files.keys() >= named]
     record = _choose(directory, holding or records, asked)
     pieces = Pieces(directory)
+    names = _taken(domains, record.files)
+    if len(record.files) > MOST_FILES:
+        require_removable(names, removed)
+        counts = {
+            name: _enough(pieces, record.files[name], name, num_samples or record.windows[name])
+            for name in names
+        }
+        kept = {name: number for name, number in counts.items() if name not in set(removed)}
+        gone = {name: counts[name] for name in removed}
+        in_use, left_out = (StoredDomains(pieces, record.files, each) for each in (kept, gone))
+        return EmbeddedCorpus(record, in_use, left_out)
     taken = {
         name: _complete(pieces, record.files[name], name, num_samples or record.windows[name])
-        for name in _taken(domains, record.files)
+        for name in names
     }
     return _without(EmbeddedCorpus(record, taken), removed)
 
@@ -141,6 +152,14 @@ def _differences(records: list[Record]) -> str:
     return "; ".join(
         " ".join(f"--{name} {settings.get(name, '(not given)')}" for name in names) for settings in every
     )
+
+
+def _enough(pieces: Pieces, key: str, domain: str, wanted: int) -> int:
+    """Windows of a domain to use, of those that are stored."""
+    extent = pieces.extent(key)
+    if extent is None or extent.windows < min(wanted, extent.available):
+        return len(_complete(pieces, key, domain, wanted))  # says what is missing
+    return min(wanted, extent.windows)
 
 
 def _complete(pieces: Pieces, key: str, domain: str, wanted: int) -> DomainEmbeddings:

@@ -64,7 +64,7 @@ class Filler:
                 before = items
                 bar.total = bar.n + sum(item.wanted - item.have for item in items)
                 # Many small domains come together, so that there are not too many files.
-                size = max(self._piece_windows, (bar.total - bar.n) // _MOST_SHARDS)
+                size = max(self._piece_windows, int(bar.total - bar.n) // _MOST_SHARDS)
                 self._driver.carry_out(shards_of(items, size), lambda made: self._react(made, bar))
                 self._pieces.look()
 
