@@ -141,7 +141,8 @@ def _caps(names: tuple[str, ...], limits: Limits, counts: Array | None) -> Array
 
 
 def _require_names(weights: DomainWeights, limits: Limits) -> None:
-    unknown = [name for name in limits.max_epochs or () if name and name not in weights.names]
+    names = set(weights.names)
+    unknown = [name for name in limits.max_epochs or () if name and name not in names]
     if unknown:
         raise InputError(
             f"--max_epochs names {unknown[0]}; the weights are of {', '.join(weights.names)[:400]}"

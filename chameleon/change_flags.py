@@ -6,7 +6,7 @@ from chameleon.argument_types import directory, labels, names, partitions, union
 
 
 def add_change_flags(parser: argparse.ArgumentParser) -> None:
-    """--add_domains, --remove_domains, --split_domains, --merge_domains, --previous and --keep_ratios."""
+    """Flags of what is added, removed, split, merged or kept, and of names that have levels."""
     group = parser.add_argument_group("domains that come and go")
     group.add_argument(
         "--add_domains",
@@ -49,4 +49,11 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="domains of before keep their relative shares, new ones take theirs (default: all weights "
         "move). Give it in the middle of a training run",
+    )
+    group.add_argument(
+        "--hierarchy",
+        choices=("flat", "nested"),
+        default="flat",
+        help="how domains named source/topic are weighed (default: flat, all at once). Change it to nested "
+        "where sources have very unequal numbers of topics: weights across sources times those within each",
     )

@@ -13,13 +13,14 @@ from chameleon.budget import shown_tokens
 from chameleon.command_line import Parser, carry_out, print_table, tell
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
+from chameleon.export.drawn import table_of_draws
 from chameleon.export.draws import Counts, Read, draw, faults_of_numbers, never_drawn, understood
 from chameleon.export.flags import Asked, asked_for, places
 from chameleon.export.formats import Format, format_named
 from chameleon.export.mixture import Source, number_in
 from chameleon.export.reading import Found
 from chameleon.export_flags import add_count_flags, add_limit_flags, add_place_flags, add_stage_flags
-from chameleon.table import shown_name
+from chameleon.long_tables import shown_name
 
 # Beyond so many epochs text has little more to give (Muennighoff et al. 2023).
 MANY_EPOCHS = 4
@@ -69,7 +70,7 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
         faults += _faults_of_epochs(row, found, weights, epochs)
     faults += _faults_of_stages(row, found, asked, sources)
     notes = _notes(found, asked, read, drawn, are_all, epochs)
-    table = _table(weights, row, read, drawn, epochs)
+    table = table_of_draws(weights, row, read, drawn, epochs)
     for notice in asked.notices:
         tell(f"note: {notice}")
     return "\n".join([*table, *notes, *_listed(faults)]), faults
@@ -189,28 +190,6 @@ def _notes(
         steps = ", ".join(str(step) for step, _ in found.stages)
         notes.append(f"stages     at step {steps}, held against nothing: give --then and --at")
     return notes
-
-
-def _table(weights: DomainWeights, row: Format, read: Read, drawn: Counts, epochs: Array | None) -> list[str]:
-    tokens = drawn * np.append(read.lengths, read.mean_length)
-    achieved = tokens / tokens.sum()
-    width = max(8, *(len(shown_name(name)) for name in weights.names))
-    lines = [
-        f"Shares of tokens with {row.trainer}",
-        "",
-        f"{'domain':<{width}}   asked    file   drawn" + ("   epochs" if epochs is not None else ""),
-    ]
-    for i, name in enumerate(weights.names):
-        shares = (weights.weights[i], read.shares[i], achieved[i])
-        line = f"{shown_name(name):<{width}}  " + "  ".join(f"{each:6.4f}" for each in shares)
-        lines.append(line + (f"  {epochs[i]:7.2f}" if epochs is not None else ""))
-    if read.elsewhere:
-        elsewhere = 1 - float(read.shares.sum())
-        lines.append(f"{'(others)':<{width}}  {0:6.4f}  {elsewhere:6.4f}  {achieved[-1]:6.4f}")
-    distance = float(np.abs(achieved - np.append(weights.weights, 0.0)).sum() / 2)
-    what = "rows" if row.counts == "rows" else "sequences"
-    of_another = f"{distance:.4f} of the tokens are of another domain than asked"
-    return [*lines, "", f"drawn      {int(drawn.sum()):,} {what}; {of_another}"]
 
 
 def _listed(faults: Sequence[str]) -> list[str]:

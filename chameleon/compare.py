@@ -17,7 +17,7 @@ from chameleon.command_line import Parser, carry_out, print_table, tell
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.files import check_writable
-from chameleon.table import shown_name
+from chameleon.long_tables import decimals_of, most_different, rounded, share_text, shown_name, width_of
 
 # Domains that are named as those that differ most, and that are drawn.
 _MOST_NAMED = 5
@@ -95,23 +95,39 @@ def distance(one: Array, other: Array) -> float:
 
 def render(labels: Sequence[str], found: Aligned) -> str:
     """Weights side by side, the distance between each two files, and where they differ most."""
-    shown = [shown_name(name, _LONGEST_NAME) for name in found.names]
-    width = max(6, *map(len, shown))
-    columns = [max(6, len(shown_name(label))) for label in labels]
+    apart, decimals = found.weights.max(axis=1) - found.weights.min(axis=1), decimals_of(len(found.names))
+    # Of few domains all, the heaviest first; of many those that differ most, in that order too.
+    some = set(most_different(apart))
+    rows = [i for i in found.order.tolist() if i in some]
+    shown = {i: shown_name(found.names[i], _LONGEST_NAME) for i in rows}
+    width = width_of(shown.values())
+    columns = [max(decimals + 2, len(shown_name(label))) for label in labels]
     heads = (f"{shown_name(label):>{wide}}" for label, wide in zip(labels, columns, strict=True))
     lines = [f"{'domain':<{width}}  " + "  ".join(heads)]
-    for i in found.order:
+    for i in rows:
         row = zip(found.weights[i], found.there[i], columns, strict=True)
-        cells = (f"{f'{weight:.4f}' if there else '-':>{wide}}" for weight, there, wide in row)
+        cells = (
+            f"{share_text(float(weight), decimals) if there else '-':>{wide}}" for weight, there, wide in row
+        )
         lines.append(f"{shown[i]:<{width}}  " + "  ".join(cells))
+    if len(rows) < len(found.names):
+        largest = float(np.sort(apart)[-len(rows) - 1])
+        lines.append(
+            f"... {len(found.names) - len(rows):,} more that differ less, none by over {rounded(largest)}"
+        )
     lines += ["", "share of tokens that is of other domains (total variation distance)"]
     wide = max(len(shown_name(label)) for label in labels)
     for (first, one), (second, other) in combinations(enumerate(labels), 2):
         moves = found.weights[:, second] - found.weights[:, first]
         furthest = [
-            i for i in np.argsort(-np.abs(moves), kind="stable")[:_MOST_NAMED] if abs(moves[i]) > 5e-5
+            i
+            for i in np.argsort(-np.abs(moves), kind="stable")[:_MOST_NAMED].tolist()
+            if abs(moves[i]) > 0.5 * 10.0**-decimals
         ]
-        what = ", ".join(f"{shown[i]} {moves[i]:+.4f}" for i in furthest) or "the same"
+        what = ", ".join(
+            f"{shown_name(found.names[i], _LONGEST_NAME)} {moves[i]:+.{decimals}f}" for i in furthest
+        )
+        what = what or "the same"
         pair = f"{shown_name(one):<{wide}}  {shown_name(other):<{wide}}"
         lines.append(f"{pair}  {distance(found.weights[:, first], found.weights[:, second]):.4f}  {what}")
     return "\n".join(lines)

@@ -3,9 +3,11 @@
 docs/weights.schema.json is the file's schema.
 """
 
+import io
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,6 +21,11 @@ from chameleon.files import write_atomically
 
 FORMAT = "chameleon-weights/1"
 UNIT = "share of tokens"
+
+# The file of more domains than these has a line a domain, which is written quicker and is half as long; of
+# objects and lists that are deeper, those of more entries have a line an entry.
+_INDENTED = 1000
+_ON_ONE_LINE = 100
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,20 +61,25 @@ class DomainWeights:
             raise InputError(f"each domain must be named once, got {', '.join(self.names)}")
         if self.weights.shape != (len(self.names),):
             raise InputError(f"{len(self.names)} domains have weights of shape {self.weights.shape}")
-        for name, weight in self.by_name().items():
-            if not (np.isfinite(weight) and weight >= 0):
-                raise InputError(f"each weight must be a share from 0 to 1, that of {name} is {weight:g}")
+        if not (usable := np.isfinite(self.weights) & (self.weights >= 0)).all():
+            at = int(np.argmin(usable))
+            raise InputError(
+                f"each weight must be a share from 0 to 1, that of {self.names[at]} is {self.weights[at]:g}"
+            )
         total = float(self.weights.sum())
         if abs(total - 1) > 1e-6:
             raise InputError(f"weights must be shares that sum to 1, these sum to {total:.9g}")
 
     def by_name(self) -> dict[str, float]:
         """Weight of each domain as plain Python numbers, in the order of `names`."""
-        return {name: float(weight) for name, weight in zip(self.names, self.weights, strict=True)}
+        return dict(zip(self.names, self.weights.tolist(), strict=True))
 
     def to_dict(self, date: datetime | None = None) -> dict[str, Any]:
-        """The content of the weights file: JSON types only. `date` is now by default."""
-        domains = {name: dict(self.domains.get(name, {})) for name in self.names}
+        """The content of the weights file: JSON types only. `date` is now by default.
+
+        The facts of domains are not copied: of a million they would take half a gigabyte once more.
+        """
+        domains = {name: _as_dict(self.domains.get(name, {})) for name in self.names}
         return {
             "weights": self.by_name(),
             "format": FORMAT,
@@ -85,7 +97,17 @@ class DomainWeights:
 
     def to_json(self) -> str:
         """The text of the weights file."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return self._encoded().decode()
+
+    def _encoded(self) -> bytes:
+        """The bytes of the weights file, without any other copy of them."""
+        if len(self.names) <= _INDENTED:
+            return (json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+        encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+        content = io.BytesIO()
+        content.writelines(piece.encode() for piece in _lines(self.to_dict(), encode))
+        content.write(b"\n")
+        return content.getvalue()
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Self:
@@ -122,7 +144,7 @@ class DomainWeights:
         Raises:
             InputError: The file cannot be written.
         """
-        write_atomically(Path(path), self.to_json().encode())
+        write_atomically(Path(path), self._encoded())
 
     @classmethod
     def read(cls, path: str | os.PathLike[str]) -> Self:
@@ -132,7 +154,10 @@ class DomainWeights:
             InputError: The file cannot be read or is no weights file.
         """
         try:
-            return cls.from_dict(json.loads(Path(path).read_bytes(), object_pairs_hook=_without_repeats))
+            content = Path(path).read_bytes()
+            text = content.decode(json.detect_encoding(content), "surrogatepass")
+            del content  # of a million domains half a gigabyte
+            return cls.from_dict(json.loads(text, object_pairs_hook=_without_repeats))
         except OSError as error:
             raise InputError(f"cannot read the weights file {path}: {error.strerror}") from None
         except RecursionError:
@@ -170,7 +195,29 @@ _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
 def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     content = dict(pairs)
     if len(content) < len(pairs):
-        names = [name for name, _ in pairs]
-        repeated = next(name for name in names if names.count(name) > 1)
+        counts = Counter(name for name, _ in pairs)
+        repeated = next(name for name, count in counts.items() if count > 1)
         raise InputError(f'"{repeated}" stands twice in one object')
     return content
+
+
+def _as_dict(facts: Mapping[str, Any]) -> dict[str, Any]:
+    return facts if isinstance(facts, dict) else dict(facts)
+
+
+def _lines(value: Any, encode: Callable[[Any], str], depth: int = 0) -> Iterator[str]:  # noqa: ANN401
+    """The text of a JSON value in pieces, a line for each entry of what is large or at the top."""
+    if (
+        not isinstance(value, dict | list | tuple)
+        or not value
+        or not (depth < 2 or len(value) > _ON_ONE_LINE)
+    ):
+        yield encode(value)
+        return
+    is_object = isinstance(value, dict)
+    begin, indent = "{" if is_object else "[", "  " * (depth + 1)
+    for entry in value:
+        yield f"{begin}\n{indent}{encode(entry)}: " if is_object else f"{begin}\n{indent}"
+        yield from _lines(value[entry] if is_object else entry, encode, depth + 1)
+        begin = ","
+    yield f"\n{'  ' * depth}{'}' if is_object else ']'}"

@@ -29,8 +29,10 @@ def facts_of(
     return facts
 
 
-def sizes_of(embedded: EmbeddedCorpus, merges: Mapping[str, Sequence[str]]) -> dict[str, float]:
-    """Tokens of each domain that is put together with others.
+def sizes_of(
+    embedded: EmbeddedCorpus, merges: Mapping[str, Sequence[str]], flag: str = "--merge_domains"
+) -> dict[str, float]:
+    """Tokens of each domain that is put together with others, because of a flag.
 
     Raises:
         InputError: They are not known.
@@ -39,7 +41,7 @@ def sizes_of(embedded: EmbeddedCorpus, merges: Mapping[str, Sequence[str]]) -> d
     for name in (part for parts in merges.values() for part in parts):
         tokens = _facts_of_one(name, embedded).get("corpus_tokens")
         if tokens is None:
-            raise InputError(f"--merge_domains needs the size of {name}, which its embeddings do not say")
+            raise InputError(f"{flag} needs the size of {name}, which its embeddings do not say")
         sizes[name] = float(tokens)
     return sizes
 

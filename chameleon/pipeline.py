@@ -12,6 +12,7 @@ from chameleon.domains import merge, require_mergeable
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
+from chameleon.hierarchy import judge_nested, require_fitting, with_sources
 from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of, windows_wanted
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
@@ -51,12 +52,16 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
     Raises:
         InputError: Something asked for cannot be had or used; the message says what and what to do.
     """
+    require_fitting(options)
+    is_nested = options.hierarchy == "nested"
     previous = None if options.previous is None else DomainWeights.read(options.previous)
     whole = _reuse(options, notify) if options.skip_embedding_generation else _embed(options, notify)
     splits = options.split_domains or {}
     embedded = split(whole, splits)
     samples, available = samples_by_name(embedded.domains)
-    before = weights_before(options, previous, samples, embedded)
+    # Weights that were not nested are not those of before.
+    compares = previous is not None or not is_nested
+    before = weights_before(options, previous, samples, embedded) if compares else None
     merges = options.merge_domains or {}
     if merges:
         require_mergeable(list(samples), merges)
@@ -70,14 +75,19 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
                 "stored, or name a weights file by --previous"
             )
         kept = KeptRatios.of(list(samples), before.weights, before.replicated)
-    judged = judge(list(samples.values()), available, options, kept)
+    if is_nested:
+        judged = judge_nested(samples, available, embedded, merges, options)
+    else:
+        judged = judge(list(samples.values()), available, options, kept)
     change = None
-    if before is not None:
+    if before is not None and is_nested:
+        change = Change(before.weights, [])
+    elif before is not None:
         formula_for = partial(formula_of, options=options)
         others = [*merges, *splits, *(part for parts in splits.values() for part in parts)]
         change = change_from(before.weights, samples, embedded, others, formula_for)
     variants = variants_of(options, whole, judged.formula) if options.sensitivity else ()
-    weights = with_variants(judged.weights, variants)
+    weights = with_sources(with_variants(judged.weights, variants))
     for notice in weights.notices:
         notify(notice)
     return Outcome(_described(weights, options, embedded), judged, embedded, change, variants)
@@ -91,6 +101,7 @@ def _described(weights: DomainWeights, options: Options, embedded: EmbeddedCorpu
         "split_domains": options.split_domains,
         "merge_domains": {new: list(parts) for new, parts in (options.merge_domains or {}).items()},
         "keep_ratios": options.keep_ratios,
+        "hierarchy": options.hierarchy if options.hierarchy != "flat" else None,
     }
     return replace(
         weights,

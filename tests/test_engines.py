@@ -643,6 +643,8 @@ def test_ray_with_faults_makes_the_same_bits(
                     for actor in self._actors.values():  # there is one on each node
                         self._ray.get(actor.handle.__ray_ready__.remote())
                     cluster.remove_node(cluster.others[1], allow_graceful=False)
+                    while sum(node["Alive"] for node in self._ray.nodes()) == 3:
+                        time.sleep(0.05)
 
             monkeypatch.setattr(RayPool, "give", with_fault)
             told: list[str] = []

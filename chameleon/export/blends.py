@@ -18,6 +18,7 @@ from chameleon.export.yaml_text import yaml_of, yaml_text
 
 # `BlendedDataset` numbers its datasets in 16 bits, and must have fewer.
 _MOST_PREFIXES = (1 << 15) - 2
+_LONGEST_COMMAND = 2_000_000
 _NUMBER = re.compile(r"-\d")
 
 
@@ -26,7 +27,14 @@ def write_arguments(mixture: Mixture) -> str:
     for path, _ in mixture.by_path():
         if path.startswith("-"):
             raise InputError(f"Megatron-LM would take {path} for a flag; put ./ before it (--sources)")
-    return f"{mixture.header}--data-path {shlex.join(_blend(mixture))}\n"
+    words = _blend(mixture)
+    # Linux counts an end and a pointer for each; what is above stays free for the environment.
+    if (size := sum(len(word.encode(errors="replace")) + 9 for word in words)) > _LONGEST_COMMAND:
+        raise InputError(
+            f"a command line holds 2 MiB, and {len(words) // 2:,} weights and prefixes take {size:,} bytes; "
+            "use the format megatron-file, which Megatron-LM reads from a file"
+        )
+    return f"{mixture.header}--data-path {shlex.join(words)}\n"
 
 
 def read_arguments(text: str) -> Found:
@@ -152,6 +160,11 @@ def _listed(source: Source, key: str) -> list[str]:
 
 def _blend(mixture: Mixture) -> list[str]:
     paths = mixture.by_path()
+    if len(paths) > _MOST_PREFIXES:
+        raise InputError(
+            f"Megatron-LM numbers datasets in 16 bits, up to {_MOST_PREFIXES:,}; here are {len(paths):,}. "
+            "Merge domains (--merge_domains of the main command)"
+        )
     for path in [
         *(path for path, _ in paths),
         *(p for s in mixture.sources for k in ("valid", "test") for p in _listed(s, k)),
@@ -161,10 +174,6 @@ def _blend(mixture: Mixture) -> list[str]:
                 "Megatron-LM takes no prefix with white space at an end or line ends, such as "
                 f"{path!r}; name another (--sources)"
             )
-    if len(paths) > _MOST_PREFIXES:
-        raise InputError(
-            f"Megatron-LM numbers datasets in 16 bits, up to {_MOST_PREFIXES:,}; here are {len(paths):,}"
-        )
     return [each for path, share in paths for each in (repr(share), path)]
 
 

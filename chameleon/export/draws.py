@@ -5,6 +5,7 @@ Shapes: k domains.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -36,10 +37,12 @@ def draw(numbers: Array, rows: int, how: Draws, seed: int = 0) -> Counts:
     if how == "random":
         return np.asarray(np.random.default_rng(seed).multinomial(rows, shares))
     if how == "even":
-        counts: Counts = np.zeros(len(shares), dtype=np.int64)
+        taken, behind = np.zeros(len(shares)), np.empty(len(shares))
         for row in range(rows):
-            counts[int(np.argmax(shares * max(row, 1.0) - counts))] += 1
-        return counts
+            np.multiply(shares, max(row, 1.0), out=behind)
+            behind -= taken
+            taken[behind.argmax()] += 1
+        return taken.astype(np.int64)
     if how == "blocks":
         whole, rest = divmod(rows, _BLOCK)
         block = _rounded_down(shares, _BLOCK)
@@ -78,12 +81,12 @@ class Read:
     lengths: Array
     problems: tuple[str, ...]
 
-    @property
+    @cached_property
     def mean_length(self) -> float:
         """Tokens of a row that is drawn, on average."""
         return float((self.numbers * self.lengths).sum() / self.numbers.sum())
 
-    @property
+    @cached_property
     def shares(self) -> Array:
         """(k,) shares of tokens that the numbers mean; rows of what is elsewhere are taken to be of "
         "mean length."""

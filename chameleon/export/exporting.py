@@ -20,6 +20,9 @@ from chameleon.files import check_writable, write_atomically
 
 Notify = Callable[[str], None]
 
+# Of more domains than these, so many are named.
+_MOST_LISTED, _FIRST_LISTED = 100, 20
+
 
 def export(
     weights: DomainWeights,
@@ -170,14 +173,22 @@ def _said(asked: Asked, row: Format) -> list[str]:
             words.append(f"from step {step} on\n{table}" if len(stages) > 1 else table)
         never = never_drawn(weights.weights, row.draws)
         if never.any():
-            names = ", ".join(name for name, is_so in zip(weights.names, never, strict=True) if is_so)
+            names = [name for name, is_so in zip(weights.names, never, strict=True) if is_so]
             words.append(
-                f"note: {row.trainer} will never draw {names[:400]}: the share is too small for its blocks"
+                f"note: {row.trainer} will never draw {_listed(names)}: the share is too small for its blocks"
             )
-    dropped = [name for name in asked.weights.names if all(each.by_name()[name] == 0 for _, each in stages)]
+    by_name = [each.by_name() for _, each in stages]
+    dropped = [name for name in asked.weights.names if all(each[name] == 0 for each in by_name)]
     if dropped and not row.keeps_zeros:
-        words.append(f"note: domains of no weight are left out for {row.trainer}: {', '.join(dropped)}")
+        words.append(f"note: domains of no weight are left out for {row.trainer}: {_listed(dropped)}")
     return words
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Names with commas between; of very many the first, and how many more there are."""
+    if len(names) <= _MOST_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:_FIRST_LISTED])} and {len(names) - _FIRST_LISTED:,} more"
 
 
 def _comment(
@@ -192,12 +203,12 @@ def _comment(
     lines = [made, f"The numbers are {unit}."]
     if counts == "rows":
         pairs = zip(mixture.names, mixture.shares.tolist(), strict=True)
-        lines.append("Tokens: " + ", ".join(f"{name} {each:.4g}" for name, each in pairs))
+        lines.append("Tokens: " + _listed([f"{name} {each:.4g}" for name, each in pairs]))
     if mixture.budget is not None:
         lines.append(f"Tokens to train on: {mixture.budget:,.0f}.")
     for step, each in [(0, weights), *later]:
         raw = [name for name, facts in each.domains.items() if "raw_weight" in facts]
         if raw:
             where = f" from step {step} on" if later else ""
-            lines.append(f"Weights within limits{where}; they were others for {', '.join(raw)}.")
+            lines.append(f"Weights within limits{where}; they were others for {_listed(raw)}.")
     return tuple("".join(c if c.isprintable() else "?" for c in line) for line in lines)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -106,8 +107,8 @@ def json_of(text: str, what: str = "the file") -> Any:  # noqa: ANN401
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         content = dict(pairs)
         if len(content) < len(pairs):
-            keys = [key for key, _ in pairs]
-            raise InputError(f"{what} names {next(key for key in keys if keys.count(key) > 1)} twice")
+            counts = Counter(key for key, _ in pairs)
+            raise InputError(f"{what} names {next(key for key in counts if counts[key] > 1)} twice")
         return content
 
     try:

@@ -1,31 +1,75 @@
-"""From what a run found to what a report tells."""
+"""From what a run found to what a report tells.
+
+Shapes: k domains (or sources, where weights are nested), m of them on pictures, f settings along a path.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
 from chameleon.confidence.plane import spreads_of
-from chameleon.confidence.sensitivity import PATH, paths
+from chameleon.confidence.sensitivity import PATH, WeightPath, paths
+from chameleon.judging import Judged
 from chameleon.pipeline import Outcome
-from chameleon.report.content import Report
+from chameleon.report.content import ALL_PICTURED, Pictured, Report
+from chameleon.report.sections import MOST_EXAMPLES
 from chameleon.sample import means_of, noise_of
 
 
 def report_of(outcome: Outcome) -> Report:
     """The report of a run that was asked for one."""
     judged, change = outcome.judged, outcome.change
-    k = len(judged.samples)
+    only, shown = _pictured(outcome)
     replicates = None if judged.confidence is None else judged.confidence.replicates
-    placed = replicates is not None and replicates.places.shape[2] == 2
-    means, noise = means_of(judged.samples), noise_of(judged.samples)
-    stored = outcome.embedded.domains
+    is_placed = replicates is not None and replicates.places.shape[1:] == (len(shown), 2)
+    stored, weights = outcome.embedded.domains, outcome.weights
+    names = weights.names
+    if len(names) > ALL_PICTURED:
+        names = tuple(names[i] for i in np.argsort(-weights.weights, kind="stable")[:MOST_EXAMPLES])
     return Report(
-        weights=outcome.weights,
+        weights=weights,
         affinity=judged.solution.affinity,
         places=judged.plane.places,
         explained=judged.plane.explained,
-        spreads=spreads_of(replicates.places) if replicates is not None and placed else np.zeros((k, 2, 2)),
-        paths=paths(means, noise, judged.formula, judged.solution, PATH),
-        examples={name: stored[name].examples for name in outcome.weights.names if name in stored},
+        spreads=spreads_of(replicates.places)
+        if replicates is not None and is_placed
+        else np.zeros((len(shown), 2, 2)),
+        paths=_paths(judged, shown),
+        examples={name: stored[name].examples for name in names if name in stored},
         others=outcome.variants,
         before=None if change is None else change.before,
         moved_by=() if change is None else change.moved_by,
+        only=only,
     )
+
+
+def _pictured(outcome: Outcome) -> tuple[Pictured | None, list[int]]:
+    """What pictures are of, None where that is all domains, and its places among what was judged."""
+    judged, by_name = outcome.judged, outcome.weights.by_name()
+    names = [sample.name for sample in judged.samples]
+    k = len(names)
+    are_sources = names[0] not in by_name
+    kind = "sources" if are_sources else "domains"
+    what = f"{kind}, each as one domain" if are_sources else kind
+    shown: list[int] = getattr(judged, "shown", None) or list(range(k))
+    if len(shown) == k and not are_sources:
+        return None, shown
+    words = f"Of the {k:,} {what}."
+    if len(shown) < k:
+        half = len(shown) // 2
+        others = f"{len(shown) - half:,} others at random"
+        words = f"{len(shown):,} of {k:,} {what}: the {half:,} heaviest and {others}."
+    weights = judged.solution.weights if are_sources else np.array([by_name[name] for name in names])
+    return Pictured([names[i] for i in shown], weights[shown], words, kind), shown
+
+
+def _paths(judged: Judged, shown: list[int]) -> list[WeightPath]:
+    """(f, m) weights along settings; of very many domains along that which takes no solve: temperature."""
+    formula, solution = judged.formula, judged.solution
+    if len(judged.samples) <= ALL_PICTURED:
+        return paths(means_of(judged.samples), noise_of(judged.samples), formula, solution, PATH)
+    hot = [
+        replace(formula, temperature_used=factor * formula.temperature_used).weights(solution.scores)[shown]
+        for factor in PATH
+    ]
+    return [WeightPath("temperature", formula.temperature * np.asarray(PATH), np.array(hot))]

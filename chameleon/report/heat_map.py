@@ -76,7 +76,7 @@ def draw_heat_map(report: Report, key: str, width: int) -> Markup:
     """The affinity of any two domains as a colour, and as a number where there is room for it."""
     affinity, k, order = report.affinity, len(report.affinity), clustered(report.affinity)
     left, has_cells = _left(report, width), k <= MOST_CELLS
-    names = [report.weights.names[i] for i in order]
+    names = [report.pictured.names[i] for i in order]
     texts = [fitted(name, left - 8) for name in names]
     room = width - left - 2
     # Slanted names over the map reach beyond their columns: how far each does from its column's middle.
@@ -96,7 +96,7 @@ def draw_heat_map(report: Report, key: str, width: int) -> Markup:
         drawn.append(named(one_line(names[at]), *labels))
     legend = max(230.0, min(side, 260.0))
     drawn.append(_legend(affinity, left, above + side + 14, legend))
-    title = f"Affinity of {k} domains, those that are alike side by side"
+    title = f"Affinity of {k} {report.pictured.kind}, those that are alike side by side"
     beyond = max(cell * (at + 0.5) + reach for at, reach in enumerate(reaches)) if is_slanted else 0.0
     whole = left + max(side, beyond, legend) + 2
     return picture(key, whole, above + side + 52, title, _said(report), *drawn)
@@ -110,11 +110,11 @@ def rows_named(report: Report, width: int) -> int:
 
 def _left(report: Report, width: int) -> float:
     """Where the map begins, to the right of names."""
-    return 8 + widest(list(report.weights.names), 96 if width == NARROW else 150)
+    return 8 + widest(list(report.pictured.names), 96 if width == NARROW else 150)
 
 
 def _cells(report: Report, order: list[int], left: float, above: float, cell: float) -> Markup:
-    affinity, names = report.affinity, [one_line(name) for name in report.weights.names]
+    affinity, names = report.affinity, [one_line(name) for name in report.pictured.names]
     level = levels_of(affinity)
     drawn = []
     for row, i in enumerate(order):
@@ -175,7 +175,7 @@ def affinity_number(value: float, affinity: Array) -> str:
 
 
 def _said(report: Report) -> str:
-    affinity, names = report.affinity, report.weights.names
+    affinity, names = report.affinity, report.pictured.names
     rows, columns = np.triu_indices(len(names), 1)
     values = affinity[rows, columns]
     order = np.argsort(-values, kind="stable")

@@ -1,5 +1,6 @@
 """Names and numbers as a report shows them: on one line, as wide as there is room for, in per cent."""
 
+import math
 from typing import Any
 from unicodedata import combining, east_asian_width
 
@@ -70,11 +71,13 @@ def widest(names: list[str], most: float, size: float = 12) -> float:
 
 def decimals_for(k: int) -> int:
     """Decimals of a per cent that tell weights of k domains apart."""
-    return 1 if k < 30 else 2 if k < 300 else 3
+    return 1 if k < 30 else 2 if k < 300 else max(3, math.ceil(math.log10(k)))
 
 
 def percent(share: float, decimals: int = 1) -> str:
-    """A share in per cent."""
+    """A share in per cent; one that is too small for many decimals by its power of ten."""
+    if decimals > 3 and 0 < abs(share) < 0.5 * 10.0 ** (-decimals - 2):
+        return f"{100 * share:.0e}\u00a0%"
     return f"{100 * share:.{decimals}f}\u00a0%"
 
 

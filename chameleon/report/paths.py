@@ -52,12 +52,13 @@ def paths_shown(report: Report) -> list[WeightPath]:
 def draw_paths(report: Report, key: str, width: int) -> Markup:
     """A panel for each setting: all weights as lines, and where the setting in force is."""
     shown = paths_shown(report)
-    coloured = report.by_weight[:COLOURED]
+    coloured = report.pictured.by_weight[:COLOURED]
     top = _top(report, shown)
-    room = 15 + widest([report.weights.names[i] for i in coloured], _LABELS - 15, 11.5)
+    room = 15 + widest([report.pictured.names[i] for i in coloured], _LABELS - 15, 11.5)
     per_row = 1 if width == NARROW else min(len(shown), 3)
     drawn: list[Markup] = []
-    side = 38.0
+    # Room for per cents beside the first panel; those of very many domains are long.
+    side = 38.0 + 7 * max(0, decimals_for(len(report.weights.names)) - 3)
     panel = (width - side) / per_row
     for number, path in enumerate(shown):
         row, column = divmod(number, per_row)
@@ -80,7 +81,7 @@ def leaves(report: Report) -> list[str]:
 
 
 def _top(report: Report, shown: Sequence[WeightPath]) -> float:
-    in_force = _TALLEST * float(report.weights.weights.max())
+    in_force = _TALLEST * float(report.pictured.weights.max())
     return min(1.0, in_force, 1.05 * max(float(path.weights.max()) for path in shown))
 
 
@@ -140,16 +141,16 @@ def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Pa
     if len(others) > _THIN:
         lines.append(_band(xs, weights[:, others], up))
     else:
-        lines += [_line(xs, weights[:, i], up, "thin", report.weights.names[i]) for i in others]
+        lines += [_line(xs, weights[:, i], up, "thin", report.pictured.names[i]) for i in others]
     # The heaviest is drawn last, above all others.
     for number, i in reversed(list(enumerate(coloured))):
-        lines.append(_line(xs, weights[:, i], up, f"path c{number + 1}", report.weights.names[i]))
+        lines.append(_line(xs, weights[:, i], up, f"path c{number + 1}", report.pictured.names[i]))
     ends = [min(max(up.at(float(weights[-1, i])), up.end + 4), up.begin) for i in coloured]
     labels = []
     for number, (i, at, y) in enumerate(
         zip(coloured, ends, spread_out(ends, _GAP, up.end + 4, up.begin), strict=True)
     ):
-        name = report.weights.names[i]
+        name = report.pictured.names[i]
         elbow = f"{across.end + 2:.1f},{at:.1f} {across.end + 7:.1f},{y:.1f} {across.end + 10:.1f},{y:.1f}"
         text = tag(
             "text",
@@ -206,7 +207,7 @@ def _said(report: Report, shown: Sequence[WeightPath]) -> str:
         low, high = float(path.weights[:, at].min()), float(path.weights[:, at].max())
         sentences.append(
             f"With {path.setting} from {figure(float(path.values.min()))} to "
-            f"{figure(float(path.values.max()))}, {one_line(report.weights.names[at])} moves most, "
+            f"{figure(float(path.values.max()))}, {one_line(report.pictured.names[at])} moves most, "
             f"from {percent(low, decimals)} to {percent(high, decimals)}."
         )
     return " ".join(sentences)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from chameleon.domain_weights import DomainWeights
 from chameleon.report.axes import Scale, shares_across
-from chameleon.report.content import Report
+from chameleon.report.content import ALL_PICTURED, Report
 from chameleon.report.labels import decimals_for, fitted, one_line, percent, points, widest
 from chameleon.report.markup import Markup, joined, tag
 from chameleon.report.svg import (
@@ -81,7 +81,7 @@ def draw_weights(report: Report, key: str, width: int) -> Markup:
     signs += [(sign, words) for _, sign, words in beside]
     legend, top = key_to(signs, width)
     names = [None if i is None else weights.names[i] for i in rows]
-    layout = _rows(names, width, top, min(furthest, _FAR_OUT * reach), row=24)
+    layout = _rows(names, width, top, min(furthest, _FAR_OUT * reach), row=24, k=k)
     at, drawn = layout.scale.at, [legend, layout.drawn, _uniform(layout, 1 / k)]
     for i, y in zip(rows, layout.tops, strict=True):
         if i is None:
@@ -100,7 +100,7 @@ def draw_weights(report: Report, key: str, width: int) -> Markup:
         row.append(_at_end(percent(share, decimals_for(k)), layout, y))
         drawn.append(named(_row_title(weights, i), *row))
     said = [f"{one_line(weights.names[i])} {_with_interval(weights, i)}" for i in report.by_weight[:_SAID]]
-    title = f"Weights of {k} domains, heaviest first"
+    title = f"Weights of {k:,} domains, heaviest first"
     return picture(
         key, width, layout.height, title, f"{_some(said, k)}. Uniform is {percent(1 / k)}.", *drawn
     )
@@ -120,7 +120,7 @@ def draw_others(report: Report, key: str, width: int) -> Markup:
     reach = max([float(weights.weights.max()), *(max(each.values()) for _, each in others)])
     row = min(44.0, 24 + 4.0 * max(0, len(others) - 2))
     names = [None if i is None else weights.names[i] for i in rows]
-    layout = _rows(names, width, top, max(reach, 1 / k), row=row)
+    layout = _rows(names, width, top, max(reach, 1 / k), row=row, k=k)
     drawn = [legend, layout.drawn, _uniform(layout, 1 / k)]
     largest, decimals = (0.0, ""), decimals_for(k)
     for i, y in zip(rows, layout.tops, strict=True):
@@ -156,7 +156,7 @@ def draw_change(report: Report, key: str, width: int) -> Markup:
     signs = [(dot("before", 5), "before"), (dot("main", 5.5), "after")]
     legend, top = key_to(signs, width)
     reach = max(*(before.get(name, 0.0) for name in names), *(after.get(name, 0.0) for name in names))
-    layout = _rows([*names], width, top, reach, row=24)
+    layout = _rows([*names], width, top, reach, row=24, k=len(after))
     drawn = [legend, layout.drawn]
     decimals = decimals_for(len(after))
     for name, y in zip(names, layout.tops, strict=True):
@@ -180,11 +180,11 @@ def draw_change(report: Report, key: str, width: int) -> Markup:
     )
 
 
-def _rows(names: Sequence[str | None], width: int, top: float, reach: float, *, row: float) -> _Rows:
+def _rows(names: Sequence[str | None], width: int, top: float, reach: float, *, row: float, k: int) -> _Rows:
     """The grid of a picture with a row for each name, shares going up to `reach`."""
     is_narrow = width == NARROW
     left = 8 + widest([name for name in names if name is not None], 108 if is_narrow else 190)
-    right = width - 62
+    right = width - 62 - 7.0 * max(0, decimals_for(k) - 3)
     scale = Scale(0.0, 1.02 * reach, left + 2, right)
     is_long = len(names) > 20
     begin = top + (24 if is_long else 6)
@@ -205,7 +205,7 @@ def _uniform(layout: _Rows, share: float) -> Markup:
 
 
 def _left_out(count: int, layout: _Rows, y: float) -> Markup:
-    words = f"{count} more are in the table"
+    words = f"{count:,} more {'are in the table' if count <= ALL_PICTURED else 'between these'}"
     x = layout.scale.begin
     return joined(
         tag("rect", class_="gap", x=0, y=y - 10, width=layout.end, height=20, rx=3),
@@ -246,4 +246,4 @@ def _from_to(shares: Sequence[float]) -> str:
 
 
 def _some(said: list[str], k: int) -> str:
-    return "; ".join(said) + (f"; and {k - len(said)} more" if k > len(said) else "")
+    return "; ".join(said) + (f"; and {k - len(said):,} more" if k > len(said) else "")

@@ -29,15 +29,15 @@ def draw_plane(report: Report, key: str, width: int) -> Markup:
     dots = _dots(report, across, up, 5.5 if width == NARROW else 8.0)
     unit = abs(across.at(1.0) - across.at(0.0))
     ellipses, marks = [], []
-    for i in report.by_weight:
+    for i in report.pictured.by_weight:
         if report.spreads[i].any():
             ellipses.append(_ellipse(report.spreads[i], dots[i], unit))
-        share = percent(float(report.weights.weights[i]), decimals_for(len(dots)))
+        share = percent(float(report.pictured.weights[i]), decimals_for(len(report.weights.names)))
         circle = tag("circle", class_="place", cx=dots[i].x, cy=dots[i].y, r=dots[i].radius)
         marks.append(named(f"{one_line(dots[i].name)}: {share}", circle))
     clip = tag("clipPath", _frame(frame), id=f"{key}-clip")
-    names = [_drawn(label, dots[i]) for i, label in labels_of(dots, report.by_weight, frame)]
-    title = f"{len(dots)} domains on the first two principal components of their affinity"
+    names = [_drawn(label, dots[i]) for i, label in labels_of(dots, report.pictured.by_weight, frame)]
+    title = f"{len(dots)} {report.pictured.kind} on the first two principal components of their affinity"
     within = tag("g", *ellipses, clip_path=f"url(#{key}-clip)")
     drawn = tag("g", within, *marks, *names, class_="many" if len(dots) >= _MANY else None)
     content = (clip, _axes(report, across, up, frame), drawn)
@@ -74,16 +74,16 @@ def _reach(spreads: Array) -> Array:
 
 
 def _dots(report: Report, across: Scale, up: Scale, largest: float) -> list[Dot]:
-    weights, k = report.weights, len(report.weights.names)
+    pictured, k = report.pictured, len(report.pictured.names)
     size = 1.0 if k < _MANY else 0.75
-    radii = size * np.maximum(largest * np.sqrt(weights.weights / weights.weights.max()), _LEAST_RADIUS)
+    radii = size * np.maximum(largest * np.sqrt(pictured.weights / pictured.weights.max()), _LEAST_RADIUS)
     reach = _reach(report.spreads) * abs(across.at(1.0) - across.at(0.0))
     keeps = np.where(reach.max(axis=1, keepdims=True) <= _SMALL_ELLIPSE, reach, 0.0)
     keeps = np.maximum(keeps, radii[:, None])
     return [
         Dot(name, across.at(float(x)), up.at(float(y)), float(radius), float(beside), float(below))
         for name, (x, y), radius, (beside, below) in zip(
-            weights.names, report.places, radii, keeps, strict=True
+            pictured.names, report.places, radii, keeps, strict=True
         )
     ]
 
@@ -132,7 +132,7 @@ def _drawn(label: Label, dot: Dot) -> Markup:
 
 def _said(report: Report) -> str:
     """Which domains lie furthest out, and which nearest to the middle."""
-    names = [one_line(name) for name in report.weights.names]
+    names = [one_line(name) for name in report.pictured.names]
     far = np.linalg.norm(report.places - report.places.mean(axis=0), axis=1)
     order = [names[i] for i in np.argsort(-far, kind="stable")]
     if len(order) <= _SAID:

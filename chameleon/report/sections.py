@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 
 from chameleon.report import tables
-from chameleon.report.content import Report
+from chameleon.report.content import ALL_PICTURED, Report
 from chameleon.report.heat_map import MOST_CELLS, draw_heat_map, rows_named
 from chameleon.report.labels import decimals_for, name_of, percent
 from chameleon.report.markup import Markup, joined, listed, tag
@@ -22,6 +22,8 @@ _LETTERS = 600
 _ALL_LETTERS = 200_000
 _FEWEST_LETTERS = 160
 _OPENED_ON_PAPER = 12
+# Of more domains than all that are pictured, so many have their windows shown.
+MOST_EXAMPLES = 50
 _MEANINGS = {
     "lambda_reg": "lambda (the regularisation)",
     "rbf_sigma": "sigma (the width of the kernel)",
@@ -45,7 +47,7 @@ def sections(report: Report) -> list[Section]:
 
 def _sections(report: Report) -> Iterator[Section]:
     yield Section("weights", "Weights", _weights(report))
-    if len(report.weights.names) > 1:
+    if len(report.pictured.names) > 1:
         yield Section("affinity", "How alike the domains are", _affinity(report))
         yield Section("plane", "The domains on a plane", _plane(report))
     if paths_shown(report):
@@ -54,7 +56,7 @@ def _sections(report: Report) -> Iterator[Section]:
         yield Section("others", "Other blocks and seeds", _others(report))
     if report.before is not None or report.moved_by:
         yield Section("change", "What changed", _change(report))
-    if len(report.weights.names) > 1:
+    if len(report.pictured.names) > 1:
         yield Section("neighbours", "Nearest neighbours", _neighbours(report))
     if any(report.examples.get(name) for name in report.weights.names):
         yield Section("examples", "Example windows", _examples(report))
@@ -68,15 +70,22 @@ def _weights(report: Report) -> Markup:
             " The 95 % interval says how far it may be off because only some windows of each domain were "
             "looked at."
         )
+    k = len(report.weights.names)
+    rest = (
+        f"The table has the {tables.HEAVIEST} heaviest and the {tables.LIGHTEST} lightest of {k:,} domains; "
+        "the weights file has all."
+    )
     return joined(
         tag("p", words),
         both_widths(partial(draw_weights, report), "weights-picture"),
+        tag("p", rest, class_="caption") if k > ALL_PICTURED else Markup(),
         tables.weights_table(report),
+        tables.sources_table(report) if report.weights.diagnostics.get("sources") else Markup(),
     )
 
 
 def _affinity(report: Report) -> Markup:
-    k = len(report.weights.names)
+    k = len(report.pictured.names)
     words = (
         "The stronger the colour of a square, the more alike its two domains are to the proxy. Domains that "
         "are alike stand side by side, so that groups show as blocks along the diagonal."
@@ -87,10 +96,16 @@ def _affinity(report: Report) -> Markup:
         for step, kind in zip(steps, ("wide", "narrow"), strict=True)
     ]
     return joined(
+        _pictured(report),
         tag("p", words),
         tag("p", *named, class_="caption") if k > MOST_CELLS else Markup(),
         both_widths(partial(draw_heat_map, report), "affinity-picture"),
     )
+
+
+def _pictured(report: Report) -> Markup:
+    """What is shown, where it is not all domains."""
+    return tag("p", report.pictured.words, class_="caption") if report.pictured.words else Markup()
 
 
 def _plane(report: Report) -> Markup:
@@ -102,11 +117,13 @@ def _plane(report: Report) -> Markup:
     )
     if report.spreads.any():
         words += " Each ellipse holds its domain's true place by 95 %."
-    return joined(tag("p", words), both_widths(partial(draw_plane, report), "plane-picture"))
+    return joined(
+        _pictured(report), tag("p", words), both_widths(partial(draw_plane, report), "plane-picture")
+    )
 
 
 def _paths(report: Report) -> Markup:
-    shown, k = paths_shown(report), len(report.weights.names)
+    shown, k = paths_shown(report), len(report.pictured.names)
     meanings = [joined(_MEANINGS.get(path.setting, path.setting)) for path in shown]
     words = joined(
         "How the weights would come out with another value of ",
@@ -118,7 +135,9 @@ def _paths(report: Report) -> Markup:
         words = joined(words, f" Coloured are the {COLOURED} heaviest domains, grey the others.")
     if leaves(report):
         words = joined(words, " A line that leaves its panel at the top goes on rising.")
-    return joined(tag("p", words), both_widths(partial(draw_paths, report), "paths-picture"))
+    return joined(
+        _pictured(report), tag("p", words), both_widths(partial(draw_paths, report), "paths-picture")
+    )
 
 
 def _others(report: Report) -> Markup:
@@ -154,23 +173,25 @@ def _change(report: Report) -> Markup:
 
 def _neighbours(report: Report) -> Markup:
     words = "The domains that are most alike to each to the proxy, with their affinity."
-    return joined(tag("p", words), tables.neighbours_table(report))
+    return joined(_pictured(report), tag("p", words), tables.neighbours_table(report))
 
 
 def _examples(report: Report) -> Markup:
-    names = [
-        report.weights.names[i] for i in report.by_weight if report.examples.get(report.weights.names[i])
-    ]
+    places = [i for i in report.by_weight if report.examples.get(report.weights.names[i])]
+    most = len(places) if len(report.weights.names) <= ALL_PICTURED else MOST_EXAMPLES
+    names = [report.weights.names[i] for i in places[:most]]
     letters = min(_LETTERS, max(_FEWEST_LETTERS, _ALL_LETTERS // (_WINDOWS_SHOWN * len(names))))
     kind = "printed" if len(names) <= _OPENED_ON_PAPER else None
-    shown = [_windows(report, name, letters, kind) for name in names]
-    words = f"What the proxy looked at: a few windows of each domain, up to {letters} characters of each."
+    shares = report.weights.by_name()
+    shown = [_windows(report, name, shares[name], letters, kind) for name in names]
+    is_some = len(shares) > ALL_PICTURED
+    which = f"of {len(names)} of the heaviest domains" if is_some else "of each domain"
+    words = f"What the proxy looked at: a few windows {which}, up to {letters} characters of each."
     return joined(tag("p", words), tag("div", *shown, class_="long" if len(names) > 20 else None))
 
 
-def _windows(report: Report, name: str, letters: int, kind: str | None) -> Markup:
-    at = report.weights.names.index(name)
-    share = percent(float(report.weights.weights[at]), decimals_for(len(report.weights.names)))
+def _windows(report: Report, name: str, weight: float, letters: int, kind: str | None) -> Markup:
+    share = percent(weight, decimals_for(len(report.weights.names)))
     windows = [
         tag("pre", _beginning(text, letters), dir="auto") for text in report.examples[name][:_WINDOWS_SHOWN]
     ]

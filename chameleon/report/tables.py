@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from chameleon.report.colours import MOVES
-from chameleon.report.content import Report
+from chameleon.report.content import ALL_PICTURED, Report
 from chameleon.report.heat_map import affinity_number
 from chameleon.report.labels import (
     decimals_for,
@@ -21,6 +21,9 @@ from chameleon.report.labels import (
 from chameleon.report.markup import Markup, tag
 
 _NEAREST = 3
+# Rows of a table of very many domains, and values of settings.
+HEAVIEST, LIGHTEST = 500, 100
+_MOST_VALUES = 300
 # Of so many domains and causes the moves of each weight are shown, of more only the furthest.
 _ALL_MOVES = 16
 _FURTHEST = 4
@@ -95,9 +98,37 @@ def weights_table(report: Report) -> Markup:
         ("windows in all", of("windows_available", lambda count: f"{count:,}")),
         ("tokens in all", of("corpus_tokens", large)),
     ]
-    known = [each for each in columns if any(each[1](i) is not None for i in report.by_weight)]
-    rows = [(weights.names[i], [cell(read(i)) for _, read in known]) for i in report.by_weight]
-    return table(f"Weights of all {k} domains", ["domain", *(head for head, _ in known)], rows)
+    shown = rows_of(report)
+    known = [each for each in columns if any(each[1](i) is not None for i in shown)]
+    rows = [(weights.names[i], [cell(read(i)) for _, read in known]) for i in shown]
+    return table(f"Weights of {_which(report)}", ["domain", *(head for head, _ in known)], rows)
+
+
+def rows_of(report: Report) -> list[int]:
+    """The domains that tables have: all, or of very many the heaviest and the lightest."""
+    order = report.by_weight
+    return order if len(order) <= ALL_PICTURED else [*order[:HEAVIEST], *order[-LIGHTEST:]]
+
+
+def _which(report: Report) -> str:
+    k = len(report.weights.names)
+    return f"all {k} domains" if k <= ALL_PICTURED else f"the {HEAVIEST} heaviest and {LIGHTEST} lightest"
+
+
+def sources_table(report: Report) -> Markup:
+    """What each source has in all, where domains' names tell them."""
+    decimals = decimals_for(len(report.weights.names))
+    sources = report.weights.diagnostics["sources"]
+    order = sorted(sources, key=lambda name: (-sources[name]["weight"], name))
+    rows = [
+        (
+            name,
+            [cell(percent(sources[name]["weight"], min(decimals, 3))), cell(f"{sources[name]['domains']:,}")],
+        )
+        for name in order[:HEAVIEST]
+    ]
+    which = f"all {len(order)} sources" if len(order) <= HEAVIEST else f"the {HEAVIEST} heaviest sources"
+    return table(f"Weights of {which}", ["source", "weight", "domains"], rows)
 
 
 def others_table(report: Report) -> Markup:
@@ -105,7 +136,7 @@ def others_table(report: Report) -> Markup:
     weights, others = report.weights, [(label, each.by_name()) for label, each in report.others]
     decimals = decimals_for(len(weights.names))
     rows = []
-    for i in report.by_weight:
+    for i in rows_of(report):
         name = weights.names[i]
         shares = [float(weights.weights[i]), *(each.get(name) for _, each in others)]
         rows.append((name, [cell(None if each is None else percent(each, decimals)) for each in shares]))
@@ -155,10 +186,10 @@ def _furthest_moves(report: Report, decimals: int) -> Markup:
 
 def neighbours_table(report: Report) -> Markup:
     """The domains that are most alike to each."""
-    names, k = report.weights.names, len(report.weights.names)
+    names, k = report.pictured.names, len(report.pictured.names)
     count = min(_NEAREST, k - 1)
     rows = []
-    for i in report.by_weight:
+    for i in report.pictured.by_weight:
         others = [int(j) for j in np.argsort(-report.affinity[i], kind="stable") if j != i][:count]
         cells = [
             tag(
@@ -196,4 +227,6 @@ def _flat(nested: Mapping[str, Any]) -> list[tuple[str, Any]]:
             left += [(f"{key} › {inner}", each) for inner, each in value.items()][::-1]
         else:
             found.append((key, value))
+    if len(found) > _MOST_VALUES:
+        found[_MOST_VALUES:] = [("and", f"{len(found) - _MOST_VALUES:,} more in the weights file")]
     return found

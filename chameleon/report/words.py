@@ -38,7 +38,7 @@ def summary(report: Report) -> Markup:
     if k == 1:
         return joined(first, " is the only domain.")
     if math.isclose(most, least, rel_tol=1e-6):
-        every = "Both domains" if k == 2 else f"All {k} domains"
+        every = "Both domains" if k == 2 else f"All {k:,} domains"
         return joined(f"{every} get the same share of the training tokens: {percent(1 / k, decimals)}.")
     return joined(
         first,
@@ -97,7 +97,7 @@ def _order(weights: DomainWeights) -> Markup:
         )
     said = "The order is unsure of "
     if len(unsure) > _NAMED:
-        said = f"Of {len(neighbours)} pairs of neighbours the order of {len(unsure)} is unsure, most of "
+        said = f"Of {len(neighbours):,} pairs of neighbours the order of {len(unsure):,} is unsure, most of "
     pairs = [
         joined(
             mention(each["above"]),
@@ -107,7 +107,8 @@ def _order(weights: DomainWeights) -> Markup:
         )
         for each in unsure[:_NAMED]
     ]
-    return joined(said, listed(pairs), "; of other neighbours it is sure.")
+    others = "; of other neighbours it is sure." if len(unsure) < len(neighbours) else "."
+    return joined(said, listed(pairs), others)
 
 
 def _needed(weights: DomainWeights) -> Markup:
@@ -124,16 +125,24 @@ def _needed(weights: DomainWeights) -> Markup:
         return Markup()
     parts = [joined(f"{count:,} of ", mention(name)) for count, name in lacking[:_NAMED]]
     rest = len(lacking) - len(parts)
-    more = [joined(f"more of {rest} other domains" if rest > 1 else "more of one other")] if rest else []
+    more = [joined(f"more of {rest:,} other domains" if rest > 1 else "more of one other")] if rest else []
     return joined(" About so many windows would do: ", listed([*parts, *more]), ".")
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
     """The few numbers that stand at the top."""
     weights, k = report.weights, len(report.weights.names)
-    found = [("Domains", f"{k}")]
+    found = [("Domains", f"{k:,}")]
+    sources = weights.diagnostics.get("sources")
+    if sources:
+        found.append(("Sources", f"{len(sources):,}"))
     if (effective := weights.diagnostics.get("effective_dimension")) is not None:
-        found.append(("Effective dimension", f"{effective:.2f} of {k}"))
+        is_nested = weights.settings.get("hierarchy") == "nested"
+        of = f"{len(sources):,} sources" if sources and is_nested else f"{k:,}"
+        found.append(("Effective dimension", f"{effective:{',.0f' if effective >= 1000 else '.2f'}} of {of}"))
+    if (approximation := weights.diagnostics.get("approximation") or {}).get("approximate"):
+        error = percent(approximation["median_relative_error"])
+        found.append(("Scores", f"approximate, half within {error}"))
     for title, fact in (("Windows looked at", "windows"), ("Tokens looked at", "tokens")):
         counts = [weights.domains.get(name, {}).get(fact) for name in weights.names]
         known = [count for count in counts if count is not None]
