@@ -225,8 +225,8 @@ def _has_pieces(directory: Path) -> bool:
 
 
 def _kill_one(workers: Sequence[int], chance: random.Random) -> None:
-    """Kill one of some processes, once in five seconds on average."""
-    if workers and chance.random() < _SLICE / 5:
+    """Kill one of some processes, once in fifteen seconds on average."""
+    if workers and chance.random() < _SLICE / 15:
         try:
             os.kill(chance.choice(workers), signal.SIGKILL)
         except ProcessLookupError:
