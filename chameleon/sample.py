@@ -3,8 +3,8 @@
 Shapes: n windows, u units (documents, or groups of them) that they are of, d width of an embedding.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Self
 
@@ -13,6 +13,8 @@ import numpy.typing as npt
 
 from chameleon.affinity import Array, real_array
 from chameleon.errors import InputError
+
+Rows = npt.NDArray[np.floating]
 
 # With fewer documents than this their spread says little, and windows are taken as independent.
 LEAST_UNITS = 8
@@ -26,7 +28,7 @@ class Sample:
 
     Attributes:
         name: The domain's.
-        rows: (n, d) embeddings, float32 or float64, all finite.
+        source: Its rows, or what reads them each time that they are looked at.
         units: (n,) int64, for each window a number from 0 to u - 1 of the unit that it is of. Units are
             independent of each other; windows of one unit may be alike. There are at most 256.
         num_documents: Documents that the windows begin in; None where that is not known.
@@ -36,7 +38,7 @@ class Sample:
     """
 
     name: str
-    rows: npt.NDArray[np.floating]
+    source: Rows | Callable[[], Rows]
     units: npt.NDArray[np.int64]
     num_documents: int | None
     fraction: float
@@ -104,8 +106,29 @@ class Sample:
         fraction = 0.0 if available is None else min(1.0, len(rows) / max(available, 1))
         return cls(name, rows, units, found, fraction, is_exact)
 
+    @property
+    def rows(self) -> Rows:
+        """(n, d) embeddings, float32 or float64, all finite."""
+        return self.source() if callable(self.source) else self.source
+
+    def read_by(self, read: Callable[[], Rows]) -> Self:
+        """The same sample without its rows in memory: of them its mean and noise are known, others are read.
+
+        Args:
+            read: Gives the rows.
+        """
+        other = replace(self, source=read)
+        for name in ("mean", "noise"):
+            vars(other)[name] = getattr(self, name)
+        return other
+
     def __len__(self) -> int:
-        return len(self.rows)
+        return len(self.units)
+
+    @property
+    def width(self) -> int:
+        """d."""
+        return len(self.mean)
 
     @cached_property
     def num_units(self) -> int:
@@ -150,7 +173,8 @@ class Sample:
             moves = [np.float32(share) * sample.influences() for share, sample in self.parts]
             return np.concatenate(moves)
         # Kept where they are few beside the rows, so that what is kept does not double the memory.
-        return self._few_influences if 4 * self.num_units <= len(self) else self._influences()
+        is_small = 4 * self.num_units <= len(self) and not callable(self.source)
+        return self._few_influences if is_small else self._influences()
 
     @cached_property
     def _few_influences(self) -> npt.NDArray[np.float32]:
@@ -159,7 +183,7 @@ class Sample:
     def _influences(self) -> npt.NDArray[np.float32]:
         u = self.num_units
         if self.is_exact or self.fraction == 1 or u < 2:
-            return np.zeros((0, self.rows.shape[1]), dtype=np.float32)
+            return np.zeros((0, self.width), dtype=np.float32)
         deviations = self._deviations().astype(np.float32, copy=False)
         deviations *= np.float32(np.sqrt((1 - self.fraction) * u / (u - 1)) / len(self))
         if u == len(self):
@@ -191,7 +215,7 @@ def samples_of(embeddings: Mapping[str, "npt.ArrayLike | Sample"]) -> list[Sampl
     samples = [
         each if isinstance(each, Sample) else Sample.of(name, each) for name, each in embeddings.items()
     ]
-    widths = {sample.name: sample.rows.shape[1] for sample in samples}
+    widths = {sample.name: sample.width for sample in samples}
     if len(set(widths.values())) > 1:
         raise InputError(f"embeddings of all domains must have one width, got {widths}")
     return samples

@@ -1,5 +1,7 @@
 """Windows as a sample: means, noise, units and merged domains, against brute force."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -132,3 +134,25 @@ def test_noise_next_to_distances_is_all_taken() -> None:
     noise = np.full(7, 1.0)
     sigma = median_sigma(means)
     np.testing.assert_array_equal(usable_noise(noise, sigma, 0.5, True), noise)
+
+
+@pytest.mark.parametrize(("n", "documents"), [(7, False), (40, True), (3000, False)])
+def test_a_sample_that_reads_its_rows_is_the_same(n: int, documents: bool) -> None:
+    rng = np.random.default_rng(n)
+    rows = rng.standard_normal((n, 5)).astype(np.float32)
+    kept = Sample.of("d", rows, np.sort(rng.integers(0, 12, n)) if documents else None, 2 * n)
+    reads: list[int] = []
+
+    def read() -> np.ndarray[Any, Any]:
+        reads.append(1)
+        return rows
+
+    on_disk = kept.read_by(read)
+    assert (on_disk.mean == kept.mean).all()
+    assert on_disk.noise == kept.noise
+    assert (len(on_disk), on_disk.width, on_disk.num_units) == (n, 5, kept.num_units)
+    assert not reads
+    for _ in range(2):
+        np.testing.assert_array_equal(on_disk.influences(), kept.influences())
+    assert len(reads) == 2  # it keeps none of it
+    assert on_disk.rows is rows
