@@ -200,8 +200,9 @@ class Sample:
         return np.asarray(np.add.reduceat(deviations[order], begins, axis=0))
 
     def _deviations(self) -> npt.NDArray[np.floating]:
+        rows = self.rows
         with np.errstate(over="ignore", invalid="ignore"):
-            return np.asarray(self.rows - self.mean.astype(self.rows.dtype))
+            return np.asarray(rows - self.mean.astype(rows.dtype))
 
 
 def samples_of(embeddings: Mapping[str, "npt.ArrayLike | Sample"]) -> list[Sample]:
