@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import numpy.typing as npt
 from tqdm import tqdm
 
 from chameleon.corpora.corpus import require_labels
@@ -80,13 +79,14 @@ def parquet_texts(
             yield names.get(label, label), text
 
     units = Units(read, keys, spool, [group.file for group in groups])
-    rows: dict[str, npt.NDArray[np.float64]] = {}
+    rows: dict[str, dict[int, int]] = {}  # by name and row group: of many names most are in few
     counts: dict[str, int] = {}
     for number, group in enumerate(groups):
         for label, count in group.labels.items():
             name = names.get(label, label)
             counts[label] = counts.get(label, 0) + count
-            rows.setdefault(name, np.zeros(len(groups)))[number] += count
+            of_name = rows.setdefault(name, {})
+            of_name[number] = of_name.get(number, 0) + count
     try:
         require_labels(files[0].name.rpartition("/")[0], required, counts, "--domain_names")
     except InputError:
@@ -95,13 +95,14 @@ def parquet_texts(
     size = sum(file.size for file in files)
     texts = {}
     for name in sorted(rows):
-        numbers = np.flatnonzero(rows[name])
+        numbers = np.array(list(rows[name]), dtype=np.int64)
+        sizes = np.array(list(rows[name].values()), dtype=np.float64)
         digest = digest_of_json(
             {"files": fingerprint, "column": text_column, "label": label_column, "name": name}
         )
         # In the order that they share, domains that reach as far read the same row groups.
         visits = visits_of(len(numbers), size, _SHARE_READ, _LEAST_READ)
-        texts[name] = UnitsText(units, name, numbers, rows[name][numbers], digest, visits)
+        texts[name] = UnitsText(units, name, numbers, sizes, digest, visits)
     return texts, units
 
 

@@ -30,9 +30,17 @@ _STATE, _INFO, _DICTIONARY = "state.json", "dataset_info.json", "dataset_dict.js
 
 @dataclass(frozen=True, eq=False)
 class TableBlocks:
-    """The rows of some labels, or all, in blocks of a fixed number of rows of the whole table."""
+    """The rows of some labels, or all, in blocks of a fixed number of rows of the whole table.
+
+    Attributes:
+        table: It.
+        numbers: Of the blocks that hold any of these rows.
+        text_column, label_column: Its columns.
+        labels: Those of the rows.
+    """
 
     table: "datasets.Dataset"
+    numbers: npt.NDArray[np.int64]
     text_column: str
     label_column: str | None
     labels: frozenset[str]
@@ -42,7 +50,8 @@ class TableBlocks:
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        rows = self.table[block * _ROWS_PER_BLOCK : (block + 1) * _ROWS_PER_BLOCK]
+        first = int(self.numbers[block]) * _ROWS_PER_BLOCK
+        rows = self.table[first : first + _ROWS_PER_BLOCK]
         texts = _column(rows, self.text_column)
         if self.label_column is not None:
             labels = pc.cast(_column(rows, self.label_column), pa.string())
@@ -135,14 +144,18 @@ def domains_of_table(
         by_name.setdefault(names.get(label, label), []).append(label)
     domains = []
     for name, labels in sorted(by_name.items()):
-        num_bytes = sum(sizes[label][0] for label in labels)
-        starts = np.concatenate([[0], np.cumsum(num_bytes)]).astype(np.int64)
+        num_bytes: dict[int, int] = {}
+        for label in labels:
+            for block, size in sizes[label][0].items():
+                num_bytes[block] = num_bytes.get(block, 0) + size
+        numbers = np.array(sorted(num_bytes), dtype=np.int64)
+        starts = np.cumsum([0, *(num_bytes[int(block)] for block in numbers)], dtype=np.int64)
         if starts[-1] == 0:
             raise InputError(f"{place}: no text in domain {name or place}")
         digest = digest_of_json(
             {"table": identity, "text": text_column, "column": label_column, "labels": sorted(labels)}
         )
-        blocks = TableBlocks(rows, text_column, label_column, frozenset(labels))
+        blocks = TableBlocks(rows, numbers, text_column, label_column, frozenset(labels))
         documents = sum(sizes[label][1] for label in labels)
         domains.append(Domain(name, IndexedText(blocks, starts, documents, digest)))
     if not domains:
@@ -178,13 +191,15 @@ def _column(rows: "pa.Table", path: str) -> "pa.ChunkedArray":
 
 def _sizes_by_label(
     rows: "datasets.Dataset", place: str, text_column: str, label_column: str | None
-) -> dict[str, tuple[npt.NDArray[np.int64], int]]:
-    """For each label the bytes of its documents and joints in each block, and its number of documents."""
+) -> dict[str, tuple[dict[int, int], int]]:
+    """For each label the bytes of its documents and joints in the blocks that hold some, and how many
+    documents it has.
+    """
     import pyarrow as pa
     import pyarrow.compute as pc
 
     num_blocks = -(-len(rows) // _ROWS_PER_BLOCK)
-    sizes: dict[str, npt.NDArray[np.int64]] = {}
+    sizes: dict[str, dict[int, int]] = {}
     counts: dict[str, int] = {}
     blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
     for block, batch in enumerate(tqdm(blocks, "reading lengths", num_blocks, delay=1, disable=None)):
@@ -197,8 +212,8 @@ def _sizes_by_label(
             raise InputError(f"{place}: row {row} has no label in {label_column}")
         for label in set(labels.tolist()):
             of_label = lengths[(labels == label) & (lengths > 0)]
-            sizes.setdefault(label, np.zeros(num_blocks, dtype=np.int64))[block] = of_label.sum() + len(
-                of_label
-            )
+            of_blocks = sizes.setdefault(label, {})
+            if len(of_label):
+                of_blocks[block] = int(of_label.sum()) + len(of_label)
             counts[label] = counts.get(label, 0) + len(of_label)
     return {label: (sizes[label], counts[label]) for label in sizes}
