@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
     parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
     parser.add_argument("--gpu", action="store_true", help="workers that share a GPU instead, without Ray")
-    parser.add_argument("--domains", type=whole, default=32, help="made for the GPU (default: 32)")
+    parser.add_argument("--domains", type=whole, default=96, help="made for the GPU (default: 96)")
     arguments = parser.parse_args(argv)
     if arguments.gpu:
         return _on_gpu(arguments)
@@ -75,7 +75,7 @@ def _on_gpu(arguments: argparse.Namespace) -> int:
             Figure("serial: text to file, baseline", tokens / (serial - start) / 1e6, "M tokens/s"),
             Figure("start, and all that is not embedding", start, "s"),
         ]
-        for workers in (2, 4, 8):
+        for workers in (4, 8):
             place = f"processes-{workers}"
             taken = work.seconds(place, windows, "--engine", "processes", "--num_workers", str(workers))
             rate = tokens / (taken - start) / 1e6

@@ -3,8 +3,9 @@
 Shapes: n windows, d width of the proxy.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -30,13 +31,18 @@ def default_batch_size(proxy: Proxy, windows: WindowRecipe) -> int:
     return max(1, tokens // windows.sample_length)
 
 
-@dataclass
 class Embedder:
-    """The proxy at work, which remembers the batch size that fits."""
+    """The proxy at work, which remembers the batch size that fits.
 
-    proxy: Proxy
-    batch_size: int
-    notify: Notify
+    On a CPU each batch is computed by one thread, and as many at once as torch has threads: so the numbers
+    are the same for any number of them, which those of a product that threads share are not.
+    """
+
+    def __init__(self, proxy: Proxy, batch_size: int, notify: Notify) -> None:
+        """Args: the proxy, windows of a batch to begin with, and who is told when they must be fewer."""
+        self.proxy, self.batch_size, self.notify = proxy, batch_size, notify
+        threads = torch.get_num_threads() if proxy.device.type == "cpu" else 1
+        self._threads = ThreadPoolExecutor(threads, "embedding") if threads > 1 else None
 
     def embed(self, domain: str, windows: Windows, first: int) -> tuple[Windows, npt.NDArray[np.float32]]:
         """The windows and their (n, d) embeddings; `first` is the number of the first of them."""
@@ -46,20 +52,29 @@ class Embedder:
                 f"the tokenizer gives token {largest}, but the proxy's vocabulary has "
                 f"{self.proxy.vocabulary}; name a checkpoint whose tokenizer is its own"
             )
-        batches, begin = [], 0
-        while begin < len(windows.tokens):
-            rows = slice(begin, begin + self.batch_size)
+        batches = None
+        while batches is None:
             try:
-                batches.append(self.proxy.embed(windows.tokens[rows], windows.lengths[rows]))
+                batches = self._batches(windows)
             except RuntimeError as error:
                 if not is_out_of_memory(error):
                     raise
                 self._halve_batch(windows.tokens.shape[1])
-                continue
-            begin = rows.stop
         embeddings = torch.cat(batches).cpu().numpy()
         self._require_finite(domain, embeddings, first)
         return windows, embeddings
+
+    def _batches(self, windows: Windows) -> list[torch.Tensor]:
+        """Embeddings batch by batch."""
+        begins = range(0, len(windows.tokens), self.batch_size)
+        tokens = [windows.tokens[begin : begin + self.batch_size] for begin in begins]
+        lengths = [windows.lengths[begin : begin + self.batch_size] for begin in begins]
+        if self.proxy.device.type != "cpu":
+            return list(map(self.proxy.embed, tokens, lengths))
+        with _single_threaded():
+            if self._threads is None:
+                return list(map(self.proxy.embed, tokens, lengths))
+            return list(self._threads.map(self.proxy.embed, tokens, lengths))
 
     def _halve_batch(self, length: int) -> None:
         if self.batch_size == 1:
@@ -81,3 +96,14 @@ class Embedder:
                 f"domain {domain}: the embedding of window {first + row} is not finite in {dtype}; "
                 "try --dtype float32, or check the checkpoint"
             )
+
+
+@contextmanager
+def _single_threaded() -> Iterator[None]:
+    """Products by one thread each, of whichever threads compute meanwhile."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

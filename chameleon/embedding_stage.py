@@ -11,6 +11,7 @@ import transformers
 
 import chameleon
 from chameleon.corpora import Corpus
+from chameleon.devices import DTYPES, choose_device, choose_dtype
 from chameleon.embedding import embed
 from chameleon.embedding_plan import find_stored, plan_embedding, plan_more, recipe_of
 from chameleon.engines.filling import Filler, fill_share, filler_of
@@ -59,12 +60,21 @@ def embed_corpus(
         notify(text)
 
     check_writable(options.embeddings_dir / "domain.safetensors")
-    with opened(options, tell) as own:
+    with opened(options, tell, _beside_workers(options)) as own:
         pieces = Pieces(options.embeddings_dir)
         with filler_of(own, pieces, tell) as (there, filler):
             embedded = _Rounds(there, pieces, filler).run(first, more, told, tell, is_recorded)
         removed = find_stored(there.removed, there.tokenizer, there.proxy, there.recipe, pieces)
         return replace(embedded, removed=removed)
+
+
+def _beside_workers(options: Options) -> tuple[torch.device, torch.dtype] | None:
+    """Where the proxy is to be while others compute: not on a GPU that is theirs."""
+    if options.engine == "serial":
+        return None
+    if options.engine == "processes":
+        return torch.device("cpu"), choose_dtype(options.dtype, choose_device(options.device))
+    return torch.device("cpu"), torch.float32 if options.dtype == "auto" else DTYPES[options.dtype]
 
 
 def embed_share(options: Options, notify: Notify) -> int:

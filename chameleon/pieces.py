@@ -119,16 +119,28 @@ class Pieces:
         self._by_path: dict[Path, list[tuple[str, int, int]]] = {}
         self.look()
 
-    def look(self) -> None:
-        """See what came since."""
-        for path in sorted(self.directory.glob(f"*{_SUFFIX}")):
+    def look(self, expected: Iterable[str] = ()) -> None:
+        """See what came since.
+
+        Args:
+            expected: Names of files that are known to be there. Disks that machines share may be slow to list
+                them.
+        """
+        for path in sorted(
+            {*self.directory.glob(f"*{_SUFFIX}"), *(self.directory / each for each in expected)}
+        ):
             if path not in self._by_path:
                 self._add(path)
 
     def _add(self, path: Path) -> None:
+        try:
+            every = _facts_in(path)
+        except FileNotFoundError:  # another run has joined it meanwhile
+            return
         at, found = 0, self._by_path.setdefault(path, [])
-        for facts in _facts_in(path):
+        for facts in every:
             key, begin = str(facts["key"]), int(facts["begin"])
+            facts.pop("examples", None)  # of very many domains they are much, and seldom wanted
             rows = slice(at, at := at + int(facts["rows"]))
             end = int(facts["next_visit"])
             places = self._places.setdefault(key, {})
@@ -155,7 +167,11 @@ class Pieces:
         stored = read_embeddings(path) if path.exists() else None
         parts, visit = ([], 0) if stored is None else ([stored], stored.next_visit)
         for place in self._from(key, visit):
-            parts.append(_read(place))
+            try:
+                parts.append(_read(place))
+            except FileNotFoundError:  # another run has joined it meanwhile: it is in the domain's file
+                self._forget(place.path)
+                return self.stored(key)
             if place.ends_domain:  # now it is known how many windows the domain has
                 parts[-1] = replace(parts[-1], available=sum(map(len, parts)))
         return DomainEmbeddings.joined(parts) if parts else None
@@ -206,9 +222,21 @@ class Pieces:
         for path, within in list(self._by_path.items()):
             if all(end <= reached.get(key, -1) for key, _, end in within):
                 path.unlink(missing_ok=True)
-                del self._by_path[path]
-                for key, begin, _ in within:
-                    self._places[key].pop(begin, None)
+                self._forget(path)
+
+    def _forget(self, path: Path) -> None:
+        """A file is gone."""
+        for key, begin, _ in self._by_path.pop(path):
+            if begin in self._places[key] and self._places[key][begin].path == path:
+                del self._places[key][begin]
+
+    def made_otherwise(self, names: Iterable[str], keys: Iterable[str]) -> int:
+        """How many domains of these names there are pieces of with other keys, and none with these."""
+        of_names = {
+            str(place.facts["domain"]) for places in self._places.values() for place in places.values()
+        }
+        mine = {str(place.facts["domain"]) for key in keys for place in self._places.get(key, {}).values()}
+        return len(of_names.intersection(names) - mine)
 
 
 class StoredDomains(Mapping[str, DomainEmbeddings]):
@@ -246,6 +274,7 @@ def _facts_in(path: Path) -> list[dict[str, Any]]:
 def _read(place: _Place) -> DomainEmbeddings:
     facts = place.facts
     with reading(place.path), safe_open(place.path, framework="numpy") as file:
+        metadata = file.metadata()
         # An empty part cannot be sliced at the end of a file.
         is_empty = place.rows.start == place.rows.stop
         rows = slice(0, 0) if is_empty else place.rows
@@ -256,5 +285,13 @@ def _read(place: _Place) -> DomainEmbeddings:
         available=int(facts["available"]),
         next_visit=int(facts["next_visit"]),
         corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
-        examples=tuple(str(each) for each in facts["examples"]),
+        examples=_examples_in(metadata, place) if facts["begin"] == 0 else (),
     )
+
+
+def _examples_in(metadata: Mapping[str, str], place: _Place) -> tuple[str, ...]:
+    """The texts that stand with a piece."""
+    for facts in json.loads(metadata["pieces"]):
+        if facts["key"] == place.facts["key"] and facts["begin"] == place.facts["begin"]:
+            return tuple(str(each) for each in facts["examples"])
+    return ()

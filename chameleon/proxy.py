@@ -51,6 +51,10 @@ class Proxy:
     dtype: torch.dtype
     digest: str
 
+    def __post_init__(self) -> None:
+        # Once and for all: several threads may be in a forward pass.
+        self.middle_block.register_forward_hook(_stop)
+
     @torch.inference_mode()
     def embed(self, tokens: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> torch.Tensor:
         """Mean over each window's tokens of the middle block's output.
@@ -79,16 +83,10 @@ class Proxy:
     def _states(self, ids: torch.Tensor) -> torch.Tensor:
         """(b, t, d) output of the middle block. The model's own output has been through a last norm."""
 
-        def stop(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
-            raise _Reached(output[0] if isinstance(output, tuple | list) else output)
-
-        handle = self.middle_block.register_forward_hook(stop)
         try:
             self.model(input_ids=ids, use_cache=False)
         except _Reached as reached:
             return reached.states
-        finally:
-            handle.remove()
         raise RuntimeError(f"{type(self.model).__name__} did not run its middle block")
 
 
@@ -98,6 +96,10 @@ class _Reached(Exception):  # noqa: N818
     def __init__(self, states: torch.Tensor) -> None:
         super().__init__()
         self.states = states
+
+
+def _stop(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
+    raise _Reached(output[0] if isinstance(output, tuple | list) else output)
 
 
 def _mean(states: torch.Tensor, counts: torch.Tensor | int) -> torch.Tensor:

@@ -157,7 +157,7 @@ def reading(path: Path) -> Iterator[None]:
     """Say of a file of embeddings that cannot be read what to do about it."""
     try:
         yield
-    except InputError:
+    except (InputError, FileNotFoundError):
         raise
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, IndexError, struct.error) as error:
         raise InputError(f"{path} is truncated or damaged ({error}); {_REMEDY}") from None

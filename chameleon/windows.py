@@ -42,7 +42,7 @@ _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
 # Chunks of a piece, which is what one worker makes of a domain while others make others.
-CHUNKS_PER_PIECE = 4
+CHUNKS_PER_PIECE = 2
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 # Sources are read by one thread at a time; what encodes may lack some text of a window.
@@ -131,12 +131,15 @@ class Span(NamedTuple):
 
     @classmethod
     def of(cls, grid: Grid, have: int, visit: int, wanted: int, at_once: int) -> "Span":
-        """From `visit` on so many visits as give the windows from `have` to `wanted` on average.
+        """From `visit` on to where there are the windows wanted on average, wherever it goes on.
 
         Some visits may give none; so there may be too few, and then another span is to follow.
         """
         visits = grid.num_visits / grid.num_windows
-        end = min(visit + max(1, round((wanted - have) * visits)), grid.num_visits)
+        end = round(wanted * visits)
+        if end <= visit:
+            end = visit + max(1, round((wanted - have) * visits))
+        end = min(end, grid.num_visits)
         return cls(visit, end if wanted > have else visit, max(1, round(at_once * visits)))
 
     @property

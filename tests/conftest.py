@@ -122,7 +122,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_checkpoint(tmp_path_factory.mktemp("checkpoint") / "tiny")
 
 
-def make_checkpoint(directory: Path, context: int = 64) -> Path:
+def make_checkpoint(directory: Path, context: int = 64, width: int = 16) -> Path:
     """Save a tiny random GPT-2 and its tokenizer in a directory."""
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
@@ -132,7 +132,7 @@ def make_checkpoint(directory: Path, context: int = 64) -> Path:
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
     config = GPT2Config(
-        vocab_size=len(tokenizer), n_positions=context, n_embd=16, n_layer=3, n_head=2, eos_token_id=0
+        vocab_size=len(tokenizer), n_positions=context, n_embd=width, n_layer=3, n_head=2, eos_token_id=0
     )
     with quiet_transformers():
         GPT2LMHeadModel(config).save_pretrained(directory)

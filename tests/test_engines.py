@@ -3,7 +3,6 @@
 import dataclasses
 import os
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,24 +15,27 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import SCRIPT, WORDS, Command, indexed, make_texts, refused, run_command, write_jsonl
+import torch
+from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refused, run_command, write_jsonl
 
+from chameleon.embedder import Embedder
 from chameleon.engines import filling
 from chameleon.engines.driver import Driver
 from chameleon.engines.filling import Filler, filler_of
 from chameleon.engines.processes import Processes
 from chameleon.engines.work import Event, Hello, Item, Made, Setup, Shard, program, shards_of
-from chameleon.engines.worker import Worker, hello_of, keys_of
+from chameleon.engines.worker import Worker, hello_of, keys_of, worker_of
 from chameleon.errors import InputError
 from chameleon.grid import WindowRecipe, lay_grid
 from chameleon.opening import Opened, opened
 from chameleon.options import Options
 from chameleon.pieces import CannotWriteError, Piece, Pieces, write_pieces
+from chameleon.proxy import load_proxy
 from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.store import ARRAYS, DomainEmbeddings, read_embeddings, read_records
-from chameleon.windows import Span, windows_from
+from chameleon.windows import CHUNKS_PER_PIECE, Span, Windows, windows_from
 
-N = 60
+N = 150
 FLAGS = ("--sample_length", "32", "--embedding_batch_size", "1", "--dtype", "float32", "--target_se", "9")
 
 
@@ -98,7 +100,7 @@ def test_pieces_of_a_span_are_its_visits_each_once(corpus_directory: Path, check
             range(span.begin, span.end)
         )
         # They end in the same places whatever span they are of: only the first and last are shorter.
-        assert all(piece.end % (4 * span.chunk) == 0 for piece in pieces[:-1])
+        assert all(piece.end % (CHUNKS_PER_PIECE * span.chunk) == 0 for piece in pieces[:-1])
         assert len({piece.place for piece in pieces}) == len(pieces)
     assert Span.of(grids[0], 5, 5, 5, 4).num_pieces == 0
 
@@ -272,13 +274,19 @@ class Faulty:
 
 @pytest.mark.parametrize("seed", range(10))
 def test_any_faults_give_the_same_bits(
-    seed: int, tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path
+    seed: int,
+    tmp_path: Path,
+    serial: Path,
+    corpus_directory: Path,
+    checkpoint: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr("chameleon.engines.driver._MOST_DEATHS", 99)  # here they are chance
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Faulty(worker, hello_of(there, worker, shares=True), size=1 + seed % 4, seed=seed)
+        pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
         pieces = Pieces(tmp_path)
-        filler = Filler(Driver(pool, lambda hello: None, lambda words: None), pieces, worker.keys, 4)
+        filler = Filler(Driver(pool, lambda hello: None, lambda words: None), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, 7 + seed))  # and more in a second round
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
@@ -308,7 +316,7 @@ def test_a_shard_that_kills_its_workers_ends_the_run(
 
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Deadly(worker, hello_of(there, worker, shares=True), 2, 0)
+        pool = Deadly(worker, hello_of(there, worker), 2, 0)
         filler = Filler(
             Driver(pool, lambda hello: None, lambda words: None), Pieces(tmp_path), worker.keys, 4
         )
@@ -339,9 +347,9 @@ def test_a_worker_that_cannot_write_is_done_without(
     told: list[str] = []
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Full(worker, hello_of(there, worker, shares=True), 2, 0)
+        pool = Full(worker, hello_of(there, worker), 2, 0)
         pieces = Pieces(tmp_path)
-        filler = Filler(Driver(pool, lambda hello: None, told.append), pieces, worker.keys, 4)
+        filler = Filler(Driver(pool, lambda hello: None, told.append), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
         require_same_files(tmp_path, serial)
@@ -392,7 +400,7 @@ def test_many_domains_are_few_files(
     assert run.returncode == 0, run.stderr
     directory = tmp_path / "embeddings"
     files = list(directory.glob("*.safetensors"))
-    assert 1 <= len(files) <= 300 / 5  # five domains of three windows in a piece of sixteen
+    assert 1 <= len(files) <= 300 / 10  # ten domains of three windows in a piece of 32
     assert all(path.name.endswith(".pieces.safetensors") for path in files)
     (record,) = read_records(directory)
     assert len(record.files) == 300
@@ -544,13 +552,12 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, corpus_directory: Path, che
 @pytest.mark.parametrize(
     ("changed", "expected"),
     [
-        ({"program": "0.0.9 (abc)"}, r"has chameleon 0.0.9 \(abc\), this process .*; install the same"),
-        ({"shares": False}, "does not see .*; name by --embeddings_dir a directory that all machines share"),
+        ({"mark": "none"}, "is not to be seen here; name by --embeddings_dir a directory that all machines"),
         ({"checkpoint": "abc"}, r"has another checkpoint .* \(digest abc, here"),
         ({"text": "abc"}, "sees other text in .* than this process"),
     ],
 )
-def test_workers_that_are_another_program_or_see_other_things(
+def test_workers_that_see_other_things(
     changed: dict[str, Any],
     expected: str,
     tmp_path: Path,
@@ -559,9 +566,10 @@ def test_workers_that_are_another_program_or_see_other_things(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = options_for(corpus_directory, checkpoint, tmp_path, engine="processes")
+    monkeypatch.setattr(filling, "_SECONDS_TO_BE_SEEN", 0.3)
     with opened(options, print) as there:
         worker = Worker(there, print)
-        hello = dataclasses.replace(hello_of(there, worker, shares=True), **changed)
+        hello = dataclasses.replace(hello_of(there, worker), **changed)
         monkeypatch.setattr(filling, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
         with pytest.raises(InputError, match=expected), filler_of(there, Pieces(tmp_path), print):
             pass
@@ -572,7 +580,7 @@ def test_workers_that_differ_from_each_other(
 ) -> None:
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        hello = hello_of(there, worker, shares=True)
+        hello = hello_of(there, worker)
         pool = Faulty(worker, hello, 1, 3)
         driver = Driver(pool, lambda hello: None, print)
         for fact, value in (("dtype", "bfloat16"), ("device", "cuda"), ("batch_size", 7)):
@@ -582,20 +590,95 @@ def test_workers_that_differ_from_each_other(
                 driver._welcome(0, other)
 
 
-def test_a_directory_that_a_worker_does_not_share(
+def test_workers_of_another_program_or_without_the_directory(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    from chameleon.engines.worker import worker_of
-
     options = options_for(corpus_directory, checkpoint, tmp_path)
-    setup = Setup(options, str(corpus_directory), str(checkpoint), "cpu", None, ".shared-sign")
-    with worker_of(setup, print) as (_, hello):
-        assert not hello.shares
+    setup = Setup(options, str(corpus_directory), str(checkpoint), "cpu", None, program(), ".shared-sign")
+    with pytest.raises(InputError, match="does not see what this process writes"), worker_of(setup, print):
+        pass
     (tmp_path / ".shared-sign").touch()
     with worker_of(setup, print) as (_, hello):
-        assert hello.shares
-    assert len(list(tmp_path.glob(".shared-sign-*"))) == 1
-    assert hello.program == program()
+        assert hello.mark is not None
+        assert (tmp_path / hello.mark).exists()
+    other = dataclasses.replace(setup, program="0.0.9 (abc)", checkpoint="not looked at before")
+    with (
+        pytest.raises(InputError, match=r"has chameleon .*, this process 0.0.9 \(abc\); install the same"),
+        worker_of(other, print),
+    ):
+        pass
+
+
+def test_what_was_made_otherwise_is_told(tmp_path: Path, corpus_directory: Path, checkpoint: Path) -> None:
+    write_pieces(tmp_path, [dataclasses.replace(a_piece("other-key", 0, 1, 1), domain="law")])
+    told: list[str] = []
+    options = options_for(corpus_directory, checkpoint, tmp_path)
+    with opened(options, print) as there, filler_of(there, Pieces(tmp_path), told.append) as (_, filler):
+        assert filler is None
+    assert len(told) == 1
+    assert "holds pieces of 1 of these domains that were made with another proxy, --dtype" in told[0]
+
+
+def test_what_is_written_and_does_not_come_to_be_seen(
+    tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(filling, "_SECONDS_TO_BE_SEEN", 0.3)
+    with opened(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
+        worker = Worker(there, print)
+        pool = Faulty(worker, hello_of(there, worker), 1, 3)
+        (tmp_path / "other").mkdir()
+        driver = Driver(pool, lambda hello: None, lambda words: None)
+        filler = Filler(driver, Pieces(tmp_path / "other"), worker.keys, 16)
+        with pytest.raises(InputError, match="is not to be seen here; name by --embeddings_dir"):
+            filler.fill(dict.fromkeys(worker.keys, 5))
+
+
+def test_a_place_in_which_all_workers_die_is_done_without(
+    tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path
+) -> None:
+    class Unlucky(Faulty):
+        def wait(self) -> list[Event]:
+            events = []
+            for worker in self._starting:
+                if worker == 1:
+                    events.append(Event(worker, "ended", "SIGILL"))
+                else:
+                    events.append(Event(worker, "ready", self._hello))
+            for worker, shard in self._given:
+                events.append(Event(worker, "done", self._worker.embed(shard)))
+            self._starting, self._given = [], []
+            return events
+
+    told: list[str] = []
+    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+        worker = Worker(there, print)
+        pool, pieces = Unlucky(worker, hello_of(there, worker), 2, 0), Pieces(tmp_path)
+        filler = Filler(Driver(pool, lambda hello: None, told.append), pieces, worker.keys, 16)
+        filler.fill(dict.fromkeys(worker.keys, N))
+        pieces.fold(domains_of(there))
+    require_same_files(tmp_path, serial)
+    assert "going on without a worker: 5 died one after the other (SIGILL)" in told
+
+
+def test_bits_do_not_hang_on_threads(tmp_path: Path) -> None:
+    """Products of so wide a model are summed otherwise when threads share them."""
+    checkpoint = make_checkpoint(tmp_path / "wide", width=512)
+    proxy = load_proxy(checkpoint, torch.device("cpu"), torch.float32)
+    rng = np.random.default_rng(0)
+    tokens = rng.integers(0, 300, (22, 64)).astype(np.int32)
+    numbers = np.arange(22)
+    windows = Windows(tokens, np.full(22, 64), numbers, numbers, 22)
+    found = []
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(Embedder(proxy, 3, print).embed("d", windows, 0)[1])
+            assert torch.get_num_threads() == count
+    finally:
+        torch.set_num_threads(threads)
+    assert (found[0] == found[1]).all()
+    assert (found[0] == found[2]).all()
 
 
 # A Ray cluster of three nodes on this machine
@@ -708,10 +791,10 @@ def test_made_says_how_many_pieces_there_are(
         worker = Worker(there, print)
         item = Item("law", 0, 0, N, 0)
         (made,) = worker.embed((item,))
-        assert made == Made(item, 16, -(-N // 16))
+        pieces = -(-N // 32)
+        (file,) = tmp_path.glob("*.pieces.safetensors")
+        assert made == Made(item, 32, pieces, file.name)
         # What is there is not made again, nor what the domain does not have.
         worker = Worker(there, print)
-        assert worker.embed((item,)) == (Made(item, 0, -(-N // 16)),)
-        assert worker.embed((item._replace(number=99),)) == (Made(item._replace(number=99), 0, -(-N // 16)),)
-        assert indexed(there.corpus.domains[0]) is not None
-        shutil.rmtree(tmp_path)
+        assert worker.embed((item,)) == (Made(item, 0, pieces, None),)
+        assert worker.embed((item._replace(number=99),)) == (Made(item._replace(number=99), 0, pieces, None),)

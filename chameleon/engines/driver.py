@@ -9,7 +9,7 @@ from chameleon.errors import InputError
 
 Notify = Callable[[str], None]
 
-# So many workers may die over one shard, or one after the other before they are ready.
+# So many workers may die over one shard, or in one place without having done anything.
 _MOST_DEATHS = 5
 
 
@@ -33,7 +33,7 @@ class Driver:
         self._queue: deque[Shard] = deque()
         self._deaths: Counter[Shard] = Counter()
         self._starting = set(range(pool.size))
-        self._deaths_at_start = 0
+        self._deaths_in_place: Counter[int] = Counter()
         self._first: Hello | None = None
         for worker in range(pool.size):
             pool.start(worker)
@@ -73,6 +73,7 @@ class Driver:
                     self._welcome(event.worker, cast("Hello", event.value))
                 case "done":
                     del self._busy[event.worker]
+                    self._deaths_in_place[event.worker] = 0
                     self._idle.append(event.worker)
                     self._queue.extend(react(cast("tuple[Made, ...]", event.value)))
                 case "note":
@@ -90,7 +91,6 @@ class Driver:
             self._first = hello
         require_same(self._first, hello)
         self._starting.discard(worker)
-        self._deaths_at_start = 0
         self._idle.append(worker)
 
     def _retire(self, event: Event) -> None:
@@ -111,10 +111,10 @@ class Driver:
                     f"{_MOST_DEATHS} workers died over the same windows of {names} ({event.value}); if "
                     "memory ran out, lower --embedding_batch_size or --num_workers. What is embedded is kept"
                 )
-        else:
-            self._deaths_at_start += 1
-            if self._deaths_at_start >= _MOST_DEATHS:
-                raise InputError(f"{_MOST_DEATHS} workers died before they were ready: {event.value}")
+        self._deaths_in_place[event.worker] += 1
+        if self._deaths_in_place[event.worker] >= _MOST_DEATHS:
+            self._retire(event._replace(value=f"{_MOST_DEATHS} died one after the other ({event.value})"))
+            return
         self._notify(f"a worker died ({event.value}): another goes on with its windows")
         self._starting.add(event.worker)
         self._pool.start(event.worker)
@@ -137,7 +137,6 @@ class Driver:
 def require_same(one: Hello, other: Hello) -> None:
     """Raise for a worker that would make other numbers than the first."""
     for name, words, remedy in (
-        ("program", "another state of this program", "install the same on all machines"),
         ("checkpoint", "another checkpoint", "put the same files in the same place on all machines"),
         ("text", "other text", "let all machines read the same files"),
         ("dtype", "another dtype", "name one by --dtype"),

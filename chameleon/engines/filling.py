@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from time import monotonic, sleep, time
 from typing import Never
 
 import torch
@@ -20,7 +21,7 @@ from chameleon.engines.ray_cluster import RayPool
 from chameleon.engines.work import Hello, Item, Made, Pool, Setup, Shard, program, shards_of
 from chameleon.engines.worker import Worker, checkpoint_digest, hello_of, keys_of
 from chameleon.errors import InputError
-from chameleon.files import digest_of_json, place_of, places_of
+from chameleon.files import digest_of_json, is_there, local_path
 from chameleon.opening import Opened
 from chameleon.options import Options
 from chameleon.pieces import MOST_FILES, Pieces
@@ -32,6 +33,10 @@ Notify = Callable[[str], None]
 _WHOLE = 4
 # Of domains that are small beside a piece, about so many shards at most.
 _MOST_SHARDS = 8192
+# How long a shared disk may take to show what another machine has written.
+_SECONDS_TO_BE_SEEN = 60.0
+# Signs of runs that were killed stay so many seconds.
+_SIGN, _OLD = ".shared-", 7 * 86400.0
 # On CPUs: workers of so many threads.
 _THREADS = 4
 
@@ -43,6 +48,8 @@ class Filler:
         """Args: who works, what there is, by domain its key, and windows of a chunk."""
         self._driver, self._pieces, self._keys = driver, pieces, keys
         self._piece_windows = CHUNKS_PER_PIECE * at_once
+        self._files: set[str] = set()
+        self._ended: set[str] = set()
 
     @property
     def hello(self) -> Hello:
@@ -53,33 +60,50 @@ class Filler:
         """Have pieces made until each domain has the windows wanted of it, or all that it has.
 
         Raises:
-            InputError: A text cannot be read, an embedding is not finite, or no worker is left.
+            InputError: A text cannot be read, an embedding is not finite, no worker is left, or what workers
+                write does not come to be seen here.
         """
         bar: tqdm[Never] = tqdm(desc="embedding", unit="window", delay=1, disable=None)
         with bar:
             before: list[Item] = []
             while items := self._lacking(wanted):
                 if items == before:
-                    raise RuntimeError(f"nothing was made of {', '.join(item.domain for item in items[:3])}")
+                    raise InputError(
+                        f"what workers wrote to {self._pieces.directory} is not to be seen here; name by "
+                        "--embeddings_dir a directory that all machines share"
+                    )
                 before = items
                 bar.total = bar.n + sum(item.wanted - item.have for item in items)
                 # Many small domains come together, so that there are not too many files.
                 size = max(self._piece_windows, int(bar.total - bar.n) // _MOST_SHARDS)
                 self._driver.carry_out(shards_of(items, size), lambda made: self._react(made, bar))
-                self._pieces.look()
+                self._wait_for_files()
+                self._pieces.look(self._files)
+                self._files.clear()
+
+    def _wait_for_files(self) -> None:
+        """Disks that machines share may take a while to show what others wrote."""
+        deadline = monotonic() + _SECONDS_TO_BE_SEEN
+        for name in self._files:
+            while not (self._pieces.directory / name).exists() and monotonic() < deadline:
+                sleep(0.2)
 
     def _lacking(self, wanted: Mapping[str, int]) -> list[Item]:
         items = []
         for name, number in wanted.items():
             extent = self._pieces.extent(self._keys[name])
             have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
-            if extent is None or have < min(number, extent.available):
+            is_there = name in self._ended or (extent is not None and have >= min(number, extent.available))
+            if not is_there:
                 items.append(Item(name, have, visit, number, 0))
         return items
 
     def _react(self, made: tuple[Made, ...], bar: "tqdm[Never]") -> list[Shard]:
         """What is left to make of domains that have been measured by making their first piece."""
         bar.update(sum(each.windows for each in made))
+        self._files |= {each.file for each in made if each.file is not None}
+        # Whoever measured them says that there are no more windows, whatever was thought before.
+        self._ended |= {each.item.domain for each in made if each.num_pieces == 0}
         further = [
             each.item._replace(number=number)
             for each in made
@@ -100,13 +124,19 @@ def filler_of(there: Opened, pieces: Pieces, notify: Notify) -> Iterator[tuple[O
     """
     options = there.options
     keys = keys_of(there)
+    others = pieces.made_otherwise(keys, keys.values())
+    if others:
+        notify(
+            f"{pieces.directory} holds pieces of {others:,} of these domains that were made with another "
+            "proxy, --dtype, --seed, --sample_length or text; they are not used"
+        )
     if options.engine == "serial" and len(keys) <= MOST_FILES and not pieces.has_any(keys.values()):
         yield there, None
         return
     with ExitStack() as stack:
         if options.engine == "serial":
             worker = Worker(there, notify)
-            pool: Pool = Here(worker, hello_of(there, worker, shares=True))
+            pool: Pool = Here(worker, hello_of(there, worker))
         else:
             sign = stack.enter_context(_sign(options.embeddings_dir))
             pool = _pool(options, _setup(there, sign))
@@ -146,7 +176,9 @@ def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, no
     """
     worker, pieces = Worker(there, notify), Pieces(there.options.embeddings_dir)
     goes_whole = len(worker.keys) >= _WHOLE * num_shards
-    made = 0
+    size = CHUNKS_PER_PIECE * worker.at_once
+    made, room = 0, size
+    shard: list[Item] = []
     with tqdm(worker.keys.items(), desc="embedding", unit="domain", delay=1, disable=None) as bar:
         for number, (name, key) in enumerate(bar):
             if goes_whole and number % num_shards != shard_index:
@@ -158,30 +190,41 @@ def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, no
             whole = Item(name, have, visit, wanted, 0)
             span = worker.span(whole)
             for piece in range(span.num_pieces):
-                if goes_whole or (number + span.piece(piece).place) % num_shards == shard_index:
-                    made += sum(each.windows for each in worker.embed((whole._replace(number=piece),)))
+                if not goes_whole and (number + span.piece(piece).place) % num_shards != shard_index:
+                    continue
+                windows = min(size, wanted - have)
+                if shard and windows > room:
+                    made += sum(each.windows for each in worker.embed(tuple(shard)))
+                    shard, room = [], size
+                shard.append(whole._replace(number=piece))
+                room -= windows
+    if shard:
+        made += sum(each.windows for each in worker.embed(tuple(shard)))
     return made
 
 
 def _setup(there: Opened, sign: str) -> Setup:
-    """For workers that may have another working directory."""
+    """For workers that may have another working directory. Links are left to where they are followed."""
     options = replace(
         there.options,
-        embeddings_dir=there.options.embeddings_dir.resolve(),
-        add_domains=places_of(there.options.add_domains),
-        tokenizer=None if there.options.tokenizer is None else place_of(there.options.tokenizer),
+        embeddings_dir=Path(os.path.abspath(there.options.embeddings_dir)),  # noqa: PTH100
+        add_domains={name: _from_the_root(place) for name, place in (there.options.add_domains or {}).items()}
+        or None,
+        tokenizer=None if there.options.tokenizer is None else _from_the_root(there.options.tokenizer),
     )
-    return Setup(options, place_of(there.dataset), place_of(there.checkpoint), options.device, None, sign)
+    dataset, checkpoint = _from_the_root(there.dataset), _from_the_root(there.checkpoint)
+    return Setup(options, dataset, checkpoint, options.device, None, program(), sign)
+
+
+def _from_the_root(name: str) -> str:
+    """A local path from the root; other names as they are."""
+    path = local_path(name)
+    return os.path.abspath(path) if is_there(path) else name  # noqa: PTH100
 
 
 def _pool(options: Options, setup: Setup) -> Pool:
     if options.engine == "ray":
-        gpus = options.num_gpus_per_worker
-        if gpus is None:
-            gpus = 0.0 if options.device == "cpu" else _gpus_of_a_worker(options)
-        if gpus == 0:
-            setup = replace(setup, device="cpu" if options.device == "auto" else options.device, threads=1)
-        return RayPool(setup, options.num_workers, gpus, options.ray_address)
+        return RayPool(setup, options.num_workers, options.num_gpus_per_worker, options.ray_address)
     device = choose_device(options.device)
     if device.type == "cuda":
         count = torch.cuda.device_count() if device.index is None else 1
@@ -192,18 +235,14 @@ def _pool(options: Options, setup: Setup) -> Pool:
     return Processes(replace(setup, threads=max(1, cores // size)), size, [device.type])
 
 
-def _gpus_of_a_worker(options: Options) -> float:
-    """One where the machine that drives a local cluster has any, or a cluster elsewhere is asked for GPUs."""
-    if options.ray_address is not None and options.device == "auto" and not torch.cuda.is_available():
-        return 0.0
-    return 1.0 if options.device.startswith("cuda") or torch.cuda.is_available() else 0.0
-
-
 @contextmanager
 def _sign(directory: Path) -> Iterator[str]:
     """A file by which workers show that they share a directory, while they are at work."""
-    sign = f".shared-{uuid.uuid4().hex}"
+    sign = f"{_SIGN}{uuid.uuid4().hex}"
     directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob(f"{_SIGN}*"):  # of a run that was killed
+        if time() - old.stat().st_mtime > _OLD:
+            old.unlink(missing_ok=True)
     try:
         (directory / sign).touch()
         yield sign
@@ -213,17 +252,17 @@ def _sign(directory: Path) -> Iterator[str]:
 
 
 def _check(hello: Hello, there: Opened) -> None:
-    """Raise for a worker that is another program, or does not see what this process sees."""
-    if hello.program != program():
-        raise InputError(
-            f"the worker on {hello.host} has chameleon {hello.program}, this process {program()}; install "
-            "the same on all machines"
-        )
-    if not hello.shares:
-        raise InputError(
-            f"the worker on {hello.host} does not see {there.options.embeddings_dir.resolve()}; name by "
-            "--embeddings_dir a directory that all machines share"
-        )
+    """Raise for a worker that does not write to where this process reads, or has another checkpoint."""
+    directory = there.options.embeddings_dir
+    if hello.mark is not None:
+        deadline = monotonic() + _SECONDS_TO_BE_SEEN
+        while not (directory / hello.mark).exists():
+            if monotonic() > deadline:
+                raise InputError(
+                    f"what the worker on {hello.host} writes to {directory} is not to be seen here; name by "
+                    "--embeddings_dir a directory that all machines share"
+                )
+            sleep(0.2)
     if hello.checkpoint != checkpoint_digest(there):
         raise InputError(
             f"the worker on {hello.host} has another checkpoint {there.checkpoint} (digest "

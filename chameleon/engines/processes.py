@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
+from time import monotonic
 from typing import Any
 
 from chameleon.engines.work import Event, Kind, Setup, Shard
@@ -85,8 +86,9 @@ class Processes:
         """End all workers: those that wait for work leave when they are left."""
         for _, connection in self._running.values():
             connection.close()
+        deadline = monotonic() + _SECONDS_TO_END
         for worker in list(self._running):
-            self._end(worker, _SECONDS_TO_END)
+            self._end(worker, max(0.0, deadline - monotonic()))
 
 
 def _serve(connection: Connection, setup: Setup) -> None:

@@ -5,9 +5,12 @@ nodes that are left would hold its shard for ever. The driver gives the shard to
 """
 
 import os
+import re
+import signal
 import socket
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import chameleon
@@ -16,6 +19,10 @@ from chameleon.errors import InputError
 
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_WAIT = 1.0
+# Without a worker that is ready: until that is said, and until the run ends.
+_SECONDS_TO_TELL = 60.0
+_SECONDS_WITHOUT_ROOM = 1800.0
+_SEE_STATUS = "`ray status` shows what is free"
 _INSTALL = 'pip install "chameleon[ray]"'
 
 
@@ -31,32 +38,47 @@ class _Actor:
 class RayPool:
     """An actor for each worker."""
 
-    def __init__(self, setup: Setup, size: int | None, gpus: float, address: str | None) -> None:
+    def __init__(self, setup: Setup, size: int | None, gpus: float | None, address: str | None) -> None:
         """Connect to the cluster, or start one on this machine that only it can reach.
 
         Args:
             setup: What the workers need to know.
             size: How many workers; by default as many as there is room for.
-            gpus: GPUs of each.
+            gpus: GPUs of each; by default 1 where the cluster has any and the device is none other.
             address: Host and port of a running cluster.
 
         Raises:
             InputError: Ray is not installed, the address cannot be reached, or no worker has room.
         """
         self._ray = _connected(address)
-        self._setup, self._gpus = setup, gpus
+        nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
+        if gpus is None:
+            has_any = any(node.get("GPU", 0) for node in nodes)
+            gpus = 1.0 if has_any and setup.device.partition(":")[0] in ("auto", "cuda") else 0.0
+        if gpus == 0 and setup.device == "auto":
+            setup = replace(setup, device="cpu")
+        elif gpus and ":" in setup.device:
+            raise InputError(
+                f"--device {setup.device} is for this machine; Ray gives each worker its GPUs: cuda"
+            )
+        self._setup = setup if gpus else replace(setup, threads=1)
+        room = sum(
+            int(min(node.get("CPU", 0), node.get("GPU", 0) / gpus if gpus else node.get("CPU", 0)))
+            for node in nodes
+        )
+        if room < 1:
+            each = ", ".join(f"{node.get('CPU', 0):g} CPUs and {node.get('GPU', 0):g} GPUs" for node in nodes)
+            self._ray.shutdown()
+            raise InputError(
+                f"no node of the Ray cluster has room for a worker of 1 CPU and {gpus:g} GPUs (they have "
+                f"{each}); change --num_gpus_per_worker (0 for CPUs)"
+            )
         self._actor_class = self._ray.remote(max_restarts=0, max_task_retries=0, num_gpus=gpus, num_cpus=1)(
             _RemoteWorker
         )
-        there = self._ray.cluster_resources()
-        room = int(there.get("GPU", 0) / gpus) if gpus else int(there.get("CPU", 0))
-        if room < 1:
-            raise InputError(
-                f"the Ray cluster has {there.get('GPU', 0):g} GPUs and {there.get('CPU', 0):g} CPUs: no "
-                f"worker of {gpus:g} GPUs and 1 CPU fits; lower --num_gpus_per_worker (0 for CPUs)"
-            )
         self.size = room if size is None else size
         self._actors: dict[int, _Actor] = {}
+        self._is_told = False
 
     def start(self, worker: int) -> None:
         """Ask for an actor, wherever there is room."""
@@ -73,13 +95,27 @@ class RayPool:
         """What happened."""
         by_task = {actor.doing: worker for worker, actor in self._actors.items() if actor.doing is not None}
         ready: list[Any] = []
+        begin = monotonic()
         while not ready:
             ready, _ = self._ray.wait(list(by_task), timeout=_SECONDS_TO_WAIT)
+            waited = monotonic() - begin
+            if ready or not all(self._actors[worker].is_starting for worker in by_task.values()):
+                continue
+            if waited > _SECONDS_WITHOUT_ROOM:
+                words = f"no worker could be started on the Ray cluster in {waited / 60:.0f} minutes"
+                return [Event(min(by_task.values()), "failed", f"{words}; {_SEE_STATUS}, and start again")]
+            if waited > _SECONDS_TO_TELL and not self._is_told:
+                self._is_told = True
+                return [
+                    Event(
+                        min(by_task.values()), "note", f"waiting for room on the Ray cluster; {_SEE_STATUS}"
+                    )
+                ]
         events: list[Event] = []
         for task in ready:
             worker = by_task[task]
             actor = self._actors[worker]
-            actor.doing = None
+            actor.doing, actor.is_starting = None, False
             try:
                 kind, value, notes = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
@@ -121,6 +157,8 @@ class _RemoteWorker:
             self._worker, self._hello = self._context.__enter__()
         except InputError as error:
             return "failed", str(error), []
+        except ImportError as error:
+            return "failed", f"{error} on {socket.gethostname()}; install the same on all machines", []
         return "ready", self._hello, self._told()
 
     def embed(self, shard: Shard) -> tuple[str, object, list[str]]:
@@ -164,8 +202,10 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401
         settings |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
     else:
         settings["address"] = address
+    on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**settings)
+        signal.signal(signal.SIGTERM, on_termination)  # the library puts its own in its place
     except Exception as error:  # the library's own, or of what it is made of
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
@@ -177,10 +217,10 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401
 
 def _require_reachable(address: str) -> None:
     host, _, port = address.rpartition(":")
-    if not host or not port.isdigit():
+    if not host or not port.isdigit() or "://" in address:
         raise InputError(f"expected --ray_address host:port, such as 10.0.0.1:6379, or auto; got {address}")
     try:
-        socket.create_connection((host, int(port)), _SECONDS_TO_CONNECT).close()
+        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
     except OSError as error:
         raise InputError(
             f"there is no Ray cluster at {address} ({error}); start one by `ray start --head`, or leave "
@@ -193,6 +233,7 @@ def _joined(package: str, path: str | None) -> str:
 
 
 def _how(error: Exception) -> str:
-    """How an actor ended, on one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+    """How an actor ended, on one line without colours."""
+    cause = getattr(error, "cause", None) or error
+    lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(cause)).splitlines() if line.strip()]
+    return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:200]

@@ -37,13 +37,16 @@ class Made(NamedTuple):
 
     Attributes:
         item: It.
-        windows: Windows of the piece; 0 where there are none.
-        num_pieces: Pieces that its domain takes, which only who measured the domain knows.
+        windows: Windows of the piece; 0 where it was there already, or there are none.
+        num_pieces: Pieces that its domain takes, which only who measured the domain knows; 0 where all of it
+            is there.
+        file: Name of the file that the piece is in; None where none was written.
     """
 
     item: Item
     windows: int
     num_pieces: int
+    file: str | None
 
 
 @dataclass(frozen=True)
@@ -55,7 +58,8 @@ class Setup:
         dataset, checkpoint: Names of corpus and proxy.
         device: Where its proxy is to run.
         threads: Threads that it computes with on a CPU; as many as there are by default.
-        sign: Name of the file in the embeddings directory by which a worker shows that it shares it.
+        program: What `program()` must give.
+        sign: Name of a file in the embeddings directory, which a worker must find there.
     """
 
     options: Options
@@ -63,6 +67,7 @@ class Setup:
     checkpoint: str
     device: str
     threads: int | None
+    program: str
     sign: str
 
 
@@ -72,23 +77,21 @@ class Hello:
 
     Attributes:
         host: Name of its machine, and of its process there.
-        program: Version and digest of the program.
+        mark: Name of the file that it left beside the driver's sign; None where it had none to leave.
         checkpoint: Digests of proxy and tokenizer.
         text: Digest of the keys of all domains.
         dtype: What it computes in.
         device: Kind of its device.
         batch_size: Windows in a forward pass.
-        shares: Whether it found the driver's sign.
     """
 
     host: str
-    program: str
+    mark: str | None
     checkpoint: str
     text: str
     dtype: str
     device: str
     batch_size: int
-    shares: bool
 
 
 Kind = Literal["ready", "done", "note", "failed", "unusable", "ended"]

@@ -64,12 +64,12 @@ class Worker:
         with quiet_transformers(), closing(cut_ahead(drafts)) as cut:
             pieces = [self._piece(item, cut) for item in shard]
         found = [piece for piece in pieces if piece is not None]
-        if found:
-            write_pieces(self._there.options.embeddings_dir, found)
-        return tuple(
-            Made(item, 0 if piece is None else len(piece.stored), self.span(item).num_pieces)
-            for item, piece in zip(shard, pieces, strict=True)
-        )
+        file = write_pieces(self._there.options.embeddings_dir, found).name if found else None
+        made = []
+        for item, piece in zip(shard, pieces, strict=True):
+            windows = 0 if piece is None else len(piece.stored)
+            made.append(Made(item, windows, self.span(item).num_pieces, None if piece is None else file))
+        return tuple(made)
 
     def _drafts(self, item: Item) -> Iterator[Draft]:
         """The windows of a piece; none where it is there already, or the domain has ended before it."""
@@ -125,28 +125,36 @@ def worker_of(setup: Setup, notify: Notify) -> Iterator[tuple[Worker, Hello]]:
     Raises:
         InputError: They cannot be had or used here.
     """
+    if setup.program != program():
+        raise InputError(
+            f"the worker on {_name()} has chameleon {program()}, this process {setup.program}; install the "
+            "same on all machines"
+        )
+    mark = _left_beside(setup.options.embeddings_dir, setup.sign)
     if setup.threads is not None:
         torch.set_num_threads(setup.threads)
     device = choose_device(setup.device)
     options = replace(setup.options, dataset=setup.dataset, checkpoint_path=setup.checkpoint)
     with opened(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
         worker = Worker(there, notify)
-        shares = _shows_itself(options.embeddings_dir, setup.sign)
-        yield worker, hello_of(there, worker, shares)
+        yield worker, hello_of(there, worker, mark)
 
 
-def hello_of(there: Opened, worker: Worker, shares: bool) -> Hello:
-    """What a worker is."""
+def hello_of(there: Opened, worker: Worker, mark: str | None = None) -> Hello:
+    """What a worker is; `mark` is what it left beside the driver's sign."""
     return Hello(
-        host=f"{socket.gethostname()}, process {os.getpid()}",
-        program=program(),
+        host=_name(),
+        mark=mark,
         checkpoint=checkpoint_digest(there),
         text=digest_of_json(worker.keys)[:16],
         dtype=str(there.proxy.dtype).removeprefix("torch."),
         device=there.proxy.device.type,
         batch_size=worker.batch_size,
-        shares=shares,
     )
+
+
+def _name() -> str:
+    return f"{socket.gethostname()}, process {os.getpid()}"
 
 
 def checkpoint_digest(there: Opened) -> str:
@@ -154,14 +162,22 @@ def checkpoint_digest(there: Opened) -> str:
     return digest_of_json([there.proxy.digest, there.tokenizer.digest])[:16]
 
 
-def _shows_itself(directory: Path, sign: str) -> bool:
-    """Whether the driver's sign is there; ours is left beside it."""
+def _left_beside(directory: Path, sign: str) -> str:
+    """The name of a file that is left beside the driver's sign.
+
+    Raises:
+        InputError: The sign is not there, or nothing can be left.
+    """
     if not (directory / sign).is_file():
-        return False
+        raise InputError(
+            f"the worker on {_name()} does not see what this process writes to {directory}; name by "
+            "--embeddings_dir a directory that all machines share"
+        )
+    mark = f"{sign}-{socket.gethostname()}-{os.getpid()}"
     try:
-        (directory / f"{sign}-{socket.gethostname()}-{os.getpid()}").touch()
+        (directory / mark).touch()
     except OSError as error:
         raise InputError(
-            f"{socket.gethostname()} cannot write in {directory}: {error.strerror}; workers write there"
+            f"the worker on {_name()} cannot write to {directory} ({error.strerror}); workers do: allow it"
         ) from None
-    return True
+    return mark
