@@ -239,6 +239,20 @@ def _add_weight_flags(parser: argparse.ArgumentParser) -> None:
         metavar="T",
         help="temperature of finetune weights, for 7 domains (default: 0.2). Raise it for flatter weights",
     )
+    group.add_argument(
+        "--exact_up_to",
+        type=whole,
+        metavar="N",
+        help="RBF scores of up to so many domains are exact, of more approximate (default: 30,000). Lower it "
+        "where memory (8 N^2 bytes) or time is short",
+    )
+    group.add_argument(
+        "--num_features",
+        type=whole,
+        metavar="D",
+        help="random features of approximate scores (default: 40 times the effective dimension, from 512 to "
+        "4,096). Raise it where a notice says that scores are far off",
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -72,9 +72,23 @@ def rbf_affinity(
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or `sigma` is not
             a positive number, or no width can be derived because most domains coincide.
     """
-    affinity, unit = _squared_distances(means)
+    squared, unit = squared_distances(means)
     if sigma is None:
-        sigma = _median_sigma(affinity, unit, noise)
+        sigma = sigma_of_distances(squared, unit, noise)
+    return affinity_of_distances(squared, unit, sigma, noise)
+
+
+def affinity_of_distances(affinity: Array, unit: float, sigma: float, noise: npt.ArrayLike | None) -> Array:
+    """What `rbf_affinity` gives, in the place of the (k, k) squared distances that it is given.
+
+    Args:
+        affinity: As of `squared_distances`; written over.
+        unit: As of there.
+        sigma, noise: As of `rbf_affinity`.
+
+    Raises:
+        InputError: `sigma` is not a positive number.
+    """
     if not (np.isfinite(sigma) and sigma > 0):
         raise InputError(f"sigma must be a positive number, got {sigma}")
     with np.errstate(over="ignore"):  # infinitely far apart at this width: an affinity of 0
@@ -104,7 +118,7 @@ def median_sigma(means: npt.ArrayLike, noise: npt.ArrayLike | None = None) -> fl
         InputError: `means` is no finite (k, d) array with k >= 2 and d >= 1, or more than half of
             the pairs of domains coincide, so that the median distance is zero.
     """
-    return _median_sigma(*_squared_distances(means), noise)
+    return sigma_of_distances(*squared_distances(means), noise)
 
 
 def usable_noise(noise: npt.ArrayLike, sigma: float, ridge: float, from_median: bool) -> Array:
@@ -128,9 +142,23 @@ def usable_noise(noise: npt.ArrayLike, sigma: float, ridge: float, from_median: 
     return np.minimum(np.asarray(noise, dtype=np.float64), bound * sigma * sigma)
 
 
-def _median_sigma(squared: Array, unit: float, noise: npt.ArrayLike | None = None) -> float:
+def sigma_of_distances(squared: Array, unit: float, noise: npt.ArrayLike | None = None) -> float:
+    """What `median_sigma` gives, of (k, k) squared distances in a unit (see `squared_distances`)."""
     less = np.zeros(len(squared)) if noise is None else np.asarray(noise, dtype=np.float64) / unit / unit
-    sigma = float(np.sqrt(max(median_of_pairs(squared, less), 0.0))) * unit
+    return sigma_of_median(median_of_pairs(squared, less), unit)
+
+
+def sigma_of_median(median: float, unit: float) -> float:
+    """The width that a median squared distance gives.
+
+    Args:
+        median: In the square of `unit`; below zero where the noise taken off was more.
+        unit: Of the distances.
+
+    Raises:
+        InputError: It is not above zero.
+    """
+    sigma = float(np.sqrt(max(median, 0.0))) * unit
     if sigma == 0.0:
         raise InputError(
             "more than half of the pairs of domains have the same embedding, so no RBF width can be "
@@ -180,7 +208,7 @@ def _leading(values: Array) -> npt.NDArray[np.int64]:
     return np.asarray((ordered >> (64 - _LEADING_BITS)) + (1 << (_LEADING_BITS - 1)))
 
 
-def _squared_distances(means: npt.ArrayLike) -> tuple[Array, float]:
+def squared_distances(means: npt.ArrayLike) -> tuple[Array, float]:
     """(k, k) squared distances, exactly symmetric, zero on the diagonal, and the unit they are the square of.
 
     As |x|^2 + |y|^2 - 2 xy about the centroid, and anew from the differences of coordinates where

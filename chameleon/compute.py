@@ -4,6 +4,7 @@ Shapes: k domains, n windows of a domain, d width of an embedding.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,8 @@ import numpy.typing as npt
 from chameleon.domain_weights import DomainWeights
 from chameleon.formula import Formula, Solution
 from chameleon.leverage import effective_dimension
+from chameleon.many.found import is_many
+from chameleon.many.solve import is_exact, solve_many
 from chameleon.sample import Sample, means_of, noise_of, samples_of
 from chameleon.weights import Kernel, Mode
 
@@ -29,6 +32,8 @@ def compute_weights(
     rbf_sigma: float | None = None,
     lambda_reg: float | None = None,
     temperature: float | None = None,
+    exact_up_to: int | None = None,
+    num_features: int | None = None,
 ) -> DomainWeights:
     """Weights of domains from their embeddings: affinity, leverage scores, softmax.
 
@@ -41,11 +46,14 @@ def compute_weights(
             kernel, lambda 10, temperatures as they stand).
         kernel, rbf_sigma, lambda_reg, temperature: Each overrides the recipe's value. The
             temperature is adapted to k where the recipe does so.
+        exact_up_to: RBF scores of more domains than this, and than a thousand, are approximate (30,000 by
+            default).
+        num_features: Random features of approximate scores; by default as many as they take.
 
     Returns:
         The weights with scores per domain, the settings used and the effective dimension. Notices say
         where two domains always weigh the same, and where there are too few windows to free distances of
-        all that sampling adds.
+        all that sampling adds, and how far scores are off where they are approximate.
 
     Raises:
         InputError: Fewer than two domains, shapes that do not fit each other, numbers that are not
@@ -60,21 +68,43 @@ def compute_weights(
         rbf_sigma=rbf_sigma,
         lambda_reg=lambda_reg,
         temperature=temperature,
+        exact_up_to=exact_up_to,
+        num_features=num_features,
     )
     return weights_of(samples, formula, solve(samples, formula))
 
 
-def solve(samples: list[Sample], formula: Formula) -> Solution:
-    """Affinity, scores and weights of samples. Errors as of `compute_weights`."""
-    means = means_of(samples)
-    return formula.solve(means, formula.usable(means, noise_of(samples)))
+def solve(samples: list[Sample], formula: Formula, with_gradients: bool = False) -> Solution:
+    """Affinity, scores and weights of samples. Errors as of `compute_weights`.
+
+    Args:
+        samples: Of the k domains.
+        formula: From means to weights.
+        with_gradients: Whether standard errors of many domains will be asked for.
+    """
+    if not is_many(len(samples)):
+        means = means_of(samples)
+        return formula.solve(means, formula.usable(means, noise_of(samples)))
+    # What is approximate anyway is held in half of the memory.
+    dtype = np.float64 if is_exact(len(samples), formula) else np.float32
+    means = np.empty((len(samples), samples[0].width), dtype=dtype)
+    for i, sample in enumerate(samples):
+        means[i] = sample.mean
+    noise = noise_of(samples) if formula.takes_noise_off else None
+    return solve_many(means, noise, formula, with_gradients)
 
 
 def weights_of(samples: list[Sample], formula: Formula, solution: Solution) -> DomainWeights:
     """What the formula gave for samples, as domain weights."""
     names = tuple(sample.name for sample in samples)
-    noise = noise_of(samples)
-    usable = formula.usable(means_of(samples), noise)
+    noise = noise_of(samples) if formula.takes_noise_off else np.zeros(len(samples))
+    many = solution.many
+    usable = formula.usable(means_of(samples), noise) if many is None else many.noise
+    diagnostics: dict[str, Any] = {"effective_dimension": effective_dimension(solution.scores)}
+    if many is not None:
+        diagnostics["way"] = many.way
+        if many.approximation is not None:
+            diagnostics["approximation"] = dict(many.approximation)
     scores = zip(names, solution.scores, strict=True)
     return DomainWeights(
         names=names,
@@ -82,9 +112,13 @@ def weights_of(samples: list[Sample], formula: Formula, solution: Solution) -> D
         method="chameleon",
         mode=formula.mode,
         domains={name: {"score": float(score)} for name, score in scores},
-        diagnostics={"effective_dimension": effective_dimension(solution.scores)},
-        settings=formula.to_dict(len(names), solution.sigma),
-        notices=(*_noise_left(names, noise, usable, formula), *((_TWO_DOMAINS,) if len(names) == 2 else ())),
+        diagnostics=diagnostics,
+        settings=formula.to_dict(len(names), solution.sigma, None if many is None else many.sigma_from),
+        notices=(
+            *_noise_left(names, noise, usable, formula),
+            *((_TWO_DOMAINS,) if len(names) == 2 else ()),
+            *(() if many is None else many.notices),
+        ),
     )
 
 

@@ -12,7 +12,8 @@ from scipy.linalg import lapack
 
 from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity, usable_noise
 from chameleon.errors import InputError
-from chameleon.leverage import leverage_scores
+from chameleon.leverage import least_score, leverage_scores
+from chameleon.many.found import EXACT_UP_TO, Found
 from chameleon.weights import (
     RECIPES,
     Kernel,
@@ -39,6 +40,9 @@ class Formula:
         temperature: As stated.
         temperature_used: As fitted to the number of domains.
         takes_noise_off: Whether squared distances are freed of what sampling adds to them.
+        exact_up_to: RBF scores of more domains than this are approximate.
+        num_features: Random features of approximate scores; None for as many as they take.
+        device: Where exact RBF scores of thousands of domains are computed: cpu, a CUDA device, or auto.
     """
 
     recipe: str
@@ -49,6 +53,9 @@ class Formula:
     temperature: float
     temperature_used: float
     takes_noise_off: bool
+    exact_up_to: int = EXACT_UP_TO
+    num_features: int | None = None
+    device: str = "cpu"
 
     @classmethod
     def of(
@@ -61,6 +68,9 @@ class Formula:
         rbf_sigma: float | None = None,
         lambda_reg: float | None = None,
         temperature: float | None = None,
+        exact_up_to: int | None = None,
+        num_features: int | None = None,
+        device: str = "cpu",
     ) -> "Formula":
         """The formula for k domains: what is given, and the recipe's settings where that is None.
 
@@ -77,6 +87,9 @@ class Formula:
             raise InputError(f"kernel must be one of {', '.join(get_args(Kernel))}, got {kernel!r}")
         if rbf_sigma is not None and kernel != "rbf":
             raise InputError(f"a sigma of {rbf_sigma:g} was given, but the {kernel} kernel has none")
+        for name, number in (("exact_up_to", exact_up_to), ("num_features", num_features)):
+            if number is not None and number < 1:
+                raise InputError(f"{name} must be at least 1, got {number}")
         if lambda_reg is None:
             lambda_reg = chosen.lambda_reg if chosen.ridge is None else chosen.ridge / k
         assert lambda_reg is not None
@@ -93,11 +106,15 @@ class Formula:
             if chosen.scale_temperature
             else temperature,
             takes_noise_off=chosen.takes_noise_off and kernel == "rbf",
+            exact_up_to=EXACT_UP_TO if exact_up_to is None else exact_up_to,
+            num_features=num_features,
+            device=device,
         )
 
-    def to_dict(self, k: int, sigma: float | None) -> dict[str, Any]:
-        """The settings as a weights file has them, with the width that was used."""
-        sigma_from = "median distance" if self.rbf_sigma is None else "given"
+    def to_dict(self, k: int, sigma: float | None, sigma_from: str | None = None) -> dict[str, Any]:
+        """The settings as a weights file has them, with the width that was used and where it is from."""
+        if sigma_from is None:
+            sigma_from = "median distance" if self.rbf_sigma is None else "given"
         return {
             "recipe": self.recipe,
             "kernel": self.kernel,
@@ -130,7 +147,7 @@ class Formula:
             sigma = median_sigma(means, taken) if self.rbf_sigma is None else self.rbf_sigma
             affinity = rbf_affinity(means, sigma, taken)
         k = len(means)
-        least = None if taken is None else _least_score(k, k * self.lambda_reg)
+        least = None if taken is None else least_score(k, k * self.lambda_reg)
         scores = leverage_scores(affinity, self.lambda_reg, least)
         return Solution(sigma, affinity, scores, self.weights(scores))
 
@@ -155,7 +172,7 @@ class Formula:
         diagonal = np.arange(k)
         affinities[:, diagonal, diagonal] += ridge
         scores = 1 - ridge * _diagonals_of_inverses(affinities)
-        least = _least_score(k, ridge) if self.kernel == "rbf" else 0.0
+        least = least_score(k, ridge) if self.kernel == "rbf" else 0.0
         return np.asarray(np.clip(scores, least, np.nextafter(1.0, 0.0)))
 
     def affinities_to(
@@ -198,17 +215,26 @@ class Formula:
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What a formula gives for one set of means: (k, k) affinity, (k,) scores and weights, and the width."""
+    """What a formula gives for one set of means.
+
+    Attributes:
+        sigma: Width of the RBF kernel; None for the linear one.
+        affinity: (k, k) of the domains; of many domains (m, m) of those that pictures show.
+        scores: (k,) leverage scores.
+        weights: (k,) weights.
+        many: Of many domains, what is found beside these; else None.
+    """
 
     sigma: float | None
     affinity: Array
     scores: Array
     weights: Array
+    many: Found | None = None
 
-
-def _least_score(k: int, ridge: float) -> float:
-    """The least score that an affinity with a diagonal of 1 can give: that of k copies of one domain."""
-    return 1.0 / (k + ridge)
+    @property
+    def shown(self) -> list[int]:
+        """The domains that pictures show, in order: all, or of many some."""
+        return list(range(len(self.scores))) if self.many is None else self.many.shown
 
 
 def _diagonals_of_inverses(matrices: Array) -> Array:

@@ -31,7 +31,7 @@ class Judged:
         samples: Of the k domains.
         formula: From their means to weights.
         solution: What it gave.
-        plane: Where the domains lie by their affinity.
+        plane: Where the domains that are shown lie by their affinity.
         confidence: How sure the weights are; None where that cannot be said.
         weights: The same, as domain weights.
     """
@@ -42,6 +42,11 @@ class Judged:
     plane: Plane
     confidence: Confidence | None
     weights: DomainWeights
+
+    @property
+    def shown(self) -> list[int]:
+        """The domains that pictures show, in order: all, or of many the heaviest and others at random."""
+        return self.solution.shown
 
 
 def judge(
@@ -59,7 +64,7 @@ def judge(
         InputError: The samples or what is asked for cannot be used.
     """
     formula = formula_of(len(samples), options)
-    solution = solve(samples, formula)
+    solution = solve(samples, formula, with_gradients=True)
     weights = weights_of(samples, formula, solution)
     if kept is not None:
         own = weights.by_name()
@@ -86,6 +91,8 @@ def judge(
         },
         notices=(*weights.notices, *warned),
     )
+    if solution.many is not None:  # frees what derivatives take, gigabytes perhaps
+        solution = replace(solution, many=replace(solution.many, gradients=None))
     return Judged(samples, formula, solution, plane, confidence, weights)
 
 
@@ -133,6 +140,9 @@ def formula_of(k: int, options: Options) -> Formula:
         rbf_sigma=options.rbf_sigma,
         lambda_reg=options.lambda_reg,
         temperature=options.pt_temperature if options.mode == "pretrain" else options.ft_temperature,
+        exact_up_to=options.exact_up_to,
+        num_features=options.num_features,
+        device=options.device,
     )
 
 

@@ -46,12 +46,27 @@ def leverage_scores(
             rounding of K decides the scores.
     """
     K = _checked_affinity(affinity)
+    ridge, rounding = ridge_of(lambda_reg, len(K), float(np.trace(K)))
+    in_place = overwrite and K.flags.c_contiguous and K.flags.writeable
+    return settled(scores_in_place(K if in_place else np.array(K, order="C"), ridge), rounding, least)
+
+
+def ridge_of(lambda_reg: float, k: int, trace: float) -> tuple[float, float]:
+    """The ridge k lambda, and how far rounding may move a score.
+
+    Args:
+        lambda_reg: lambda.
+        k: Number of domains.
+        trace: Of their affinity matrix.
+
+    Raises:
+        InputError: lambda is not positive, or its ridge infinite, or so small that rounding decides scores.
+    """
     if not (np.isfinite(lambda_reg) and lambda_reg > 0):
         raise InputError(f"lambda must be a positive number, got {lambda_reg}")
-    ridge = len(K) * lambda_reg
+    ridge = k * lambda_reg
     if not np.isfinite(ridge):
         raise InputError(f"lambda {lambda_reg:g} is too large: the ridge k lambda is infinite in float64")
-    trace = float(np.trace(K))
     # K is known to machine epsilon times its size, and the scores to that over the ridge.
     rounding = float(np.finfo(np.float64).eps) * trace / ridge
     if not rounding <= _WORST_ROUNDING:
@@ -60,15 +75,41 @@ def leverage_scores(
             f"lambda {lambda_reg:g} is too small for this affinity matrix (trace {trace:g}): its rounding "
             f"in float64 would decide the scores; give {enough:.1g} or more"
         )
-    in_place = overwrite and K.flags.c_contiguous and K.flags.writeable
-    scores = _scores(K if in_place else np.array(K, order="C"), ridge)
+    return ridge, rounding
+
+
+def settled(scores: Array, rounding: float, least: float | None) -> Array:
+    """Scores brought to where they can be, in place.
+
+    Args:
+        scores: (k,) as computed.
+        rounding: How far rounding may have moved them.
+        least: As of `leverage_scores`.
+
+    Raises:
+        InputError: One is below zero by more than rounding, and `least` is None.
+    """
     if least is None and (scores < -10 * rounding).any():
         raise InputError(_INDEFINITE)
     return np.clip(scores, least or 0.0, np.nextafter(1.0, 0.0), out=scores)
 
 
-def _scores(K: Array, ridge: float) -> Array:
-    """(k,) scores of an affinity matrix, which is written over; its rows are contiguous."""
+def least_score(k: int, ridge: float) -> float:
+    """The least score that an affinity with a diagonal of 1 can give: that of k copies of one domain."""
+    return 1.0 / (k + ridge)
+
+
+def scores_in_place(K: Array, ridge: float) -> Array:
+    """(k,) scores of a (k, k) affinity matrix, as computed, with nothing of its size beside it.
+
+    Args:
+        K: Its rows are contiguous. Written over: afterwards its upper triangle with the diagonal holds the
+            transposed inverse of the Cholesky factor of K + mu I, and its strictly lower one is what it was.
+        ridge: mu.
+
+    Raises:
+        InputError: K + mu I is not positive definite.
+    """
     diagonal = np.diag(K).copy()
     K.flat[:: len(K) + 1] += ridge
     # The transpose is the same matrix in the order of columns that LAPACK works in. Its lower triangle is

@@ -66,6 +66,8 @@ class Options(ReadingOptions):
     lambda_reg: float | None = None
     pt_temperature: float | None = None
     ft_temperature: float | None = None
+    exact_up_to: int | None = None
+    num_features: int | None = None
     num_samples: int | None = None
     target_se: float | None = None
     sample_length: int | None = None
@@ -79,6 +81,7 @@ class Options(ReadingOptions):
     split_domains: dict[str, dict[str, str]] | None = None
     merge_domains: dict[str, tuple[str, ...]] | None = None
     keep_ratios: bool = False
+    hierarchy: str = "flat"
     previous: Path | None = None
     sensitivity: bool = False
     engine: Engine = "serial"

@@ -9,9 +9,17 @@ from typing import Any
 import numpy as np
 
 from chameleon.affinity import Array, median_sigma, rbf_affinity
-from chameleon.confidence.sensitivity import HALVED_AND_DOUBLED, WeightPath, largest_move, paths
+from chameleon.confidence.sensitivity import (
+    HALVED_AND_DOUBLED,
+    WeightPath,
+    along_temperature,
+    largest_move,
+    paths,
+)
 from chameleon.errors import InputError
 from chameleon.formula import Formula, Solution
+from chameleon.many.alike import LOOKED_AT, groups_alike
+from chameleon.many.found import is_many, listed, some_of
 from chameleon.sample import Sample, means_of, noise_of
 
 # A domain over half of all is a collapse; weights within a tenth of uniform are flat.
@@ -47,6 +55,10 @@ def cautions(
         solution: What it gave.
     """
     names = [sample.name for sample in samples]
+    if is_many(len(names)):  # their means may not fit beside all else
+        moved = [along_temperature(formula, solution, HALVED_AND_DOUBLED)]
+        said = _shape(names, formula, solution) + _duplicates_of_many(samples, solution)
+        return said + _few_windows(samples) + _few_documents(samples), moved
     means = means_of(samples)
     noise = noise_of(samples)
     moved = paths(means, noise, formula, solution, HALVED_AND_DOUBLED)
@@ -81,8 +93,8 @@ def _shape(names: Sequence[str], formula: Formula, solution: Solution) -> list[s
 
 
 def _hangs_on_lambda(names: Sequence[str], solution: Solution, moved: Sequence[WeightPath]) -> list[str]:
-    path = next(path for path in moved if path.setting == "lambda_reg")
-    if not len(path.weights):
+    path = next((path for path in moved if path.setting == "lambda_reg"), None)
+    if path is None or not len(path.weights):
         return []
     turned = float(0.5 * np.abs(path.weights - solution.weights).sum(axis=1).max())
     if turned <= _HANGS:
@@ -117,6 +129,26 @@ def _duplicates(
             f"{as_one}. Merge them, or leave all but one out"
         )
     return said
+
+
+def _duplicates_of_many(samples: Sequence[Sample], solution: Solution) -> list[str]:
+    """Groups of many domains that are as good as one; of very many, among some at random."""
+    looked_at = some_of(len(samples), LOOKED_AT)
+    some = [samples[i] for i in looked_at]
+    try:
+        groups = groups_alike(means_of(some), noise_of(some), _DUPLICATE)
+    except InputError:  # most of them at one point
+        return ["most domains are the same to the proxy: remove duplicates, or look with another proxy"]
+    if not groups:
+        return []
+    among = "" if len(some) == len(samples) else f" of {len(some):,} domains at random"
+    largest = groups[0]
+    together = float(solution.weights[looked_at[largest]].sum())
+    return [
+        f"{sum(map(len, groups)):,}{among} are near duplicates of others to the proxy, in {len(groups):,} "
+        f"groups; the largest, {listed([some[i].name for i in largest])}, has "
+        f"{together:.3f} of all. Merge them, or leave all but one out"
+    ]
 
 
 def _without(means: Array, noise: Array, formula: Formula, kept: Sequence[int]) -> Array:

@@ -36,7 +36,7 @@ class KeptRatios:
         Args:
             names: They.
             before: Weights before, of some of them and perhaps of others.
-            replicated: (b, k') what the bootstrap gave for those.
+            replicated: (b, k') what the bootstrap gave for those; None or of no rows where there was none.
 
         Raises:
             InputError: None of the domains was there before, or all weighed nothing.
@@ -50,7 +50,9 @@ class KeptRatios:
                 "--keep_ratios keeps the shares that domains had before, but none of "
                 f"{', '.join(names)[:200]} had any"
             )
-        return cls(is_old, shares, None if replicated is None else np.where(is_old, replicated[:, at], 0.0))
+        if replicated is None or not len(replicated):
+            return cls(is_old, shares, None)
+        return cls(is_old, shares, np.where(is_old, replicated[:, at], 0.0))
 
     def mixed(self, weights: Array) -> Array:
         """(k,) weights with the shares kept."""

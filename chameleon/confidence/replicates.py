@@ -158,11 +158,23 @@ def spread_of(values: Array, replicated: Array, degrees: Array) -> Spread:
     """
     errors = replicated.std(axis=0, ddof=1)
     spreads = _logit(replicated).std(axis=0, ddof=1)
+    return Spread(errors, intervals_of(values, errors, spreads, degrees))
+
+
+def intervals_of(values: Array, errors: Array, spreads: Array, degrees: Array) -> Array:
+    """(k, 2) ends of intervals: see `spread_of`.
+
+    Args:
+        values: (k,) the estimates, from 0 to 1.
+        errors: (k,) their standard errors; where one is 0 both ends are the estimate.
+        spreads: (k,) standard errors of their logits.
+        degrees: (k,) degrees of freedom, at least 1.
+    """
     quantiles = np.interp(1 / degrees, _T_INVERSES, _T_QUANTILES)
     centre, half = _logit(values), quantiles * spreads
     with np.errstate(over="ignore"):
         ends = np.stack([1 / (1 + np.exp(-(centre - half))), 1 / (1 + np.exp(-(centre + half)))], axis=1)
-    return Spread(errors, np.where(errors[:, None] == 0, values[:, None], ends))
+    return np.where(errors[:, None] == 0, values[:, None], ends)
 
 
 def degrees_of_freedom(samples: list[Sample], formula: Formula, solution: Solution) -> Array:

@@ -15,6 +15,9 @@ from chameleon.compute import solve
 from chameleon.confidence.influence import variances_by_domain
 from chameleon.errors import InputError
 from chameleon.formula import Formula
+from chameleon.many.errors import errors_of_many
+from chameleon.many.found import is_many
+from chameleon.many.windows import counts_for, errors_with
 from chameleon.sample import Sample
 
 # Windows of each domain in the first round, and the most of a run that decides itself.
@@ -45,6 +48,8 @@ def next_windows(
         target: The largest standard error that a weight may have.
         most: Windows of a domain at most.
     """
+    if is_many(len(samples)):
+        return _next_of_many(samples, available, _errors_of_many(samples, formula), target, most)
     growth = _Growth.of(samples, available, formula)
     ends = np.minimum(2 * growth.counts, np.maximum(np.minimum(growth.wholes, most), growth.counts))
     wanted = growth.until(target, ends)
@@ -72,18 +77,67 @@ def require_reachable(
     samples: list[Sample], available: Mapping[str, int], formula: Formula, target: float
 ) -> None:
     """Raise InputError for a target that is far from what as many windows as a run may draw would give."""
+    if is_many(len(samples)):
+        _require_reachable_for_many(samples, available, _errors_of_many(samples, formula), target)
+        return
     growth = _Growth.of(samples, available, formula)
     ends = np.maximum(np.minimum(growth.wholes, MOST_WINDOWS), growth.counts)
     errors = np.sqrt(growth.variances(ends).sum(axis=1))
     worst = int(np.argmax(errors))
     if errors[worst] > _FAR * target:
         source = int(np.argmax(growth.variances(ends)[worst]))
-        raise InputError(
-            f"--target_se {target:g} is out of reach: with {ends[source]:,} windows of "
-            f"{samples[source].name}, the most that a run draws by itself, the weight of "
-            f"{samples[worst].name} would still be off by {errors[worst]:.2g}; give --target_se "
-            f"{1.2 * errors[worst]:.1g} or more, or --num_samples"
-        )
+        raise _out_of_reach(target, ends[source], samples[source].name, samples[worst].name, errors[worst])
+
+
+def windows_needed_of_many(
+    samples: list[Sample], available: Mapping[str, int], errors: Array, target: float
+) -> dict[str, int]:
+    """What `windows_needed` gives, of many domains from the (k,) errors of their weights, each by itself."""
+    counts, wholes = _counts(samples, available)
+    return _by_name(samples, counts_for(target, np.square(errors), counts, wholes, wholes))
+
+
+def _errors_of_many(samples: list[Sample], formula: Formula) -> Array:
+    """(k,) standard errors of weights; of 0 where a single window of a domain says nothing of them."""
+    if not all(sample.says_spread for sample in samples):
+        return np.zeros(len(samples))
+    return errors_of_many(samples, formula, solve(samples, formula, with_gradients=True)).weights.errors
+
+
+def _next_of_many(
+    samples: list[Sample], available: Mapping[str, int], errors: Array, target: float, most: int
+) -> dict[str, int]:
+    counts, wholes = _counts(samples, available)
+    ends = np.minimum(2 * counts, np.maximum(np.minimum(wholes, most), counts))
+    wanted = counts_for(target, np.square(errors), counts, wholes, ends)
+    return {} if (wanted == counts).all() else _by_name(samples, wanted)
+
+
+def _require_reachable_for_many(
+    samples: list[Sample], available: Mapping[str, int], errors: Array, target: float
+) -> None:
+    counts, wholes = _counts(samples, available)
+    ends = np.maximum(np.minimum(wholes, MOST_WINDOWS), counts)
+    then = errors_with(np.square(errors), counts, wholes, ends)
+    worst = int(np.argmax(then))
+    if then[worst] > _FAR * target:
+        name = samples[worst].name
+        raise _out_of_reach(target, ends[worst], name, name, then[worst])
+
+
+def _out_of_reach(target: float, windows: int, source: str, worst: str, error: float) -> InputError:
+    return InputError(
+        f"--target_se {target:g} is out of reach: with {windows:,} windows of {source}, the most that a run "
+        f"draws by itself, the weight of {worst} would still be off by {error:.2g}; give --target_se "
+        f"{1.2 * error:.1g} or more, or --num_samples"
+    )
+
+
+def _counts(samples: list[Sample], available: Mapping[str, int]) -> tuple[Counts, Counts]:
+    """(k,) windows looked at, and (k,) that there are."""
+    counts = np.array([len(sample) for sample in samples], dtype=np.int64)
+    wholes = np.array([max(available[sample.name], len(sample)) for sample in samples], dtype=np.int64)
+    return counts, wholes
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,8 +157,7 @@ class _Growth:
 
     @classmethod
     def of(cls, samples: list[Sample], available: Mapping[str, int], formula: Formula) -> Self:
-        counts = np.array([len(sample) for sample in samples], dtype=np.int64)
-        wholes = np.array([max(available[sample.name], len(sample)) for sample in samples], dtype=np.int64)
+        counts, wholes = _counts(samples, available)
         variances = variances_by_domain(samples, formula, solve(samples, formula))
         return cls(counts, wholes, variances / np.maximum(_rest(counts, wholes), 1e-300))
 

@@ -11,6 +11,7 @@ import numpy as np
 from chameleon.affinity import Array
 from chameleon.errors import InputError
 from chameleon.formula import Formula, Solution
+from chameleon.many.found import is_many
 
 # What each setting is multiplied by: for the numbers in a weights file, and for a path to look at.
 HALVED_AND_DOUBLED = (0.5, 2.0)
@@ -37,6 +38,8 @@ def paths(
 ) -> list[WeightPath]:
     """Weights with each setting multiplied by each factor, the others as they are.
 
+    Of many domains only along the temperature: the others would take a solve for each factor.
+
     Args:
         means: (k, d) of the domains.
         noise: (k,) their noise.
@@ -44,16 +47,22 @@ def paths(
         solution: What it gave.
         factors: What to multiply by. One with which there is no answer (a lambda below rounding) is left out.
     """
-    found = [_along("lambda_reg", formula.lambda_reg, means, noise, formula, factors)]
-    if solution.sigma is not None:
-        fixed = replace(formula, rbf_sigma=solution.sigma)
-        found.append(_along("rbf_sigma", solution.sigma, means, noise, fixed, factors))
+    found = []
+    if not is_many(len(means)):
+        found.append(_along("lambda_reg", formula.lambda_reg, means, noise, formula, factors))
+        if solution.sigma is not None:
+            fixed = replace(formula, rbf_sigma=solution.sigma)
+            found.append(_along("rbf_sigma", solution.sigma, means, noise, fixed, factors))
+    return [*found, along_temperature(formula, solution, factors)]
+
+
+def along_temperature(formula: Formula, solution: Solution, factors: Sequence[float]) -> WeightPath:
+    """Weights with the temperature multiplied by each factor."""
     hot = [
         replace(formula, temperature_used=factor * formula.temperature_used).weights(solution.scores)
         for factor in factors
     ]
-    stated = formula.temperature * np.asarray(factors)
-    return [*found, WeightPath("temperature", stated, np.array(hot))]
+    return WeightPath("temperature", formula.temperature * np.asarray(factors), np.array(hot))
 
 
 def _along(

@@ -3,6 +3,7 @@
 Shapes: k domains, b replicates.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,9 +21,10 @@ from chameleon.confidence.replicates import (
     replicate,
     spread_of,
 )
-from chameleon.confidence.rounds import windows_needed
+from chameleon.confidence.rounds import windows_needed, windows_needed_of_many
 from chameleon.domain_weights import DomainWeights
 from chameleon.formula import Formula, Solution
+from chameleon.many.errors import errors_of_many
 from chameleon.sample import Sample
 
 # Up to so many domains the order of any two is said, of more only that of neighbours.
@@ -36,14 +38,16 @@ class Confidence:
     Attributes:
         weights: Errors and intervals of the weights.
         scores: Those of the scores.
-        replicates: What they are from.
+        replicates: What they are from; of no replicates where they are analytic.
         needed: Windows of each domain for the target, where those looked at are not enough; else empty.
+        how: Where errors of many domains are from, in words; else None.
     """
 
     weights: Spread
     scores: Spread
     replicates: Replicates
     needed: Mapping[str, int]
+    how: str | None = None
 
 
 def assess(
@@ -71,6 +75,13 @@ def assess(
     """
     if not all(sample.says_spread for sample in samples):
         return None
+    if solution.many is not None:
+        errors = errors_of_many(samples, formula, solution, kept)
+        enough = bool(errors.weights.errors.max() <= target)
+        needed = {} if enough else windows_needed_of_many(samples, available, errors.weights.errors, target)
+        k = len(samples)
+        none = Replicates(np.empty((0, k)), np.empty((0, k)), np.empty((0, k, 0)))
+        return Confidence(errors.weights, errors.scores, none, needed, errors.how)
     replicates = replicate(samples, formula, seed=seed, plane=plane)
     degrees = degrees_of_freedom(samples, formula, solution)
     estimates = solution.weights
@@ -104,8 +115,12 @@ def with_confidence(
         **weights.diagnostics,
         "largest_standard_error": float(confidence.weights.errors.max()),
         "enough_windows": not confidence.needed,
-        "order": _order(weights, confidence.replicates.weights),
+        "order": _order(weights, confidence.replicates.weights)
+        if confidence.how is None
+        else _order_of_many(weights, confidence.weights.errors),
     }
+    if confidence.how is not None:
+        diagnostics["errors"] = confidence.how
     if confidence.needed:
         diagnostics["windows_needed"] = dict(confidence.needed)
     notices = list(weights.notices)
@@ -129,6 +144,19 @@ def _order(weights: DomainWeights, replicated: Array) -> list[dict[str, Any]]:
         for i in range(k)
         for j in range(i + 1, min(i + reach, k))
     ]
+
+
+def _order_of_many(weights: DomainWeights, errors: Array) -> list[dict[str, Any]]:
+    """How probable it is that the order of neighbours is right, by normal errors that are independent."""
+    order = np.argsort(-weights.weights, kind="stable")
+    apart = weights.weights[order[:-1]] - weights.weights[order[1:]]
+    both = np.hypot(errors[order[:-1]], errors[order[1:]])
+    found = []
+    for one, other, by, error in zip(order[:-1], order[1:], apart.tolist(), both.tolist(), strict=True):
+        certain = 0.5 if by == 0 else 1.0
+        probability = 1 - 0.5 * math.erfc(by / error / math.sqrt(2)) if error > 0 else certain
+        found.append({"above": weights.names[one], "below": weights.names[other], "probability": probability})
+    return found
 
 
 def _not_enough(

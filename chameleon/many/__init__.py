@@ -1,0 +1,1 @@
+"""Scores, weights and standard errors of many domains: from a thousand to a million."""
