@@ -50,7 +50,8 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
         "--shard_index",
         type=count,
         metavar="I",
-        help="which of the parts this command embeds, from 0 on (default: none). Give each its own",
+        help="which of the parts this command embeds, from 0 on (default: none). Give it with --num_shards, "
+        "another to each command",
     )
 
 

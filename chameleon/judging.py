@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+import numpy.typing as npt
 
 from chameleon.compute import solve, weights_of
 from chameleon.confidence.cautions import cautions, sensitivity_facts
@@ -11,6 +15,7 @@ from chameleon.confidence.rounds import estimated_error, next_windows
 from chameleon.confidence.verdict import Confidence, assess, with_confidence
 from chameleon.domain_weights import DomainWeights
 from chameleon.formula import Formula, Solution
+from chameleon.many.found import is_many
 from chameleon.options import DEFAULT_TARGET_SE, Options
 from chameleon.sample import Sample
 from chameleon.store import DomainEmbeddings
@@ -116,18 +121,28 @@ def windows_wanted(samples: list[Sample], available: Mapping[str, int], options:
 
 
 def samples_by_name(embedded: Embedded) -> tuple[dict[str, Sample], dict[str, int]]:
-    """The domains as samples, and how many windows each has in all."""
+    """The domains as samples, and how many windows each has in all.
+
+    Of many domains the embeddings, which may be more than fits in memory, are read when they are wanted.
+    """
     samples, available = {}, {}
     for name, stored in embedded.items():
         known = bool((stored.documents >= 0).all())
-        samples[name] = Sample.of(
+        sample = Sample.of(
             name,
             stored.embeddings,
             stored.documents if known else None,
             stored.available if known else None,
         )
+        if is_many(len(embedded)):
+            sample = sample.read_by(partial(_embeddings_of, embedded, name))
+        samples[name] = sample
         available[name] = stored.available if known else _ENDLESS
     return samples, available
+
+
+def _embeddings_of(embedded: Embedded, name: str) -> npt.NDArray[np.float32]:
+    return embedded[name].embeddings
 
 
 def formula_of(k: int, options: Options) -> Formula:

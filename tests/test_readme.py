@@ -32,7 +32,9 @@ def test_the_file_tree_is_that_of_the_repository() -> None:
     tops |= {"Makefile", "pyproject.toml", SCRIPT.name, ".ci/run"}
     modules = {path.name for path in (ROOT / "chameleon").rglob("*.py")} | {
         "corpora",
+        "engines",
         "export",
+        "many",
         "training",
         "evaluation",
         "confidence",

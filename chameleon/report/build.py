@@ -51,7 +51,7 @@ def _pictured(outcome: Outcome) -> tuple[Pictured | None, list[int]]:
     are_sources = names[0] not in by_name
     kind = "sources" if are_sources else "domains"
     what = f"{kind}, each as one domain" if are_sources else kind
-    shown: list[int] = getattr(judged, "shown", None) or list(range(k))
+    shown = judged.shown
     if len(shown) == k and not are_sources:
         return None, shown
     words = f"Of the {k:,} {what}."
