@@ -238,8 +238,10 @@ def _kill_a_child(pid: int, chance: random.Random) -> None:
 
 
 def _children(pid: int) -> list[int]:
-    """Workers of a command: its children, but for that which keeps account of shared memory."""
-    return [child for child, parent, words in _processes() if parent == pid and "spawn_main" in words]
+    """Workers of a command: children of the one child of it that has the libraries loaded."""
+    every = list(_processes())
+    servers = {child for child, parent, words in every if parent == pid and "forkserver" in words}
+    return [child for child, parent, _ in every if parent in servers]
 
 
 def _ray_actors() -> list[int]:

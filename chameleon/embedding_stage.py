@@ -14,7 +14,7 @@ from chameleon.corpora import Corpus
 from chameleon.devices import DTYPES, choose_device, choose_dtype
 from chameleon.embedding import embed
 from chameleon.embedding_plan import find_stored, plan_embedding, plan_more, recipe_of
-from chameleon.engines.filling import Filler, fill_share, filler_of
+from chameleon.engines.filling import Filler, fill_share, filler_of, workers_for
 from chameleon.engines.worker import keys_of
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of
@@ -60,9 +60,9 @@ def embed_corpus(
         notify(text)
 
     check_writable(options.embeddings_dir / "domain.safetensors")
-    with opened(options, tell, _beside_workers(options)) as own:
+    with workers_for(options, tell) as driver, opened(options, tell, _beside_workers(options)) as own:
         pieces = Pieces(options.embeddings_dir)
-        with filler_of(own, pieces, tell) as (there, filler):
+        with filler_of(own, pieces, tell, driver) as (there, filler):
             embedded = _Rounds(there, pieces, filler).run(first, more, told, tell, is_recorded)
         removed = find_stored(there.removed, there.tokenizer, there.proxy, there.recipe, pieces)
         return replace(embedded, removed=removed)

@@ -185,6 +185,12 @@ def fill(options: Options, wanted: int, notify: Callable[[str], None] = print) -
         pieces.fold(domains_of(there))
 
 
+def met(driver: Driver) -> Driver:
+    """A driver whose workers are not checked."""
+    driver.meet(lambda hello: None)
+    return driver
+
+
 def domains_of(there: Opened) -> dict[str, tuple[str, Mapping[str, Any]]]:
     from chameleon.embedding_plan import recipe_of
 
@@ -286,7 +292,7 @@ def test_any_faults_give_the_same_bits(
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
         pieces = Pieces(tmp_path)
-        filler = Filler(Driver(pool, lambda hello: None, lambda words: None), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool, lambda words: None)), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, 7 + seed))  # and more in a second round
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
@@ -317,9 +323,7 @@ def test_a_shard_that_kills_its_workers_ends_the_run(
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Deadly(worker, hello_of(there, worker), 2, 0)
-        filler = Filler(
-            Driver(pool, lambda hello: None, lambda words: None), Pieces(tmp_path), worker.keys, 4
-        )
+        filler = Filler(met(Driver(pool, lambda words: None)), Pieces(tmp_path), worker.keys, 4)
         with pytest.raises(InputError, match=r"5 workers died over the same windows of .* \(SIGKILL\)"):
             filler.fill(dict.fromkeys(worker.keys, 5))
 
@@ -349,7 +353,7 @@ def test_a_worker_that_cannot_write_is_done_without(
         worker = Worker(there, print)
         pool = Full(worker, hello_of(there, worker), 2, 0)
         pieces = Pieces(tmp_path)
-        filler = Filler(Driver(pool, lambda hello: None, told.append), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool, told.append)), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
         require_same_files(tmp_path, serial)
@@ -582,7 +586,7 @@ def test_workers_that_differ_from_each_other(
         worker = Worker(there, print)
         hello = hello_of(there, worker)
         pool = Faulty(worker, hello, 1, 3)
-        driver = Driver(pool, lambda hello: None, print)
+        driver = met(Driver(pool, print))
         for fact, value in (("dtype", "bfloat16"), ("device", "cuda"), ("batch_size", 7)):
             changed: dict[str, Any] = {"host": "node-9", fact: value}
             other = dataclasses.replace(hello, **changed)
@@ -627,7 +631,7 @@ def test_what_is_written_and_does_not_come_to_be_seen(
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), 1, 3)
         (tmp_path / "other").mkdir()
-        driver = Driver(pool, lambda hello: None, lambda words: None)
+        driver = met(Driver(pool, lambda words: None))
         filler = Filler(driver, Pieces(tmp_path / "other"), worker.keys, 16)
         with pytest.raises(InputError, match="is not to be seen here; name by --embeddings_dir"):
             filler.fill(dict.fromkeys(worker.keys, 5))
@@ -653,7 +657,7 @@ def test_a_place_in_which_all_workers_die_is_done_without(
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool, pieces = Unlucky(worker, hello_of(there, worker), 2, 0), Pieces(tmp_path)
-        filler = Filler(Driver(pool, lambda hello: None, told.append), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool, told.append)), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
     require_same_files(tmp_path, serial)

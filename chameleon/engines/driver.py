@@ -16,18 +16,14 @@ _MOST_DEATHS = 5
 class Driver:
     """A pool of workers at work. Each shard goes to one that is free; that of one that died to another."""
 
-    def __init__(self, pool: Pool, check: Callable[[Hello], None], notify: Notify) -> None:
-        """Start the workers and wait for the first.
+    def __init__(self, pool: Pool, notify: Notify) -> None:
+        """Start the workers. What they need to be checked by may be opened meanwhile.
 
         Args:
             pool: They.
-            check: Raises an InputError for a worker that must not be used.
             notify: Told in words what happens to them.
-
-        Raises:
-            InputError: By the check, or no worker can be started.
         """
-        self._pool, self._check, self._notify = pool, check, notify
+        self._pool, self._notify = pool, notify
         self._idle: deque[int] = deque()
         self._busy: dict[int, Shard] = {}
         self._queue: deque[Shard] = deque()
@@ -37,13 +33,19 @@ class Driver:
         self._first: Hello | None = None
         for worker in range(pool.size):
             pool.start(worker)
+
+    def meet(self, check: Callable[[Hello], None]) -> Hello:
+        """What the workers are like, as soon as one is ready.
+
+        Args:
+            check: Raises an InputError for a worker that must not be used.
+
+        Raises:
+            InputError: By the check, or no worker can be started.
+        """
+        self._check = check
         while self._first is None:
             self._react(lambda made: ())
-
-    @property
-    def hello(self) -> Hello:
-        """What all workers are like."""
-        assert self._first is not None
         return self._first
 
     def carry_out(

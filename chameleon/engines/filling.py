@@ -22,7 +22,7 @@ from chameleon.engines.work import Hello, Item, Made, Pool, Setup, Shard, progra
 from chameleon.engines.worker import Worker, checkpoint_digest, hello_of, keys_of
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json, is_there, local_path
-from chameleon.opening import Opened
+from chameleon.opening import Opened, checkpoint_of, dataset_of
 from chameleon.options import Options
 from chameleon.pieces import MOST_FILES, Pieces
 from chameleon.windows import CHUNKS_PER_PIECE
@@ -50,11 +50,6 @@ class Filler:
         self._piece_windows = CHUNKS_PER_PIECE * at_once
         self._files: set[str] = set()
         self._ended: set[str] = set()
-
-    @property
-    def hello(self) -> Hello:
-        """What the workers are like."""
-        return self._driver.hello
 
     def fill(self, wanted: Mapping[str, int]) -> None:
         """Have pieces made until each domain has the windows wanted of it, or all that it has.
@@ -114,10 +109,45 @@ class Filler:
 
 
 @contextmanager
-def filler_of(there: Opened, pieces: Pieces, notify: Notify) -> Iterator[tuple[Opened, Filler | None]]:
+def workers_for(options: Options, notify: Notify) -> Iterator[Driver | None]:
+    """Workers of an engine other than this process, started while this process opens what it needs itself.
+
+    None for the serial engine, and where the proxy is yet to be trained.
+
+    Raises:
+        InputError: There cannot be any.
+    """
+    checkpoint = checkpoint_of(options)
+    if options.engine == "serial" or checkpoint is None:
+        yield None
+        return
+    with _started(options, dataset_of(options), checkpoint, notify) as driver:
+        yield driver
+
+
+@contextmanager
+def _started(options: Options, dataset: str, checkpoint: str, notify: Notify) -> Iterator[Driver]:
+    with _sign(options.embeddings_dir) as sign:
+        driver = Driver(_pool(options, _setup(options, dataset, checkpoint, sign)), notify)
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+
+@contextmanager
+def filler_of(
+    there: Opened, pieces: Pieces, notify: Notify, driver: Driver | None = None
+) -> Iterator[tuple[Opened, Filler | None]]:
     """The engine that is asked for; None where this process can as well embed straight into domains' files.
 
     Beside it what is open, as its workers have it: a machine without a GPU may drive others that have one.
+
+    Args:
+        there: What is open.
+        pieces: What is stored apart.
+        notify: Told in words what the user should know.
+        driver: Of the workers that were started before, if any were.
 
     Raises:
         InputError: Its workers cannot be started, or see something else than this process.
@@ -136,14 +166,12 @@ def filler_of(there: Opened, pieces: Pieces, notify: Notify) -> Iterator[tuple[O
     with ExitStack() as stack:
         if options.engine == "serial":
             worker = Worker(there, notify)
-            pool: Pool = Here(worker, hello_of(there, worker))
-        else:
-            sign = stack.enter_context(_sign(options.embeddings_dir))
-            pool = _pool(options, _setup(there, sign))
-        stack.callback(pool.close)
-        driver = Driver(pool, lambda hello: _check(hello, there), notify)
-        seen = _as_seen_by(driver.hello, there)
-        yield seen, Filler(driver, pieces, keys_of(seen), windows_at_once(driver.hello.batch_size))
+            driver = Driver(Here(worker, hello_of(there, worker)), notify)
+        elif driver is None:
+            driver = stack.enter_context(_started(options, there.dataset, there.checkpoint, notify))
+        hello = driver.meet(lambda hello: _check(hello, there))
+        seen = _as_seen_by(hello, there)
+        yield seen, Filler(driver, pieces, keys_of(seen), windows_at_once(hello.batch_size))
 
 
 def _as_seen_by(hello: Hello, there: Opened) -> Opened:
@@ -203,17 +231,17 @@ def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, no
     return made
 
 
-def _setup(there: Opened, sign: str) -> Setup:
+def _setup(options: Options, dataset: str, checkpoint: str, sign: str) -> Setup:
     """For workers that may have another working directory. Links are left to where they are followed."""
-    options = replace(
-        there.options,
-        embeddings_dir=Path(os.path.abspath(there.options.embeddings_dir)),  # noqa: PTH100
-        add_domains={name: _from_the_root(place) for name, place in (there.options.add_domains or {}).items()}
-        or None,
-        tokenizer=None if there.options.tokenizer is None else _from_the_root(there.options.tokenizer),
+    added = {name: _from_the_root(place) for name, place in (options.add_domains or {}).items()}
+    from_the_root = replace(
+        options,
+        embeddings_dir=Path(os.path.abspath(options.embeddings_dir)),  # noqa: PTH100
+        add_domains=added or None,
+        tokenizer=None if options.tokenizer is None else _from_the_root(options.tokenizer),
     )
-    dataset, checkpoint = _from_the_root(there.dataset), _from_the_root(there.checkpoint)
-    return Setup(options, dataset, checkpoint, options.device, None, program(), sign)
+    places = _from_the_root(dataset), _from_the_root(checkpoint)
+    return Setup(from_the_root, *places, options.device, None, program(), sign)
 
 
 def _from_the_root(name: str) -> str:

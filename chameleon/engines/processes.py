@@ -5,7 +5,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import replace
 from multiprocessing.connection import Connection, wait
-from multiprocessing.context import SpawnProcess
+from multiprocessing.context import ForkServerProcess
 from time import monotonic
 from typing import Any
 
@@ -29,8 +29,10 @@ class Processes:
         """
         self.size = size
         self._setup, self._devices = setup, devices
-        self._context = multiprocessing.get_context("spawn")
-        self._running: dict[int, tuple[SpawnProcess, Connection]] = {}
+        # Of a process that has the libraries loaded and nothing begun: the next worker is there at once.
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["chameleon.engines.worker"])
+        self._running: dict[int, tuple[ForkServerProcess, Connection]] = {}
 
     def start(self, worker: int) -> None:
         """Start a worker."""
