@@ -17,7 +17,7 @@ from chameleon.store import DomainEmbeddings
 from chameleon.windows import Draft, Windows
 
 # Windows that are cut at once: some batches where those are small.
-_BATCHES_PER_CHUNK = 16
+_BATCHES_PER_CHUNK = 8
 _CHUNK = 256
 _CHUNKS_AHEAD = 4
 _ENCODERS = 2

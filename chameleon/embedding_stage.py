@@ -14,7 +14,8 @@ from chameleon.corpora import Corpus
 from chameleon.devices import DTYPES, choose_device, choose_dtype
 from chameleon.embedding import embed
 from chameleon.embedding_plan import find_stored, plan_embedding, plan_more, recipe_of
-from chameleon.engines.filling import Filler, fill_share, filler_of, workers_for
+from chameleon.engines.filling import Filler, fill_share
+from chameleon.engines.starting import filler_of, workers_for
 from chameleon.engines.worker import keys_of
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of

@@ -8,101 +8,17 @@ are: a million domains are not a million files.
 Shapes: n windows, d width of an embedding.
 """
 
-import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
-from safetensors import safe_open
-from safetensors.numpy import save
+from typing import Any
 
 from chameleon.errors import InputError
-from chameleon.files import digest_of_json, write_atomically
-from chameleon.store import (
-    ARRAYS,
-    DomainEmbeddings,
-    Extent,
-    extent_of,
-    read_embeddings,
-    reading,
-    write_embeddings,
-)
+from chameleon.piece_files import SUFFIX, Place, facts_in, read_piece
+from chameleon.store import DomainEmbeddings, Extent, extent_of, read_embeddings, write_embeddings
 
-FORMAT = "chameleon-pieces/1"
-_SUFFIX = ".pieces.safetensors"
 # Of more domains than this pieces stay as they are.
 MOST_FILES = 256
-
-
-class CannotWriteError(InputError):
-    """A piece cannot be written: the place is full, or not to be written to from here."""
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """Windows of some visits to a domain.
-
-    Attributes:
-        key: Name of the domain's file: it stands for the domain and for all that may change its numbers.
-        domain: The domain's name.
-        begin: The first visit.
-        stored: Its windows, perhaps none; `next_visit` is the visit after the last.
-        num_visits: Visits until the domain has no more windows.
-    """
-
-    key: str
-    domain: str
-    begin: int
-    stored: DomainEmbeddings
-    num_visits: int
-
-
-class _Place(NamedTuple):
-    """Where a piece is: a file, and which rows and which entry of it."""
-
-    path: Path
-    rows: slice
-    facts: Mapping[str, Any]
-
-    @property
-    def ends_domain(self) -> bool:
-        """Whether the domain has no windows behind it."""
-        return int(self.facts["next_visit"]) >= int(self.facts["num_visits"])
-
-
-def write_pieces(directory: Path, pieces: Sequence[Piece]) -> Path:
-    """Write pieces to a file of their own in a directory, whole or not at all.
-
-    Raises:
-        CannotWriteError: It cannot be written.
-    """
-    facts = [
-        {
-            "key": piece.key,
-            "domain": piece.domain,
-            "begin": piece.begin,
-            "next_visit": piece.stored.next_visit,
-            "num_visits": piece.num_visits,
-            "available": piece.stored.available,
-            "corpus_tokens": piece.stored.corpus_tokens,
-            "examples": piece.stored.examples,
-            "rows": len(piece.stored),
-        }
-        for piece in pieces
-    ]
-    arrays = {
-        name: np.concatenate([np.atleast_1d(getattr(piece.stored, name)) for piece in pieces])
-        for name in ARRAYS
-    }
-    name = digest_of_json([[piece.key, piece.begin, piece.stored.next_visit] for piece in pieces])[:32]
-    path = directory / f"{name}{_SUFFIX}"
-    try:
-        write_atomically(path, save(arrays, {"format": FORMAT, "pieces": json.dumps(facts)}))
-    except InputError as error:
-        raise CannotWriteError(str(error)) from None
-    return path
 
 
 class Pieces:
@@ -115,7 +31,7 @@ class Pieces:
             InputError: A file is damaged.
         """
         self.directory = directory
-        self._places: dict[str, dict[int, _Place]] = {}
+        self._places: dict[str, dict[int, Place]] = {}
         self._by_path: dict[Path, list[tuple[str, int, int]]] = {}
         self.look()
 
@@ -127,14 +43,14 @@ class Pieces:
                 them.
         """
         for path in sorted(
-            {*self.directory.glob(f"*{_SUFFIX}"), *(self.directory / each for each in expected)}
+            {*self.directory.glob(f"*{SUFFIX}"), *(self.directory / each for each in expected)}
         ):
             if path not in self._by_path:
                 self._add(path)
 
     def _add(self, path: Path) -> None:
         try:
-            every = _facts_in(path)
+            every = facts_in(path)
         except FileNotFoundError:  # another run has joined it meanwhile
             return
         at, found = 0, self._by_path.setdefault(path, [])
@@ -145,13 +61,18 @@ class Pieces:
             end = int(facts["next_visit"])
             places = self._places.setdefault(key, {})
             if begin not in places or end > int(places[begin].facts["next_visit"]):
-                places[begin] = _Place(path, rows, facts)
+                places[begin] = Place(path, rows, facts)
             found.append((key, begin, end))
 
-    def reach(self, key: str, begin: int, end: int) -> bool:
-        """Whether there is a piece of the domain of a key that begins at a visit and goes on to another."""
-        place = self._places.get(key, {}).get(begin)
-        return place is not None and int(place.facts["next_visit"]) >= end
+    def hold(self, key: str, first: int, begin: int, end: int) -> bool:
+        """Whether there is a piece of the domain of a key that holds the visits `begin` to `end` - 1.
+
+        It may be longer, but does not begin before the visit `first`, from which on pieces are joined.
+        """
+        return any(
+            first <= at <= begin and int(place.facts["next_visit"]) >= end
+            for at, place in self._places.get(key, {}).items()
+        )
 
     def has_any(self, keys: Iterable[str]) -> bool:
         """Whether there are pieces of any of the domains."""
@@ -168,7 +89,7 @@ class Pieces:
         parts, visit = ([], 0) if stored is None else ([stored], stored.next_visit)
         for place in self._from(key, visit):
             try:
-                parts.append(_read(place))
+                parts.append(read_piece(place))
             except FileNotFoundError:  # another run has joined it meanwhile: it is in the domain's file
                 self._forget(place.path)
                 return self.stored(key)
@@ -190,7 +111,7 @@ class Pieces:
             found = Extent(windows, int(place.facts["next_visit"]), available)
         return found
 
-    def _from(self, key: str, visit: int) -> Iterator[_Place]:
+    def _from(self, key: str, visit: int) -> Iterator[Place]:
         """The pieces of a domain that go on from a visit."""
         places = self._places.get(key, {})
         while (place := places.get(visit)) is not None:
@@ -257,41 +178,3 @@ class StoredDomains(Mapping[str, DomainEmbeddings]):
 
     def __len__(self) -> int:
         return len(self._windows)
-
-
-def _facts_in(path: Path) -> list[dict[str, Any]]:
-    with reading(path), safe_open(path, framework="numpy") as file:
-        metadata = file.metadata() or {}
-        if metadata.get("format") != FORMAT:
-            raise ValueError(f"its format is not {FORMAT}")
-        facts = json.loads(metadata["pieces"])
-        count = file.get_slice("embeddings").get_shape()[0]
-        if sum(each["rows"] for each in facts) != count:
-            raise ValueError(f"it holds {count} windows, other than it says")
-        return [dict(each) for each in facts]
-
-
-def _read(place: _Place) -> DomainEmbeddings:
-    facts = place.facts
-    with reading(place.path), safe_open(place.path, framework="numpy") as file:
-        metadata = file.metadata()
-        # An empty part cannot be sliced at the end of a file.
-        is_empty = place.rows.start == place.rows.stop
-        rows = slice(0, 0) if is_empty else place.rows
-        arrays = {name: file.get_slice(name)[rows] for name in ARRAYS}
-    amount = facts["corpus_tokens"]
-    return DomainEmbeddings(
-        **arrays,
-        available=int(facts["available"]),
-        next_visit=int(facts["next_visit"]),
-        corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
-        examples=_examples_in(metadata, place) if facts["begin"] == 0 else (),
-    )
-
-
-def _examples_in(metadata: Mapping[str, str], place: _Place) -> tuple[str, ...]:
-    """The texts that stand with a piece."""
-    for facts in json.loads(metadata["pieces"]):
-        if facts["key"] == place.facts["key"] and facts["begin"] == place.facts["begin"]:
-            return tuple(str(each) for each in facts["examples"])
-    return ()

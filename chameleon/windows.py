@@ -42,7 +42,7 @@ _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
 # Chunks of a piece, which is what one worker makes of a domain while others make others.
-CHUNKS_PER_PIECE = 2
+CHUNKS_PER_PIECE = 1
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 # Sources are read by one thread at a time; what encodes may lack some text of a window.

@@ -19,17 +19,20 @@ import torch
 from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refused, run_command, write_jsonl
 
 from chameleon.embedder import Embedder
-from chameleon.engines import filling
+from chameleon.engines import filling, starting
 from chameleon.engines.driver import Driver
-from chameleon.engines.filling import Filler, filler_of
+from chameleon.engines.filling import Filler
+from chameleon.engines.here import Here
 from chameleon.engines.processes import Processes
+from chameleon.engines.starting import filler_of
 from chameleon.engines.work import Event, Hello, Item, Made, Setup, Shard, program, shards_of
 from chameleon.engines.worker import Worker, hello_of, keys_of, worker_of
 from chameleon.errors import InputError
 from chameleon.grid import WindowRecipe, lay_grid
 from chameleon.opening import Opened, opened
 from chameleon.options import Options
-from chameleon.pieces import CannotWriteError, Piece, Pieces, write_pieces
+from chameleon.piece_files import CannotWriteError, Piece, write_pieces
+from chameleon.pieces import Pieces
 from chameleon.proxy import load_proxy
 from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.store import ARRAYS, DomainEmbeddings, read_embeddings, read_records
@@ -383,6 +386,34 @@ def test_parts_are_put_together_by_the_same_command(
     require_same_files(tmp_path / "embeddings", serial)
 
 
+def test_pieces_of_another_batch_size_are_taken_up(
+    tmp_path: Path, corpus_directory: Path, checkpoint: Path
+) -> None:
+    """As where parts are embedded on GPUs, and put together on a machine without one."""
+    large = dataclasses.replace(options_for(corpus_directory, checkpoint, tmp_path), embedding_batch_size=2)
+    with opened(large, print) as there:
+        worker = Worker(there, print)
+        for number in (0, 2):  # one between them is lost
+            worker.embed((Item("law", 0, 0, N, number),))
+    made: list[int] = []
+    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+        worker, pieces = Worker(there, print), Pieces(tmp_path)
+        embed = worker.embed
+
+        def counted(shard: Shard) -> tuple[Made, ...]:
+            found = embed(shard)
+            made.append(sum(each.windows for each in found))
+            return found
+
+        worker.embed = counted  # type: ignore[method-assign]
+        driver = met(Driver(Here(worker, hello_of(there, worker)), print))
+        Filler(driver, pieces, worker.keys, worker.at_once).fill({"law": N})
+        extent = pieces.extent(worker.keys["law"])
+    assert extent is not None
+    assert extent.windows >= N
+    assert sum(made) == N - 2 * 16  # what was lost, and what is behind it, and no more
+
+
 def read_pieces(path: Path) -> np.ndarray[Any, Any]:
     from safetensors import safe_open
 
@@ -404,7 +435,7 @@ def test_many_domains_are_few_files(
     assert run.returncode == 0, run.stderr
     directory = tmp_path / "embeddings"
     files = list(directory.glob("*.safetensors"))
-    assert 1 <= len(files) <= 300 / 10  # ten domains of three windows in a piece of 32
+    assert 1 <= len(files) <= 8  # forty-two domains of three windows are 126
     assert all(path.name.endswith(".pieces.safetensors") for path in files)
     (record,) = read_records(directory)
     assert len(record.files) == 300
@@ -418,7 +449,7 @@ def test_many_domains_are_few_files(
     kept = {path for path in files if path.exists()}
     assert kept == set(files)
     # As when each domain has a file.
-    monkeypatch.setattr(filling, "MOST_FILES", 1000)
+    monkeypatch.setattr(starting, "MOST_FILES", 1000)
     apart = tmp_path / "apart"
     from chameleon.embedding_stage import embed_corpus
 
@@ -474,8 +505,10 @@ def test_pieces_are_joined_as_far_as_they_go(tmp_path: Path) -> None:
     assert stored.examples == ("text",)
     assert pieces.extent("a") == (47, 100, 47)
     assert pieces.extent("none") is None
-    assert pieces.reach("a", 16, 32)
-    assert not pieces.reach("a", 16, 33)
+    assert pieces.hold("a", 0, 16, 32)
+    assert pieces.hold("a", 16, 20, 30)
+    assert not pieces.hold("a", 17, 20, 30)  # not joined from there on
+    assert not pieces.hold("a", 0, 16, 33)
     # Joined into a file of their own, so far as the domain is asked for.
     pieces.fold({"a": ("d", {})})
     assert len(read_embeddings(tmp_path / "a")) == 47
@@ -570,11 +603,11 @@ def test_workers_that_see_other_things(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     options = options_for(corpus_directory, checkpoint, tmp_path, engine="processes")
-    monkeypatch.setattr(filling, "_SECONDS_TO_BE_SEEN", 0.3)
+    monkeypatch.setattr(starting, "SECONDS_TO_BE_SEEN", 0.3)
     with opened(options, print) as there:
         worker = Worker(there, print)
         hello = dataclasses.replace(hello_of(there, worker), **changed)
-        monkeypatch.setattr(filling, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
+        monkeypatch.setattr(starting, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
         with pytest.raises(InputError, match=expected), filler_of(there, Pieces(tmp_path), print):
             pass
 
@@ -626,7 +659,7 @@ def test_what_was_made_otherwise_is_told(tmp_path: Path, corpus_directory: Path,
 def test_what_is_written_and_does_not_come_to_be_seen(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(filling, "_SECONDS_TO_BE_SEEN", 0.3)
+    monkeypatch.setattr(filling, "SECONDS_TO_BE_SEEN", 0.3)
     with opened(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), 1, 3)
@@ -795,9 +828,9 @@ def test_made_says_how_many_pieces_there_are(
         worker = Worker(there, print)
         item = Item("law", 0, 0, N, 0)
         (made,) = worker.embed((item,))
-        pieces = -(-N // 32)
+        pieces = -(-N // 8)
         (file,) = tmp_path.glob("*.pieces.safetensors")
-        assert made == Made(item, 32, pieces, file.name)
+        assert made == Made(item, 8, pieces, file.name)
         # What is there is not made again, nor what the domain does not have.
         worker = Worker(there, print)
         assert worker.embed((item,)) == (Made(item, 0, pieces, None),)

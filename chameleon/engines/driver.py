@@ -34,6 +34,11 @@ class Driver:
         for worker in range(pool.size):
             pool.start(worker)
 
+    @property
+    def size(self) -> int:
+        """How many workers there are to be."""
+        return self._pool.size
+
     def meet(self, check: Callable[[Hello], None]) -> Hello:
         """What the workers are like, as soon as one is ready.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from chameleon.engines.work import Event, Kind, Setup, Shard
 from chameleon.errors import InputError
-from chameleon.pieces import CannotWriteError
+from chameleon.piece_files import CannotWriteError
 
 _SECONDS_TO_END = 5.0
 

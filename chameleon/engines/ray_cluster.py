@@ -163,7 +163,7 @@ class _RemoteWorker:
 
     def embed(self, shard: Shard) -> tuple[str, object, list[str]]:
         """Make a shard."""
-        from chameleon.pieces import CannotWriteError
+        from chameleon.piece_files import CannotWriteError
 
         try:
             made = self._worker.embed(shard)

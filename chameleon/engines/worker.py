@@ -23,7 +23,8 @@ from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.grid import Grid, lay_grid
 from chameleon.opening import Opened, opened
-from chameleon.pieces import Piece, Pieces, write_pieces
+from chameleon.piece_files import Piece, write_pieces
+from chameleon.pieces import Pieces
 from chameleon.quiet import quiet_transformers
 from chameleon.store import DomainEmbeddings, file_name
 from chameleon.windows import Draft, Span, Windows, drafts_of
@@ -77,7 +78,7 @@ class Worker:
         if item.number >= span.num_pieces:
             return
         piece = span.piece(item.number)
-        if not self._pieces.reach(self.keys[item.domain], piece.begin, piece.end):
+        if not self._pieces.hold(self.keys[item.domain], item.visit, piece.begin, piece.end):
             yield from drafts_of(self._grids[item.domain], self._there.tokenizer, self._there.recipe, piece)
 
     def _piece(self, item: Item, cut: Iterator[Windows | None]) -> Piece | None:
