@@ -40,7 +40,7 @@ class Settings:
     context: int = 512
     steps: int = 300
     batch_size: int = 2
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     seed: int = 0
 
 
