@@ -13,7 +13,9 @@ from chameleon.proxy import load_proxy
 from chameleon.proxy_tokenizer import load_tokenizer
 from chameleon.standin import Settings, standin_checkpoint
 
-TINY = Settings(vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4)
+TINY = Settings(
+    vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4, learning_rate=3e-3
+)
 CPU = torch.device("cpu")
 BUILTIN_DOMAINS = [
     "cpp_headers", "docstrings", "licences", "manual", "package_descriptions", "python", "type_stubs",
