@@ -1,7 +1,7 @@
 """From what a run is asked for to an embedded corpus: finds the text and the proxy, and embeds."""
 
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -64,7 +64,7 @@ def embed_corpus(
     with workers_for(options, tell) as driver, opened(options, tell, _beside_workers(options)) as own:
         pieces = Pieces(options.embeddings_dir)
         with filler_of(own, pieces, tell, driver) as (there, filler):
-            embedded = _Rounds(there, pieces, filler).run(first, more, told, tell, is_recorded)
+            embedded = _Rounds(there, pieces, filler, more, told, tell, is_recorded).run(first)
         removed = find_stored(there.removed, there.tokenizer, there.proxy, there.recipe, pieces)
         return replace(embedded, removed=removed)
 
@@ -105,40 +105,45 @@ def embed_share(options: Options, notify: Notify) -> int:
 
 @dataclass(frozen=True)
 class _Rounds:
-    """An open corpus and a loaded proxy, which embed it in rounds; by workers, where there are any."""
+    """An open corpus and a loaded proxy, which embed it in rounds; by workers, where there are any.
+
+    Attributes:
+        there: What is open.
+        pieces: What is stored apart.
+        filler: The workers.
+        more, is_recorded: As of `embed_corpus`.
+        told, tell: What the user was told, and how.
+    """
 
     there: Opened
     pieces: Pieces
     filler: Filler | None
+    more: Callable[[EmbeddedCorpus], Mapping[str, int]]
+    told: list[str]
+    tell: Notify
+    is_recorded: bool
 
-    def run(
-        self,
-        first: int,
-        more: Callable[[EmbeddedCorpus], Mapping[str, int]],
-        told: list[str],
-        tell: Notify,
-        is_recorded: bool,
-    ) -> EmbeddedCorpus:
+    def run(self, first: int) -> EmbeddedCorpus:
         if self.filler is not None and len(self.there.corpus.domains) > MOST_FILES:
-            return self._run_many(self.filler, first, more, told, tell, is_recorded)
+            return self._run_many(self.filler, first)
         there, options = self.there, self.there.options
         tokenizer, proxy, recipe = there.tokenizer, there.proxy, there.recipe
         self._fill(dict.fromkeys((domain.name for domain in there.corpus.domains), first))
         tasks = plan_embedding(there.corpus.domains, tokenizer, proxy, recipe, first, self.pieces)
-        self._tell_of_few({task.domain.name: task.wanted for task in tasks}, tell)
+        self._tell_of_few({task.domain.name: task.wanted for task in tasks})
         files = {task.domain.name: task.path.name for task in tasks}
-        record = self._record({task.domain.name: task.wanted for task in tasks}, files, told)
-        if is_recorded and not (options.embeddings_dir / record.name).exists():
+        record = self._record({task.domain.name: task.wanted for task in tasks}, files)
+        if self.is_recorded and not (options.embeddings_dir / record.name).exists():
             write_record(options.embeddings_dir, record)  # what an interrupt leaves is of use
         while True:
             with quiet_transformers():
-                stored = embed(tasks, tokenizer, proxy, recipe, options.embedding_batch_size, tell)
+                stored = embed(tasks, tokenizer, proxy, recipe, options.embedding_batch_size, self.tell)
             embedded = {task.domain.name: stored[task.domain.name].first(task.wanted) for task in tasks}
-            record = self._record({task.domain.name: task.wanted for task in tasks}, files, told)
-            if is_recorded:
+            record = self._record({task.domain.name: task.wanted for task in tasks}, files)
+            if self.is_recorded:
                 write_record(options.embeddings_dir, record)
             found = EmbeddedCorpus(record, embedded)
-            wanted = more(found)
+            wanted = self.more(found)
             if not wanted:
                 return found
             if self.filler is not None:
@@ -157,52 +162,47 @@ class _Rounds:
         named = zip(domains, recipes, strict=True)
         self.pieces.fold({file_name(each.name, recipe): (each.name, recipe) for each, recipe in named})
 
-    def _run_many(
-        self,
-        filler: Filler,
-        first: int,
-        more: Callable[[EmbeddedCorpus], Mapping[str, int]],
-        told: list[str],
-        tell: Notify,
-        is_recorded: bool,
-    ) -> EmbeddedCorpus:
+    def _run_many(self, filler: Filler, first: int) -> EmbeddedCorpus:
         """The same of many domains, whose embeddings stay in the files that they were made in."""
         keys = keys_of(self.there)
         wanted: Mapping[str, int] = dict.fromkeys(keys, first)
-        is_first = True
         while True:
             filler.fill(wanted)
-            extents = {name: self.pieces.extent(key) for name, key in keys.items()}
-            windows = {
-                name: min(wanted[name], extent.windows)
-                for name, extent in extents.items()
-                if extent is not None
-            }
-            if is_first:
-                self._tell_of_few(windows, tell)
-                is_first = False
-            record = self._record(windows, keys, told)
-            if is_recorded:
+            windows = {name: min(wanted[name], self._windows_of(name, key)) for name, key in keys.items()}
+            self._tell_of_few(windows)
+            record = self._record(windows, keys)
+            if self.is_recorded:
                 write_record(self.there.options.embeddings_dir, record)
             found = EmbeddedCorpus(record, StoredDomains(self.pieces, keys, windows))
-            wanted = more(found)
+            wanted = self.more(found)
             if not wanted:
                 return found
 
-    def _tell_of_few(self, windows: Mapping[str, int], tell: Notify) -> None:
+    def _windows_of(self, name: str, key: str) -> int:
+        """How many windows there are of a domain.
+
+        Raises:
+            InputError: There are none.
+        """
+        extent = self.pieces.extent(key)
+        if extent is None or extent.windows == 0:
+            raise InputError(f"domain {name}: no text in it; remove what is empty, or give it text")
+        return extent.windows
+
+    def _tell_of_few(self, windows: Mapping[str, int]) -> None:
         """Tell of domains that have fewer windows than are asked for."""
         wanted, length = self.there.options.num_samples, self.there.recipe.sample_length
         few = [] if wanted is None else [name for name, number in windows.items() if number < wanted]
         for name in few if len(few) <= _NAMED else ():
-            tell(f"{name} has only {windows[name]} windows of {length} tokens: all are used")
+            self.tell(f"{name} has only {windows[name]} windows of {length} tokens: all are used")
         if len(few) > _NAMED:
-            tell(
+            self.tell(
                 f"{len(few):,} domains have fewer than {wanted} windows of {length} tokens, down to "
                 f"{min(windows[name] for name in few)}: all that they have are used "
                 f"({', '.join(few[:_NAMED])}, ...)"
             )
 
-    def _record(self, windows: Mapping[str, int], files: Mapping[str, str], told: Sequence[str]) -> Record:
+    def _record(self, windows: Mapping[str, int], files: Mapping[str, str]) -> Record:
         there, options = self.there, self.there.options
         domains, added = there.corpus.domains, places_of(options.add_domains)
         return Record(
@@ -227,7 +227,7 @@ class _Rounds:
                 if domain.files
             },
             provenance=_provenance(there.corpus, there.proxy, there.tokenizer),
-            notices=tuple(told),
+            notices=tuple(self.told),
             written=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 

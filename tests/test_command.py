@@ -439,6 +439,7 @@ LAYERS: list[set[str]] = [
         "shared_flags",
         "change_flags",
         "engine_flags",
+        "weight_flags",
         "export_flags",
         "files",
         "affinity",

@@ -35,7 +35,7 @@ from chameleon.piece_files import CannotWriteError, Piece, write_pieces
 from chameleon.pieces import Pieces
 from chameleon.proxy import load_proxy
 from chameleon.proxy_tokenizer import load_tokenizer
-from chameleon.store import ARRAYS, DomainEmbeddings, read_embeddings, read_records
+from chameleon.store import ARRAYS, DomainEmbeddings, Extent, read_embeddings, read_records
 from chameleon.windows import CHUNKS_PER_PIECE, Span, Windows, windows_from
 
 N = 150
@@ -467,6 +467,23 @@ def weights_in(path: Path) -> dict[str, float]:
     import json
 
     return dict(json.loads(path.read_text())["weights"])
+
+
+def test_a_domain_of_many_without_windows_is_told(
+    tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from chameleon.embedding_stage import embed_corpus
+
+    for module in ("chameleon.engines.starting", "chameleon.embedding_stage", "chameleon.engines.filling"):
+        monkeypatch.setattr(f"{module}.MOST_FILES", 2)
+    real = Pieces.extent
+    empty = Extent(0, 5, 0)
+    monkeypatch.setattr(
+        Pieces, "extent", lambda self, key: empty if key.startswith("law-") else real(self, key)
+    )
+    options = dataclasses.replace(options_for(corpus_directory, checkpoint, tmp_path), num_samples=5)
+    with pytest.raises(InputError, match="domain law: no text in it"):
+        embed_corpus(options, 5, lambda found: {}, print)
 
 
 # What is in a file
