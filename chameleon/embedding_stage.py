@@ -14,13 +14,14 @@ from chameleon.corpora import Corpus
 from chameleon.devices import DTYPES, choose_device, choose_dtype
 from chameleon.embedding import embed
 from chameleon.embedding_plan import find_stored, plan_embedding, plan_more, recipe_of
+from chameleon.engines.driver import Driver
 from chameleon.engines.filling import Filler, fill_share
-from chameleon.engines.starting import filler_of, workers_for
+from chameleon.engines.starting import filler_of
 from chameleon.engines.worker import keys_of
 from chameleon.errors import InputError
 from chameleon.files import check_writable, digest_of_json, place_of, places_of
-from chameleon.opening import Opened, checkpoint_of, opened
-from chameleon.options import DEFAULT_CHECKPOINT, Options
+from chameleon.opening import Opened, opened
+from chameleon.options import DEFAULT_CHECKPOINT, Options, checkpoint_of
 from chameleon.pieces import MOST_FILES, Pieces, StoredDomains
 from chameleon.proxy import POOLING, Proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer
@@ -41,6 +42,7 @@ def embed_corpus(
     more: Callable[[EmbeddedCorpus], Mapping[str, int]],
     notify: Notify,
     is_recorded: bool = True,
+    driver: Driver | None = None,
 ) -> EmbeddedCorpus:
     """Embed the corpus that is asked for, so far as it is not stored in the embeddings directory.
 
@@ -50,6 +52,7 @@ def embed_corpus(
         more: From the embeddings so far to the windows of each domain in the next round; none to end so.
         notify: Told in words what the user should know, when it is known.
         is_recorded: Whether a record is written by which the embeddings are found without the corpus.
+        driver: Of workers that were started before, if any were.
 
     Raises:
         InputError: Corpus or checkpoint cannot be had or used, or the embeddings cannot be written.
@@ -61,7 +64,7 @@ def embed_corpus(
         notify(text)
 
     check_writable(options.embeddings_dir / "domain.safetensors")
-    with workers_for(options, tell) as driver, opened(options, tell, _beside_workers(options)) as own:
+    with opened(options, tell, _beside_workers(options)) as own:
         pieces = Pieces(options.embeddings_dir)
         with filler_of(own, pieces, tell, driver) as (there, filler):
             embedded = _Rounds(there, pieces, filler, more, told, tell, is_recorded).run(first)

@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 
 from chameleon.checkpoints import find_checkpoint
-from chameleon.corpora import BUILTIN, Corpus, Domain, open_corpus
+from chameleon.corpora import Corpus, Domain, open_corpus
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.domains import require_removable
 from chameleon.errors import InputError
@@ -19,6 +19,8 @@ from chameleon.options import (
     DEFAULT_SAMPLE_LENGTH,
     DEFAULT_SEED,
     Options,
+    checkpoint_of,
+    dataset_of,
 )
 from chameleon.proxy import Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
@@ -94,18 +96,6 @@ def opened(
         in_use = replace(corpus, domains=kept) if removed else corpus
         recipe = _window_recipe(options, proxy, named)
         yield Opened(options, dataset, named, in_use, removed, tokenizer, proxy, recipe)
-
-
-def checkpoint_of(options: Options) -> str | None:
-    """The proxy asked for, or the one in the default place; None where there is neither."""
-    return options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
-
-
-def dataset_of(options: Options) -> str:
-    """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
-    if options.dataset is not None:
-        return options.dataset
-    return BUILTIN if checkpoint_of(options) is None else DEFAULT_DATASET
 
 
 def _window_recipe(options: Options, proxy: Proxy, checkpoint: str) -> WindowRecipe:

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
 
 DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
+BUILTIN = "builtin"
 DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
 DEFAULT_PACKED_DIR = "./packed/"
 DEFAULT_TARGET_SE = 0.005
@@ -92,3 +93,15 @@ class Options(ReadingOptions):
     shard_index: int | None = None
     report: Path | None = None
     skip_embedding_generation: bool = False
+
+
+def checkpoint_of(options: Options) -> str | None:
+    """The proxy asked for, or the one in the default place; None where there is neither."""
+    return options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
+
+
+def dataset_of(options: Options) -> str:
+    """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
+    if options.dataset is not None:
+        return options.dataset
+    return BUILTIN if checkpoint_of(options) is None else DEFAULT_DATASET

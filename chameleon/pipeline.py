@@ -9,6 +9,7 @@ from chameleon.confidence.kept import KeptRatios
 from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS, require_reachable
 from chameleon.domain_weights import DomainWeights
 from chameleon.domains import merge, require_mergeable
+from chameleon.engines.hiring import workers_for
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
@@ -143,9 +144,6 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
 
 
 def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
-    # Loads torch and transformers: seconds that a run on stored embeddings does without.
-    from chameleon.embedding_stage import embed_corpus
-
     splits = options.split_domains or {}
 
     def more(embedded: EmbeddedCorpus) -> Mapping[str, int]:
@@ -162,4 +160,9 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
         wanted = windows_wanted(list(samples.values()), available, options)
         return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
 
-    return embed_corpus(options, options.num_samples or FIRST_WINDOWS, more, notify)
+    with workers_for(options) as driver:
+        # Loads torch and transformers: seconds that a run on stored embeddings does without.
+        from chameleon.embedding_stage import embed_corpus
+
+        first = options.num_samples or FIRST_WINDOWS
+        return embed_corpus(options, first, more, notify, driver=driver)

@@ -19,7 +19,7 @@ import torch
 from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refused, run_command, write_jsonl
 
 from chameleon.embedder import Embedder
-from chameleon.engines import filling, starting
+from chameleon.engines import filling, hiring, ray_cluster, starting
 from chameleon.engines.driver import Driver
 from chameleon.engines.filling import Filler
 from chameleon.engines.here import Here
@@ -188,9 +188,9 @@ def fill(options: Options, wanted: int, notify: Callable[[str], None] = print) -
         pieces.fold(domains_of(there))
 
 
-def met(driver: Driver) -> Driver:
+def met(driver: Driver, notify: Callable[[str], None] = print) -> Driver:
     """A driver whose workers are not checked."""
-    driver.meet(lambda hello: None)
+    driver.meet(lambda hello: None, notify)
     return driver
 
 
@@ -295,7 +295,7 @@ def test_any_faults_give_the_same_bits(
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
         pieces = Pieces(tmp_path)
-        filler = Filler(met(Driver(pool, lambda words: None)), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool)), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, 7 + seed))  # and more in a second round
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
@@ -326,7 +326,7 @@ def test_a_shard_that_kills_its_workers_ends_the_run(
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Deadly(worker, hello_of(there, worker), 2, 0)
-        filler = Filler(met(Driver(pool, lambda words: None)), Pieces(tmp_path), worker.keys, 4)
+        filler = Filler(met(Driver(pool)), Pieces(tmp_path), worker.keys, 4)
         with pytest.raises(InputError, match=r"5 workers died over the same windows of .* \(SIGKILL\)"):
             filler.fill(dict.fromkeys(worker.keys, 5))
 
@@ -356,7 +356,7 @@ def test_a_worker_that_cannot_write_is_done_without(
         worker = Worker(there, print)
         pool = Full(worker, hello_of(there, worker), 2, 0)
         pieces = Pieces(tmp_path)
-        filler = Filler(met(Driver(pool, told.append)), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool), told.append), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
         require_same_files(tmp_path, serial)
@@ -406,7 +406,7 @@ def test_pieces_of_another_batch_size_are_taken_up(
             return found
 
         worker.embed = counted  # type: ignore[method-assign]
-        driver = met(Driver(Here(worker, hello_of(there, worker)), print))
+        driver = met(Driver(Here(worker, hello_of(there, worker))))
         Filler(driver, pieces, worker.keys, worker.at_once).fill({"law": N})
         extent = pieces.extent(worker.keys["law"])
     assert extent is not None
@@ -594,6 +594,17 @@ def test_ray_that_is_not_installed(
         fill(options, 3)
 
 
+def test_ray_workers_look_for_data_where_this_process_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(("HF_", "TRANSFORMERS_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HOME", "/shared/hub")
+    monkeypatch.setenv("HF_TOKEN", "secret")
+    monkeypatch.setenv("PYTHONPATH", "/mine")
+    found = ray_cluster._environment("/here")
+    assert found == {"PYTHONPATH": f"/here{os.pathsep}/mine", "HF_HOME": "/shared/hub"}
+
+
 def test_a_cluster_that_is_not_there(tmp_path: Path, corpus_directory: Path, checkpoint: Path) -> None:
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
@@ -624,7 +635,7 @@ def test_workers_that_see_other_things(
     with opened(options, print) as there:
         worker = Worker(there, print)
         hello = dataclasses.replace(hello_of(there, worker), **changed)
-        monkeypatch.setattr(starting, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
+        monkeypatch.setattr(hiring, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
         with pytest.raises(InputError, match=expected), filler_of(there, Pieces(tmp_path), print):
             pass
 
@@ -636,7 +647,7 @@ def test_workers_that_differ_from_each_other(
         worker = Worker(there, print)
         hello = hello_of(there, worker)
         pool = Faulty(worker, hello, 1, 3)
-        driver = met(Driver(pool, print))
+        driver = met(Driver(pool))
         for fact, value in (("dtype", "bfloat16"), ("device", "cuda"), ("batch_size", 7)):
             changed: dict[str, Any] = {"host": "node-9", fact: value}
             other = dataclasses.replace(hello, **changed)
@@ -681,7 +692,7 @@ def test_what_is_written_and_does_not_come_to_be_seen(
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), 1, 3)
         (tmp_path / "other").mkdir()
-        driver = met(Driver(pool, lambda words: None))
+        driver = met(Driver(pool))
         filler = Filler(driver, Pieces(tmp_path / "other"), worker.keys, 16)
         with pytest.raises(InputError, match="is not to be seen here; name by --embeddings_dir"):
             filler.fill(dict.fromkeys(worker.keys, 5))
@@ -707,7 +718,7 @@ def test_a_place_in_which_all_workers_die_is_done_without(
     with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool, pieces = Unlucky(worker, hello_of(there, worker), 2, 0), Pieces(tmp_path)
-        filler = Filler(met(Driver(pool, told.append)), pieces, worker.keys, 16)
+        filler = Filler(met(Driver(pool), told.append), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
     require_same_files(tmp_path, serial)

@@ -6,7 +6,8 @@ reads files wherever they are, `formats.py` makes texts of them.
 
 from chameleon.corpora.corpus import Corpus, Domain
 from chameleon.corpora.request import Request
-from chameleon.corpora.sources import BUILTIN, open_corpus
+from chameleon.corpora.sources import open_corpus
 from chameleon.corpora.tokens import SourceTokenizer
+from chameleon.options import BUILTIN
 
 __all__ = ["BUILTIN", "Corpus", "Domain", "Request", "SourceTokenizer", "open_corpus"]

@@ -14,8 +14,7 @@ from chameleon.corpora.request import Request
 from chameleon.corpora.storage import is_remote
 from chameleon.errors import InputError
 from chameleon.files import is_there, is_utf8, local_path
-
-BUILTIN = "builtin"
+from chameleon.options import BUILTIN
 
 
 def open_corpus(request: Request) -> Corpus:

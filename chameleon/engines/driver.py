@@ -16,14 +16,9 @@ _MOST_DEATHS = 5
 class Driver:
     """A pool of workers at work. Each shard goes to one that is free; that of one that died to another."""
 
-    def __init__(self, pool: Pool, notify: Notify) -> None:
-        """Start the workers. What they need to be checked by may be opened meanwhile.
-
-        Args:
-            pool: They.
-            notify: Told in words what happens to them.
-        """
-        self._pool, self._notify = pool, notify
+    def __init__(self, pool: Pool) -> None:
+        """Start the workers of a pool. What they need to be checked by may be opened meanwhile."""
+        self._pool = pool
         self._idle: deque[int] = deque()
         self._busy: dict[int, Shard] = {}
         self._queue: deque[Shard] = deque()
@@ -39,16 +34,17 @@ class Driver:
         """How many workers there are to be."""
         return self._pool.size
 
-    def meet(self, check: Callable[[Hello], None]) -> Hello:
+    def meet(self, check: Callable[[Hello], None], notify: Notify) -> Hello:
         """What the workers are like, as soon as one is ready.
 
         Args:
             check: Raises an InputError for a worker that must not be used.
+            notify: Told in words what happens to the workers.
 
         Raises:
             InputError: By the check, or no worker can be started.
         """
-        self._check = check
+        self._check, self._notify = check, notify
         while self._first is None:
             self._react(lambda made: ())
         return self._first

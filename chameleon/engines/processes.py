@@ -4,6 +4,7 @@ import multiprocessing
 import signal
 from collections.abc import Callable
 from dataclasses import replace
+from multiprocessing import forkserver
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerProcess
 from time import monotonic
@@ -14,6 +15,12 @@ from chameleon.errors import InputError
 from chameleon.piece_files import CannotWriteError
 
 _SECONDS_TO_END = 5.0
+
+
+def prepare() -> None:
+    """Have a process load the libraries of workers, which are then there at once."""
+    multiprocessing.set_forkserver_preload(["chameleon.engines.worker"])
+    forkserver.ensure_running()
 
 
 class Processes:
@@ -31,7 +38,6 @@ class Processes:
         self._setup, self._devices = setup, devices
         # Of a process that has the libraries loaded and nothing begun: the next worker is there at once.
         self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["chameleon.engines.worker"])
         self._running: dict[int, tuple[ForkServerProcess, Connection]] = {}
 
     def start(self, worker: int) -> None:

@@ -24,6 +24,16 @@ _SECONDS_TO_TELL = 60.0
 _SECONDS_WITHOUT_ROOM = 1800.0
 _SEE_STATUS = "`ray status` shows what is free"
 _INSTALL = 'pip install "chameleon[ray]"'
+# Workers find data and checkpoints where this process does. Tokens stay here: others would see them.
+_HANDED_ON = (
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "HF_DATASETS_CACHE",
+    "HF_ENDPOINT",
+    "HF_HUB_OFFLINE",
+    "HF_DATASETS_OFFLINE",
+    "TRANSFORMERS_OFFLINE",
+)
 
 
 @dataclass
@@ -196,7 +206,7 @@ def _connected(address: str | None) -> Any:  # noqa: ANN401
     settings: dict[str, Any] = {
         "logging_level": "ERROR",
         "log_to_driver": False,
-        "runtime_env": {"env_vars": {"PYTHONPATH": _joined(package, os.environ.get("PYTHONPATH"))}},
+        "runtime_env": {"env_vars": _environment(package)},
     }
     if address is None:
         settings |= {"address": "local", "include_dashboard": False, "_node_ip_address": "127.0.0.1"}
@@ -228,8 +238,11 @@ def _require_reachable(address: str) -> None:
         ) from None
 
 
-def _joined(package: str, path: str | None) -> str:
-    return package if not path else f"{package}{os.pathsep}{path}"
+def _environment(package: str) -> dict[str, str]:
+    """The variables of workers: they import this program, and look for what it reads where it does."""
+    path = os.environ.get("PYTHONPATH")
+    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
+    return {"PYTHONPATH": package if not path else f"{package}{os.pathsep}{path}", **handed_on}
 
 
 def _how(error: Exception) -> str:

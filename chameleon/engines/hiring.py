@@ -1,0 +1,107 @@
+"""Starts the workers of an engine, while the libraries that this process needs are still being loaded."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import time
+
+from chameleon.engines.driver import Driver
+from chameleon.engines.processes import Processes, prepare
+from chameleon.engines.ray_cluster import RayPool
+from chameleon.engines.work import Pool, Setup, program
+from chameleon.files import check_writable, is_there, local_path
+from chameleon.options import Options, checkpoint_of, dataset_of
+
+# Signs of runs that were killed stay so many seconds.
+_SIGN, _OLD = ".shared-", 7 * 86400.0
+# On CPUs: workers of so many threads.
+_THREADS = 4
+
+
+@contextmanager
+def workers_for(options: Options) -> Iterator[Driver | None]:
+    """Workers of an engine other than this process, started while this process opens what it needs itself.
+
+    None for the serial engine, and where the proxy is yet to be trained.
+
+    Raises:
+        InputError: There cannot be any.
+    """
+    checkpoint = checkpoint_of(options)
+    if options.engine == "serial" or checkpoint is None:
+        yield None
+        return
+    with started(options, dataset_of(options), checkpoint) as driver:
+        yield driver
+
+
+@contextmanager
+def started(options: Options, dataset: str, checkpoint: str) -> Iterator[Driver]:
+    """Workers on a corpus and with a proxy of these names, until they are let go of.
+
+    Raises:
+        InputError: There cannot be any.
+    """
+    check_writable(options.embeddings_dir / "domain.safetensors")
+    with _sign(options.embeddings_dir) as sign:
+        driver = Driver(_pool(options, _setup(options, dataset, checkpoint, sign)))
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+
+def _setup(options: Options, dataset: str, checkpoint: str, sign: str) -> Setup:
+    """For workers that may have another working directory. Links are left to where they are followed."""
+    added = {name: _from_the_root(place) for name, place in (options.add_domains or {}).items()}
+    from_the_root = replace(
+        options,
+        embeddings_dir=Path(os.path.abspath(options.embeddings_dir)),  # noqa: PTH100
+        add_domains=added or None,
+        tokenizer=None if options.tokenizer is None else _from_the_root(options.tokenizer),
+    )
+    places = _from_the_root(dataset), _from_the_root(checkpoint)
+    return Setup(from_the_root, *places, options.device, None, program(), sign)
+
+
+def _from_the_root(name: str) -> str:
+    """A local path from the root; other names as they are."""
+    path = local_path(name)
+    return os.path.abspath(path) if is_there(path) else name  # noqa: PTH100
+
+
+def _pool(options: Options, setup: Setup) -> Pool:
+    if options.engine == "ray":
+        return RayPool(setup, options.num_workers, options.num_gpus_per_worker, options.ray_address)
+    prepare()
+    import torch
+
+    from chameleon.devices import choose_device
+
+    device = choose_device(options.device)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if device.index is None else 1
+        devices = [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
+        return Processes(setup, options.num_workers or count, devices)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    size = options.num_workers or max(2, cores // _THREADS)
+    return Processes(replace(setup, threads=max(1, cores // size)), size, [device.type])
+
+
+@contextmanager
+def _sign(directory: Path) -> Iterator[str]:
+    """A file by which workers show that they share a directory, while they are at work."""
+    sign = f"{_SIGN}{uuid.uuid4().hex}"
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob(f"{_SIGN}*"):  # of a run that was killed
+        if time() - old.stat().st_mtime > _OLD:
+            old.unlink(missing_ok=True)
+    try:
+        (directory / sign).touch()
+        yield sign
+    finally:
+        for path in directory.glob(f"{sign}*"):
+            path.unlink(missing_ok=True)
