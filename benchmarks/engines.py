@@ -156,8 +156,13 @@ def _costs(work: _Work, windows: int) -> Iterator[Figure]:
     yield Figure("processes: same bits", work.is_same("processes", "serial"), at_least=1)
     with _cluster() as cluster:
         taken = work.seconds("ray", windows, *_ray(cluster))
+        # Two workers leave two cores none for the driver and Ray's own processes; one does.
+        alone = work.seconds("ray-one", windows // WORKERS, *_ray(cluster, 1))
     yield Figure("ray: overhead", (taken - start) / of_a_worker - 1, "of the work", at_most=0.1)
     yield Figure("ray: same bits", work.is_same("ray", "serial"), at_least=1)
+    of_one = work.seconds("serial-half", windows // WORKERS) - start
+    yield Figure("work of one worker alone", of_one, "s")
+    yield Figure("ray: overhead, one worker", (alone - start) / of_one - 1, "of the work", at_most=0.1)
 
 
 def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:
@@ -204,8 +209,8 @@ def _cluster() -> Iterator[Any]:
         cluster.shutdown()
 
 
-def _ray(cluster: Any) -> tuple[str, ...]:  # noqa: ANN401
-    return ("--engine", "ray", "--ray_address", cluster.address, "--num_workers", str(WORKERS))
+def _ray(cluster: Any, workers: int = WORKERS) -> tuple[str, ...]:  # noqa: ANN401
+    return ("--engine", "ray", "--ray_address", cluster.address, "--num_workers", str(workers))
 
 
 def _while_running(run: subprocess.Popen[bytes], fault: Callable[[], object]) -> None:
