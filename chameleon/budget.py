@@ -50,7 +50,7 @@ def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
     Raises:
         InputError: Counts are needed and not known, or no weights keep to the limits (says by how much).
     """
-    _require_names(weights, limits)
+    _require_names(weights.names, limits)
     counts = None
     if limits.counts is not None:
         counts = np.array([limits.counts[name] for name in weights.names], dtype=np.float64)
@@ -128,6 +128,21 @@ def fitted(wanted: Array, least: Array, most: Array) -> Array:
     return np.asarray(shares)
 
 
+def caps(names: tuple[str, ...], limits: Limits) -> Array:
+    """(k,) the largest share of each domain by `max_epochs`.
+
+    Raises:
+        InputError: As of `within`.
+    """
+    _require_names(names, limits)
+    counts = None
+    if limits.counts is not None:
+        counts = np.array([limits.counts[name] for name in names], dtype=np.float64)
+    most = _caps(names, limits, counts)
+    _require_feasible(names, np.zeros(len(names)), most, limits)
+    return most
+
+
 def _caps(names: tuple[str, ...], limits: Limits, counts: Array | None) -> Array:
     most = np.ones(len(names))
     if not limits.max_epochs:
@@ -140,14 +155,11 @@ def _caps(names: tuple[str, ...], limits: Limits, counts: Array | None) -> Array
     return np.minimum(epochs * counts / limits.budget, 1.0)
 
 
-def _require_names(weights: DomainWeights, limits: Limits) -> None:
-    names = set(weights.names)
+def _require_names(names: tuple[str, ...], limits: Limits) -> None:
     unknown = [name for name in limits.max_epochs or () if name and name not in names]
     if unknown:
-        raise InputError(
-            f"--max_epochs names {unknown[0]}; the weights are of {', '.join(weights.names)[:400]}"
-        )
-    missing = [name for name in weights.names if limits.counts is not None and name not in limits.counts]
+        raise InputError(f"--max_epochs names {unknown[0]}; the weights are of {', '.join(names)[:400]}")
+    missing = [name for name in names if limits.counts is not None and name not in limits.counts]
     if missing:
         raise InputError(f"--token_counts lacks {', '.join(missing)[:400]}; give the tokens of every domain")
     for name, count in (limits.counts or {}).items():

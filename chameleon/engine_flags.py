@@ -2,21 +2,28 @@
 
 import argparse
 import math
+from collections.abc import Mapping
 
 from chameleon.argument_types import count, named, whole
 from chameleon.errors import InputError
 from chameleon.options import Options
 
 
-def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """--engine, --num_workers, --ray_address, --num_gpus_per_worker, --num_shards and --shard_index."""
+def add_worker_flags(parser: argparse.ArgumentParser, does: str, beside: str = "") -> argparse._ArgumentGroup:
+    """--engine, --num_workers, --ray_address and --num_gpus_per_worker, in a group of their own.
+
+    Args:
+        parser: Where to.
+        does: What workers do.
+        beside: What else to know of them.
+    """
     group = parser.add_argument_group("machines")
     group.add_argument(
         "--engine",
         choices=("serial", "processes", "ray"),
         default="serial",
-        help="who embeds: this process, several on this machine (one for each GPU), or a Ray cluster "
-        "(default: serial). Change it for several GPUs or machines; the embeddings are the same",
+        help=f"who {does}: this process, several on this machine (one for each GPU), or a Ray cluster "
+        f"(default: serial). Change it for several GPUs or machines{beside}",
     )
     group.add_argument(
         "--num_workers",
@@ -39,6 +46,12 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
         help="GPUs of each Ray worker (default: 1 where there are any). Lower it to 0.5 to have two workers "
         "on a GPU, to 0 for CPUs",
     )
+    return group
+
+
+def add_engine_flags(parser: argparse.ArgumentParser) -> None:
+    """--engine, --num_workers, --ray_address, --num_gpus_per_worker, --num_shards and --shard_index."""
+    group = add_worker_flags(parser, "embeds", "; the embeddings are the same")
     group.add_argument(
         "--num_shards",
         type=whole,
@@ -55,20 +68,21 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def require_consistent(options: Options) -> None:
-    """Raise InputError for flags that do not go together."""
-    given = {
-        name: getattr(options, name)
-        for name in ("num_workers", "ray_address", "num_gpus_per_worker")
-        if getattr(options, name) is not None
-    }
+def require_workers(engine: str, given: Mapping[str, object]) -> None:
+    """Raise InputError for flags of workers (None where not given) that the engine has no use for."""
     for name, value in given.items():
-        if options.engine != "ray" and (name != "num_workers" or options.engine == "serial"):
+        if value is not None and engine != "ray" and (name != "num_workers" or engine == "serial"):
             engines = "processes or ray" if name == "num_workers" else "ray"
             raise InputError(
-                f"--{name} {value} is for --engine {engines}, and the engine is {options.engine}; name "
-                f"another engine, or leave --{name} out"
+                f"--{name} {value} is for --engine {engines}, and the engine is {engine}; name another "
+                f"engine, or leave --{name} out"
             )
+
+
+def require_consistent(options: Options) -> None:
+    """Raise InputError for flags that do not go together."""
+    flags = ("num_workers", "ray_address", "num_gpus_per_worker")
+    require_workers(options.engine, {name: getattr(options, name) for name in flags})
     if (options.num_shards is None) != (options.shard_index is None):
         raise InputError("--num_shards and --shard_index go together: how many parts, and which this one is")
     if options.num_shards is None or options.shard_index is None:

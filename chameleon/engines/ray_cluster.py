@@ -60,7 +60,7 @@ class RayPool:
         Raises:
             InputError: Ray is not installed, the address cannot be reached, or no worker has room.
         """
-        self._ray = _connected(address)
+        self._ray = connected(address)
         nodes = [node["Resources"] for node in self._ray.nodes() if node["Alive"]]
         if gpus is None:
             has_any = any(node.get("GPU", 0) for node in nodes)
@@ -188,7 +188,7 @@ class _RemoteWorker:
         return told
 
 
-def _connected(address: str | None) -> Any:  # noqa: ANN401
+def connected(address: str | None) -> Any:  # noqa: ANN401
     """The library, connected."""
     # Read when the library is imported, and by the processes that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

@@ -5,7 +5,7 @@ Shapes: k domains.
 
 import platform
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,16 +20,15 @@ from transformers import TrainingArguments
 import chameleon
 from chameleon.errors import InputError
 from chameleon.files import place_of
-from chameleon.proxy_tokenizer import ProxyTokenizer
 from chameleon.training.arguments import number_of_steps, trainer_arguments
+from chameleon.training.ground import Ground
 from chameleon.training.mixture import Mixture, weights_at
-from chameleon.training.models import ModelSource
 from chameleon.training.options import MANY_EPOCHS, TrainingOptions
 from chameleon.training.outcome import Trained
 from chameleon.training.packed import PackedDomain
 from chameleon.training.record import Record
 from chameleon.training.trainer import MixtureRows
-from chameleon.training.weighting import Domains, Point, read_weights
+from chameleon.training.weighting import Point, schedule_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,23 +37,19 @@ class Plan:
 
     Attributes:
         options: What was asked for.
-        source: The model.
-        tokenizer_path: Where its tokenizer is.
-        tokenizer: It.
-        packed: (k,) the domains.
+        ground: Model, tokenizer and domains.
         points: The weights over the run.
         mixture: The stream of rows.
         arguments: The Trainer's settings.
+        objective: What makes the objective, if it is another than the model's own.
     """
 
     options: TrainingOptions
-    source: ModelSource
-    tokenizer_path: Path
-    tokenizer: ProxyTokenizer
-    packed: Sequence[PackedDomain]
+    ground: Ground
     points: Sequence[Point]
     mixture: Mixture
     arguments: TrainingArguments
+    objective: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def steps(self) -> int:
@@ -68,14 +63,15 @@ class Plan:
 
     def rows(self) -> MixtureRows:
         """They, as the Trainer takes them."""
-        arrays = [domain.array() for domain in self.packed]
-        return MixtureRows(self.mixture, arrays, self.options.sample_length, self.num_rows)
+        arrays = [domain.array() for domain in self.ground.packed]
+        length, with_domains = self.options.sample_length, bool(self.objective)
+        return MixtureRows(self.mixture, arrays, length, self.num_rows, with_domains)
 
     def rows_of_step(self, step: int) -> str:
         """The shares of the domains in a step's rows, in words."""
         size = self.options.batch_size
         domains = self.mixture.rows((step - 1) * size, step * size).domains
-        shares = np.bincount(domains, minlength=len(self.packed)) / size
+        shares = np.bincount(domains, minlength=len(self.ground.packed)) / size
         names = self.mixture.names
         said = (f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
         return f"its rows: {', '.join(said)}"
@@ -120,9 +116,9 @@ class Plan:
     def _identity(self) -> dict[str, Any]:
         """What a run cannot be resumed without: by names that a user knows."""
         return {
-            "corpus": {domain.name: domain.digest for domain in self.packed},
-            "tokenizer": self.tokenizer.digest,
-            "model": self.source.identity,
+            "corpus": {domain.name: domain.digest for domain in self.ground.packed},
+            "tokenizer": self.ground.tokenizer.digest,
+            "model": self.ground.source.identity,
             "seed": self.options.seed,
             "mixture": [[point.step, point.over, point.weights.tolist()] for point in self.points],
             "sample_length": self.options.sample_length,
@@ -132,6 +128,7 @@ class Plan:
             "lr_schedule": self.options.lr_schedule,
             "warmup_steps": self.options.warmup_steps,
             "weight_decay": self.options.weight_decay,
+            **self.objective,
         }
 
     @cached_property
@@ -154,8 +151,8 @@ class Plan:
                 for point in self.points
             ],
             "heldout_share": self.options.heldout_share,
-            "model": self.source.name,
-            "tokenizer": {"path": str(self.tokenizer_path), "digest": self.tokenizer.digest},
+            "model": self.ground.source.name,
+            "tokenizer": {"path": str(self.ground.tokenizer_path), "digest": self.ground.tokenizer.digest},
             "processes": self.arguments.world_size,
             "versions": {
                 "chameleon": chameleon.__version__,
@@ -169,49 +166,27 @@ class Plan:
 
 def plan_run(
     options: TrainingOptions,
-    source: ModelSource,
-    tokenizer: tuple[Path, ProxyTokenizer],
-    packed: Sequence[PackedDomain],
+    ground: Ground,
     processes: int,
 ) -> Plan:
     """The run of a model on packed domains.
 
     Args:
         options: What is asked for.
-        source: The model.
-        tokenizer: Where its tokenizer is, and it.
-        packed: The domains.
+        ground: Model, tokenizer and domains.
         processes: How many train together.
 
     Raises:
         InputError: The weights are not of these domains, or one with a weight has not a row.
     """
+    packed = ground.packed
     points = schedule_of(options, {domain.name: domain.tokens for domain in packed})
     sizes = np.array([domain.tokens // options.sample_length for domain in packed], dtype=np.int64)
     require_rows(points, packed, sizes, options.sample_length)
     phases = tuple(weights_at(points, options.batch_size))
     mixture = Mixture(tuple(domain.name for domain in packed), sizes, phases, options.seed)
     arguments = trainer_arguments(options, number_of_steps(options), processes)
-    return Plan(options, source, *tokenizer, packed, points, mixture, arguments)
-
-
-def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[Point]:
-    """The weights over the run.
-
-    Args:
-        options: What is asked for.
-        tokens: What each domain has to train on; before that is known, any numbers serve to check the
-            weights that a user names.
-
-    Raises:
-        InputError: They are not of these domains, or there is nothing to train on.
-    """
-    numbers = np.array(list(tokens.values()), dtype=np.int64)
-    if not numbers.sum():
-        raise InputError(f"{options.dataset} has no text to train on but what is held out")
-    return read_weights(
-        options.weights, Domains(list(tokens), numbers, options.dataset, options.rename or {})
-    )
+    return Plan(options, ground, points, mixture, arguments)
 
 
 def require_rows(

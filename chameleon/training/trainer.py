@@ -22,7 +22,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from chameleon.errors import InputError
+from chameleon.errors import InputError, NotFiniteError
 from chameleon.files import write_atomically
 from chameleon.training.mixture import Mixture
 from chameleon.training.packed import Array
@@ -33,29 +33,35 @@ CURVE_COLUMNS = ("step", "tokens", "loss", "learning_rate", "grad_norm", "second
 
 
 class MixtureRows(Dataset[dict[str, torch.Tensor]]):
-    """The first rows of a mixture's stream, as the Trainer takes them."""
+    """The first rows of a mixture's stream, as the Trainer takes them; with their domains if wanted."""
 
-    def __init__(self, mixture: Mixture, arrays: Sequence[Array], length: int, rows: int) -> None:
+    def __init__(
+        self, mixture: Mixture, arrays: Sequence[Array], length: int, rows: int, with_domains: bool = False
+    ) -> None:
         self._mixture = mixture
         self._arrays = arrays
         self._length = length
         self._rows = rows
+        self._with_domains = with_domains
 
     def __len__(self) -> int:
         return self._rows
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"input_ids": self.__getitems__([index])["input_ids"][0]}
+        return {name: values[0] for name, values in self.__getitems__([index]).items()}
 
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
-        """(b, t) rows of the stream, which the loader asks for a batch at a time."""
+        """(b, t) rows of the stream, which the loader asks for a batch at a time, and (b,) their domains."""
         first, last = min(indices), max(indices) + 1
         found = self._mixture.rows(first, last)
         rows = np.empty((len(indices), self._length), dtype=np.int64)
         for row, index in zip(rows, indices, strict=True):
             begin = int(found.places[index - first]) * self._length
             row[:] = self._arrays[int(found.domains[index - first])][begin : begin + self._length]
-        return {"input_ids": torch.from_numpy(rows)}
+        batch = {"input_ids": torch.from_numpy(rows)}
+        if self._with_domains:
+            batch["domains"] = torch.from_numpy(found.domains[np.asarray(indices) - first])
+        return batch
 
 
 def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
@@ -80,8 +86,13 @@ class StreamTrainer(Trainer):
 
     def training_step(self, *arguments: Any, **named: Any) -> torch.Tensor:  # noqa: ANN401
         """See `Trainer`; remembers the loss, which is looked at when it is logged."""
-        loss: torch.Tensor = super().training_step(*arguments, **named)
+        loss = self._loss(*arguments, **named)
         self._recent.append((self.state.global_step + 1, loss))
+        return loss
+
+    def _loss(self, *arguments: Any, **named: Any) -> torch.Tensor:  # noqa: ANN401
+        """The loss of a forward pass, its gradient left in the parameters."""
+        loss: torch.Tensor = super().training_step(*arguments, **named)
         return loss
 
     def log(self, logs: dict[str, float], *arguments: Any, **named: Any) -> None:  # noqa: ANN401
@@ -145,7 +156,7 @@ class StreamTrainer(Trainer):
         keeps = "there is no checkpoint yet: begin again with"
         if kept:
             keeps = f"the last good checkpoint is {kept}: begin in another --output_dir with"
-        return InputError(
+        return NotFiniteError(
             f"the {what} step {step} is not finite ({self._describe(step)}); {keeps} a lower --learning_rate "
             "or more --warmup_steps"
         )

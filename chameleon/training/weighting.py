@@ -21,6 +21,7 @@ from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.files import local_path
 from chameleon.training.mixture import MOST_ROWS
+from chameleon.training.options import TrainingOptions
 
 _KEYS = {"step", "weights", "over"}
 
@@ -48,6 +49,25 @@ class Domains:
     tokens: npt.NDArray[np.int64]
     corpus: str
     renamed: Mapping[str, str]
+
+
+def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[Point]:
+    """The weights over the run.
+
+    Args:
+        options: What is asked for.
+        tokens: What each domain has to train on; before that is known, any numbers serve to check the
+            weights that a user names.
+
+    Raises:
+        InputError: They are not of these domains, or there is nothing to train on.
+    """
+    numbers = np.array(list(tokens.values()), dtype=np.int64)
+    if not numbers.sum():
+        raise InputError(f"{options.dataset} has no text to train on but what is held out")
+    return read_weights(
+        options.weights, Domains(list(tokens), numbers, options.dataset, options.rename or {})
+    )
 
 
 def read_weights(given: str, domains: Domains) -> list[Point]:

@@ -1,0 +1,104 @@
+"""Trajectories of weights, and predicted losses beside measured ones, as pictures.
+
+Shapes: n runs, k domains, m losses.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from chameleon.errors import InputError
+from chameleon.rivals.proxies import Seed
+from chameleon.table import shown_name
+from chameleon.training.pictures import plain
+
+if TYPE_CHECKING:
+    from chameleon.rivals.regmix.method import Regressed
+
+_COLOURS = ("#1f6f8b", "#d1495b", "#edae49", "#66a182", "#7d5ba6", "#5c5c5c", "#00798c", "#b5651d")
+_LINES = ("-", "--", ":", "-.")
+_MOST_DOMAINS, _MOST_PANELS = 12, 12
+_NAME = 24
+
+
+def draw_trajectory(method: str, seeds: Sequence[Seed], path: Path) -> None:
+    """Write a picture of the weights over the steps: a colour a domain, a kind of line a seed.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    names = seeds[0].names
+    mean = np.mean([each.weights for each in seeds], axis=0)
+    shown = sorted(np.argsort(-mean, kind="stable")[:_MOST_DOMAINS].tolist())
+    figure = Figure(figsize=(8, 4.6), layout="constrained")
+    axes = figure.add_subplot()
+    for number, seed in enumerate(seeds):
+        steps = [step for step, _ in seed.trajectory]
+        for place, i in enumerate(shown):
+            axes.plot(
+                steps,
+                [weights[i] for _, weights in seed.trajectory],
+                _LINES[number % len(_LINES)],
+                color=_COLOURS[place % len(_COLOURS)],
+                label=f"{plain(shown_name(names[i], _NAME))}  {mean[i]:.3f}" if number == 0 else None,
+            )
+    axes.set_xlabel("step of the proxy")
+    axes.set_ylabel("weight")
+    axes.set_ylim(bottom=0)
+    of_seeds = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds, a kind of line each"
+    of = "" if len(shown) == len(names) else f"; the {len(shown)} heaviest of {len(names)} domains"
+    axes.set_title(f"{method}: {of_seeds}; means over the steps on the right{of}", fontsize=10)
+    _finish(axes)
+    figure.legend(loc="outside right upper", frameon=False)
+    _save(figure, path)
+
+
+def draw_predictions(regressed: "Regressed", path: Path) -> None:
+    """Write a picture of measured losses over those predicted by a regression that has not seen them.
+
+    The mean of the losses first, then each.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    from matplotlib.figure import Figure
+
+    runs, judged = regressed.runs, regressed.judged[0]
+    panels = [("mean", judged.predicted.mean(axis=1), runs.losses.mean(axis=1), regressed.correlation)]
+    for i, (name, correlation) in enumerate(regressed.correlations().items()):
+        panels.append((name, judged.predicted[:, i], runs.losses[:, i], correlation))
+    panels = panels[:_MOST_PANELS] if len(panels) > 2 else panels[:1]
+    columns = min(4, len(panels))
+    rows = -(-len(panels) // columns)
+    figure = Figure(figsize=(2.6 * columns + 0.6, 2.6 * rows + 0.8), layout="constrained")
+    for number, (name, predicted, measured, correlation) in enumerate(panels, 1):
+        axes = figure.add_subplot(rows, columns, number)
+        axes.scatter(predicted, measured, s=8, alpha=0.6, color=_COLOURS[0], linewidths=0)
+        ends = [min(predicted.min(), measured.min()), max(predicted.max(), measured.max())]
+        axes.plot(ends, ends, color="#555555", linewidth=0.8, linestyle="--")
+        axes.set_title(f"{plain(shown_name(name, _NAME))}: {correlation:.3f}", fontsize=9)
+        axes.tick_params(labelsize=8)
+        _finish(axes)
+    left_out = 1 + len(runs.losses_of) - len(panels)
+    more = f"; {left_out} more losses" if left_out > 0 and len(panels) > 1 else ""
+    figure.suptitle(f"rank correlations of {len(runs)} runs left out, {judged.regressor}{more}", fontsize=10)
+    figure.supxlabel("predicted loss, nats a token", fontsize=9)
+    figure.supylabel("measured", fontsize=9)
+    _save(figure, path)
+
+
+def _finish(axes: Any) -> None:  # noqa: ANN401
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _save(figure: Any, path: Path) -> None:  # noqa: ANN401
+    try:
+        figure.savefig(path, dpi=120)
+    except (OSError, ValueError) as error:
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(f"cannot write the picture {path} (--picture): {reason}") from None

@@ -1,0 +1,295 @@
+"""Small models on random mixtures, several at a time, each with what it came to in a file of its own.
+
+A run that is there is not done again, one that was broken off goes on from its last checkpoint, and the files
+of a model are deleted once its losses are known.
+
+Shapes: n runs, k domains.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import closing
+from dataclasses import dataclass, fields, replace
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from chameleon.errors import InputError, NotFiniteError
+from chameleon.files import digest_of_json, write_atomically
+from chameleon.options import ReadingOptions
+from chameleon.rivals.cost import Cost
+from chameleon.rivals.regmix.runs import Array, Runs
+from chameleon.training.options import TrainingOptions
+
+# Settings that make a run's losses, besides its mixture, its text and what it is measured on.
+_MAKES_IT = (
+    "model", "sample_length", "batch_size", "max_steps", "max_tokens", "seed", "learning_rate",
+    "min_learning_rate", "lr_schedule", "warmup_steps", "weight_decay", "heldout_share",
+)  # fmt: skip
+RESULT = "result.json"
+_MIXTURE = "mixture.json"
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Who trains.
+
+    Attributes:
+        name: serial, processes or ray.
+        workers: How many runs there are at a time; as many as there is room for by default.
+        ray_address: Of a running cluster.
+        gpus: Of each Ray worker.
+    """
+
+    name: str = "serial"
+    workers: int | None = None
+    ray_address: str | None = None
+    gpus: float | None = None
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run.
+
+    Attributes:
+        options: Of its training, with its directory.
+        mixture: Shares by domain.
+        max_tokens: Held-out tokens of each domain that it is measured on.
+        digest: Of all that makes its result.
+    """
+
+    options: TrainingOptions
+    mixture: Mapping[str, float]
+    max_tokens: int
+    digest: str
+
+
+def jobs_for(
+    options: TrainingOptions, ground: str, names: Sequence[str], mixtures: Array, max_tokens: int
+) -> list[Job]:
+    """Runs on mixtures.
+
+    Args:
+        options: Of all trainings; the runs' directories go into its output_dir.
+        ground: Digest of text and tokenizer.
+        names: (k,) domains.
+        mixtures: (n, k).
+        max_tokens: As of `Job`.
+    """
+    jobs = []
+    for number, row in enumerate(mixtures.tolist(), 1):
+        mixture = dict(zip(names, row, strict=True))
+        directory = options.output_dir / f"run-{number:04}"
+        mine = replace(options, output_dir=directory, weights=str(directory / _MIXTURE))
+        settings = {name: getattr(mine, name) for name in _MAKES_IT}
+        made_by = [ground, list(mixture.items()), settings, max_tokens]
+        jobs.append(Job(mine, mixture, max_tokens, digest_of_json(made_by)))
+    return jobs
+
+
+def results_of(jobs: Sequence[Job], engine: Engine, notify: Callable[[str], None]) -> tuple[Runs, Cost]:
+    """What the runs came to, those that are not there being trained first.
+
+    Raises:
+        InputError: A run cannot be trained, or what is in its directory is of another.
+    """
+    results = [_stored(job) for job in jobs]
+    missing = [i for i, result in enumerate(results) if result is None]
+    there = len(jobs) - len(missing)
+    if there and missing:
+        notify(f"{there} of {len(jobs)} runs are there already")
+    bar = tqdm(total=len(jobs), initial=there, desc="small models", unit="run", disable=None)
+    with bar, closing(_carried_out([jobs[i] for i in missing], engine)) as done:
+        for at, result in done:
+            results[missing[at]] = result
+            bar.update()
+    return _as_runs(jobs, [result for result in results if result is not None], notify)
+
+
+def carry_out(job: Job) -> dict[str, Any]:
+    """Train and measure one, in this process; what it came to is in its directory too.
+
+    Raises:
+        InputError: It cannot be trained or measured.
+    """
+    from chameleon.evaluation.options import EvaluationOptions
+    from chameleon.evaluation.run import evaluate
+    from chameleon.rivals.cost import training_cost
+    from chameleon.training.record import RECORD
+    from chameleon.training.run import train
+
+    options, directory = job.options, job.options.output_dir
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / _MIXTURE, json.dumps(job.mixture).encode())
+    result: dict[str, Any] = {"digest": job.digest, "mixture": dict(job.mixture)}
+    try:
+        trained = train(replace(options, resume=(directory / RECORD).exists()))
+        same = {field.name for field in fields(ReadingOptions)} | {"dataset", "packed_dir", "heldout_share"}
+        same |= {"sample_length", "device", "dtype"}
+        evaluation = evaluate(
+            EvaluationOptions(
+                checkpoints=(str(directory),),
+                max_tokens=job.max_tokens,
+                **{name: getattr(options, name) for name in sorted(same)},
+            )
+        )
+        losses = evaluation.checkpoints[0].domains
+        result["losses"] = {name: each.loss for name, each in losses.items()}
+        cost = training_cost(directory, int(trained.rows.sum()), options.sample_length, 3)
+        result["cost"] = cost.to_dict()
+    except NotFiniteError as error:
+        result["diverged"] = str(error)
+    write_atomically(directory / RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    _clear(directory)
+    return result
+
+
+def _clear(directory: Path) -> None:
+    """Delete the files of a model that is measured; records and curves stay."""
+    for path in directory.glob("checkpoint-*"):
+        shutil.rmtree(path, ignore_errors=True)
+    for pattern in ("*.safetensors", "tokenizer*", "*config.json"):
+        for path in directory.glob(pattern):
+            path.unlink(missing_ok=True)
+
+
+def _stored(job: Job) -> dict[str, Any] | None:
+    path = job.options.output_dir / RESULT
+    try:
+        found = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} is damaged ({error}); delete it to have the run trained again") from None
+    if not isinstance(found, dict) or found.get("digest") != job.digest:
+        raise InputError(
+            f"{path.parent} holds a run of another mixture, text or setting; name another --output_dir, or "
+            "delete it"
+        )
+    return found
+
+
+def _carried_out(jobs: Sequence[Job], engine: Engine) -> Generator[tuple[int, dict[str, Any]]]:
+    """What each came to, with its number, as they end."""
+    if not jobs:
+        return
+    if engine.name == "ray":
+        yield from _on_ray(jobs, engine)
+    elif engine.name == "processes":
+        yield from _in_processes(jobs, engine)
+    else:
+        for at, job in enumerate(jobs):
+            yield at, carry_out(job)
+
+
+def _in_processes(jobs: Sequence[Job], engine: Engine) -> Iterator[tuple[int, dict[str, Any]]]:
+    import torch
+
+    cores, gpus = os.cpu_count() or 1, torch.cuda.device_count()
+    if hasattr(os, "sched_getaffinity"):
+        cores = len(os.sched_getaffinity(0))
+    workers = min(engine.workers or gpus or max(2, cores // 4), len(jobs))
+    context = get_context("forkserver")
+    turns = context.Queue()
+    for worker in range(workers):
+        turns.put(worker)
+    start = turns, max(1, cores // workers), gpus
+    with ProcessPoolExecutor(workers, context, _settle, start) as pool:
+        futures = {pool.submit(carry_out, job): at for at, job in enumerate(jobs)}
+        try:
+            for future in as_completed(futures):
+                yield futures[future], future.result()
+        except BrokenProcessPool:
+            raise InputError(
+                "a process that trained a small model was killed; if memory ran out, lower --num_workers or "
+                "--batch_size. Runs that have ended are kept: give the command again"
+            ) from None
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _settle(turns: Any, threads: int, gpus: int) -> None:  # noqa: ANN401
+    """Make a new process ready: its share of the cores, one of the GPUs, and nothing on the terminal."""
+    import torch
+
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = str(turns.get() % gpus)
+    torch.set_num_threads(threads)
+    sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for as long as the process lives)
+
+
+def _on_ray(jobs: Sequence[Job], engine: Engine) -> Iterator[tuple[int, dict[str, Any]]]:
+    from chameleon.engines.ray_cluster import connected
+
+    ray = connected(engine.ray_address)
+    gpus = engine.gpus
+    if gpus is None:
+        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
+    remote = ray.remote(num_cpus=1, num_gpus=gpus)(_remotely)
+    waiting = list(range(len(jobs)))
+    running: dict[Any, int] = {}
+    at_once = engine.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
+    try:
+        while waiting or running:
+            while waiting and len(running) < at_once:
+                at = waiting.pop(0)
+                running[remote.remote(jobs[at])] = at
+            ended, _ = ray.wait(list(running))
+            for task in ended:
+                at = running.pop(task)
+                try:
+                    kind, value = ray.get(task)
+                except ray.exceptions.RayError as error:
+                    raise InputError(
+                        f"run {at + 1} was lost ({type(error).__name__}); runs that have ended are kept: "
+                        "give the command again"
+                    ) from None
+                if kind == "failed":
+                    raise InputError(str(value))
+                yield at, value
+    finally:
+        ray.shutdown()
+
+
+def _remotely(job: Job) -> tuple[str, Any]:
+    """A run as a task of Ray: errors come back as words, since not all of them can be sent."""
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        return "done", carry_out(job)
+    except InputError as error:
+        return "failed", str(error)
+
+
+def _as_runs(
+    jobs: Sequence[Job], results: Sequence[Mapping[str, Any]], notify: Callable[[str], None]
+) -> tuple[Runs, Cost]:
+    cost = Cost()
+    for result in results:
+        cost += Cost(**result.get("cost", {}))
+    good = [i for i, result in enumerate(results) if "losses" in result]
+    names = tuple(jobs[0].mixture) if jobs else ()
+    diverged = tuple(str(i + 1) for i in range(len(results)) if i not in set(good))
+    if diverged:
+        notify(f"{len(diverged)} of {len(jobs)} runs diverged and are left out: {', '.join(diverged[:10])}")
+    if not good:
+        raise InputError("all runs diverged; give a lower --learning_rate")
+    losses_of = tuple(results[good[0]]["losses"])
+    runs = Runs(
+        names,
+        np.array([[results[i]["mixture"][name] for name in names] for i in good]),
+        losses_of,
+        np.array([[results[i]["losses"][name] for name in losses_of] for i in good]),
+        tuple(str(i + 1) for i in good),
+        diverged,
+    )
+    return runs, cost

@@ -1,0 +1,251 @@
+"""Each method from what is asked for to its weights.
+
+Shapes: k domains.
+"""
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from chameleon.domain_weights import DomainWeights
+from chameleon.errors import InputError
+from chameleon.files import digest_of_json
+from chameleon.rivals.basis import Basis, caps_on, counted_basis, made, natural_shares, packed_basis
+from chameleon.rivals.cost import Cost
+from chameleon.rivals.doge import DoGESettings
+from chameleon.rivals.doremi import DoReMiSettings
+from chameleon.rivals.options import RivalOptions
+from chameleon.rivals.pictures import draw_predictions, draw_trajectory
+from chameleon.rivals.plain import tempered
+from chameleon.rivals.proxies import Seed, apart, by_doge, by_doremi
+from chameleon.rivals.regmix.method import RegMixSettings, regress
+from chameleon.rivals.regmix.regression import wanted_runs
+from chameleon.rivals.regmix.runs import Runs
+from chameleon.rivals.regmix.search import draw_mixtures
+from chameleon.rivals.regmix.small_models import jobs_for, results_of
+from chameleon.rivals.regmix.tables import read_runs, write_tables
+from chameleon.training.arguments import check_options, number_of_processes
+from chameleon.training.ground import Ground, prepare
+
+Notify = Callable[[str], None]
+
+# Two seeds that come to weights further apart than this, in shares of tokens, are said to disagree.
+_APART = 0.1
+_TRAINING = ("model", "max_steps", "max_tokens", "sample_length", "batch_size", "learning_rate", "seed")
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """Weights, and how to draw how they came about, where there is something to draw."""
+
+    weights: DomainWeights
+    draw: Callable[[Path], None] | None = None
+
+
+def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
+    """Weights by a method.
+
+    Args:
+        method: One of `chameleon.rivals.options.METHODS`.
+        options: What is asked for.
+        notify: Told, in a sentence each, what the user should know.
+
+    Raises:
+        InputError: Something asked for cannot be had or used, or a training diverged.
+    """
+    if (options.runs is None) != (options.losses is None):
+        raise InputError("--runs and --losses go together: the mixtures of runs, and the losses they came to")
+    if method == "regmix" and options.runs is not None and options.losses is not None:
+        return _by_tables(read_runs(options.runs, options.losses), options, notify)
+    if method in ("uniform", "natural", "temperature"):
+        return Outcome(_by_rule(method, options, notify))
+    training = options.training
+    if method != "regmix":
+        _require_one_process(training.gradient_accumulation_steps)
+    check_options(training, 1)
+    ground = prepare(replace(training, weights="uniform"), notify)
+    options = replace(options, training=replace(training, tokenizer=str(ground.tokenizer_path)))
+    if method == "regmix":
+        return _by_small_models(options, ground, notify)
+    return _by_proxies(method, options, ground, notify)
+
+
+def _by_rule(method: str, options: RivalOptions, notify: Notify) -> DomainWeights:
+    begin = perf_counter()
+    if options.token_counts is not None:
+        basis = counted_basis(options.token_counts)
+    else:
+        basis = packed_basis(options, prepare(replace(options.training, weights="uniform"), notify))
+    assert basis.counts is not None
+    temperature = {"uniform": np.inf, "natural": 1.0}.get(method, options.temperature)
+    weights = tempered(np.array(list(basis.counts.values()), dtype=np.float64), temperature)
+    settings = {"temperature": temperature} if method == "temperature" else {}
+    cost = Cost(seconds=perf_counter() - begin)
+    diagnostics = {"cost": cost.to_dict()}
+    return made(method, tuple(basis.counts), weights, options, basis, settings, diagnostics)
+
+
+def _require_one_process(accumulation: int) -> None:
+    if number_of_processes(os.environ) > 1:
+        raise InputError("doremi and doge train in one process; start them without torchrun")
+    if accumulation > 1:
+        raise InputError(
+            "--gradient_accumulation_steps does not go with doremi and doge, which weigh all rows of a step; "
+            "lower --batch_size instead"
+        )
+
+
+def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
+    training, names = options.training, tuple(domain.name for domain in ground.packed)
+    if training.batch_size < len(names):
+        raise InputError(
+            f"a step of {training.batch_size} rows cannot hold one of each of {len(names)} domains; raise "
+            "--batch_size"
+        )
+    training = replace(training, output_dir=training.output_dir / method)
+    settings: dict[str, Any] = {name: getattr(training, name) for name in _TRAINING}
+    if method == "doremi":
+        reference = options.reference_weights
+        settings |= {"step_size": options.step_size, "smoothing": options.smoothing}
+        settings["reference_weights"] = reference
+        of_method = DoReMiSettings(options.step_size, options.smoothing)
+        found, cost = by_doremi(training, of_method, reference, options.num_seeds, notify)
+    else:
+        targets = options.target_domains
+        settings |= {"mu": options.mu, "target_domains": None if targets is None else list(targets)}
+        settings["out_of_domain"] = options.out_of_domain
+        settings_for = partial(_doge_settings, options=options)
+        settings_for(names)  # refuses what cannot be, before long work
+        found, cost = by_doge(training, settings_for, options.num_seeds, notify)
+    diagnostics: dict[str, Any] = {
+        "cost": cost.to_dict(),
+        "seeds": {
+            str(each.seed): dict(zip(each.names, each.weights.tolist(), strict=True)) for each in found
+        },
+    }
+    notices: tuple[str, ...] = ()
+    if len(found) > 1:
+        diagnostics["seeds_apart"] = apart(found)
+        notices = _notices_of_seeds(method, diagnostics["seeds_apart"])
+    for notice in notices:
+        notify(notice)
+    basis, weights = packed_basis(options, ground), np.mean([each.weights for each in found], axis=0)
+    weights = made(
+        method, found[0].names, weights, options, basis, settings, diagnostics, _errors(found), notices
+    )
+    return Outcome(weights, partial(draw_trajectory, method, found))
+
+
+def _doge_settings(names: tuple[str, ...], options: RivalOptions) -> DoGESettings:
+    targets = options.target_domains
+    if targets is None:
+        if options.out_of_domain:
+            raise InputError(
+                "--out_of_domain leaves targets out of the training; name them by --target_domains"
+            )
+        return DoGESettings(tuple(range(len(names))), (), options.mu)
+    _require_targets(targets, names)
+    numbers = tuple(names.index(each) for each in targets)
+    if options.out_of_domain and len(numbers) == len(names):
+        raise InputError("--out_of_domain leaves no domain to train on; name fewer --target_domains")
+    return DoGESettings(numbers, numbers if options.out_of_domain else (), options.mu)
+
+
+def _require_targets(targets: Sequence[str], names: Sequence[str]) -> None:
+    for each in targets:
+        if each not in names:
+            raise InputError(
+                f"there is no domain {each} (--target_domains); the corpus has {', '.join(names)[:400]}"
+            )
+
+
+def _notices_of_seeds(method: str, distance: float) -> tuple[str, ...]:
+    if distance <= _APART:
+        return ()
+    return (
+        f"{method} is unstable here: weights of two seeds are {distance:.2f} of all tokens apart (more than "
+        f"{_APART:g}); train the proxies longer, or look at each seed's weights rather than at their mean",
+    )
+
+
+def _errors(found: Sequence[Seed]) -> dict[str, dict[str, float]]:
+    """The standard errors of means over seeds, where there are two or more."""
+    if len(found) < 2:
+        return {}
+    errors = np.std([each.weights for each in found], axis=0, ddof=1) / np.sqrt(len(found))
+    return {name: {"standard_error": float(e)} for name, e in zip(found[0].names, errors, strict=True)}
+
+
+def _by_small_models(options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
+    training, basis = options.training, packed_basis(options, ground)
+    names = tuple(basis.counts or ())
+    _require_targets(options.target_domains or (), names)
+    caps_on(names, options, basis)  # refuses what cannot be, before long work
+    natural = natural_shares(basis, names)
+    assert natural is not None
+    directory = training.output_dir / "regmix"
+    small = replace(training, output_dir=directory)
+    if options.run_steps is not None:
+        small = replace(small, max_steps=options.run_steps, max_tokens=None)
+    digest = digest_of_json([ground.tokenizer.digest, [domain.digest for domain in ground.packed]])
+    mixtures = draw_mixtures(natural, options.num_runs or wanted_runs(len(names)), training.seed)
+    jobs = jobs_for(small, digest, names, mixtures, options.max_heldout_tokens)
+    runs, cost = results_of(jobs, options.engine, notify)
+    write_tables(runs, directory / "mixtures.csv", directory / "losses.csv")
+    settings = {name: getattr(small, name) for name in _TRAINING}
+    return _by_runs(runs, options, basis, settings, cost, notify)
+
+
+def _by_tables(runs: Runs, options: RivalOptions, notify: Notify) -> Outcome:
+    """RegMix from a user's own runs."""
+    if runs.diverged:
+        notify(
+            f"{len(runs.diverged)} of {len(runs) + len(runs.diverged)} runs have a loss that is not finite, "
+            f"and are left out: {', '.join(runs.diverged[:10])}"
+        )
+    basis = Basis(None) if options.token_counts is None else counted_basis(options.token_counts)
+    settings = {"runs": str(options.runs), "losses": str(options.losses)}
+    return _by_runs(runs, options, basis, settings, Cost(), notify)
+
+
+def _by_runs(
+    runs: Runs,
+    options: RivalOptions,
+    basis: Basis,
+    settings: Mapping[str, Any],
+    cost: Cost,
+    notify: Notify,
+) -> Outcome:
+    begin = perf_counter()
+    natural = natural_shares(basis, runs.names)
+    if natural is None:
+        natural = runs.mixtures.mean(axis=0)  # mixtures are drawn about natural shares
+    of_method = RegMixSettings(
+        options.regressor, options.target_domains, options.num_simulated, options.num_best,
+        options.training.seed,
+    )  # fmt: skip
+    found = regress(runs, natural, caps_on(runs.names, options, basis), of_method)
+    for notice in found.notices:
+        notify(notice)
+    cost += Cost(seconds=perf_counter() - begin)
+    targets = options.target_domains
+    settings = {
+        **settings,
+        "regressor": found.judged[0].regressor,
+        "target_domains": None if targets is None else list(targets),
+        "num_simulated": options.num_simulated,
+        "num_best": options.num_best,
+    }
+    diagnostics = {**found.diagnostics(), "cost": cost.to_dict()}
+    spread = zip(runs.names, found.found.spread.tolist(), strict=True)
+    facts = {name: {"spread_of_best": each} for name, each in spread}
+    weights = made(
+        "regmix", runs.names, found.found.weights, options, basis, settings, diagnostics, facts, found.notices
+    )
+    return Outcome(weights, partial(draw_predictions, found))
