@@ -433,7 +433,7 @@ def test_the_library_face_is_there() -> None:
 
 
 LAYERS: list[set[str]] = [
-    {"errors", "options", "text", "permutation", "quiet", "long_tables"},
+    {"errors", "options", "text", "permutation", "quiet", "long_tables", "cores"},
     {"command_line", "argument_types", "training.options", "evaluation.options", "training.mixture"},
     {
         "shared_flags",
@@ -460,24 +460,27 @@ LAYERS: list[set[str]] = [
     {"compute"},
     {"confidence.rounds"},
     {"confidence.verdict"},
-    {"training.weighting", "training.arguments", "training.packed", "training.pictures"},
+    {"training.weighting", "training.arguments", "training.packed", "training.pictures", "training.flags"},
     {"reuse", "windows", "reading", "training.models", "training.outcome", "training.parts", "judging"},
     {"embedder", "embedding_plan", "training.packer", "training.trainer", "evaluation.losses"},
     {"cutting", "standin", "training.record", "training.packing", "evaluation.result"},
     {"embedding", "opening"},
     {"engines"},
-    {"embedding_stage", "training.plan", "evaluation.report"},
+    {"embedding_stage", "training.ground", "evaluation.report"},
+    {"training.plan"},
+    {"training.objective"},
     {"changes", "variants", "hierarchy", "training.run", "training.table", "evaluation.run"},
     {"pipeline"},
     {"report", "training.__main__", "evaluation.__main__", "export", "compare"},
     {"check"},
+    {"rivals"},
 ]
 
 
 def room_of(module: str) -> str:
     """The room of a module of the package: a package of its own counts module by module, but for some."""
     parts = module.removeprefix("chameleon.").split(".")
-    is_one_room = parts[0] in ("corpora", "export", "engines") or (
+    is_one_room = parts[0] in ("corpora", "export", "engines", "rivals") or (
         parts[0] == "report" and parts[1:] != ["content"]
     )
     return parts[0] if is_one_room else ".".join(parts)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from time import time
 
+from chameleon.cores import available_cores
 from chameleon.engines.driver import Driver
 from chameleon.engines.processes import Processes, prepare
 from chameleon.engines.ray_cluster import RayPool
@@ -86,7 +87,7 @@ def _pool(options: Options, setup: Setup) -> Pool:
         count = torch.cuda.device_count() if device.index is None else 1
         devices = [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
         return Processes(setup, options.num_workers or count, devices)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = available_cores()
     size = options.num_workers or max(2, cores // _THREADS)
     return Processes(replace(setup, threads=max(1, cores // size)), size, [device.type])
 

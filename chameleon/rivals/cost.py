@@ -1,6 +1,6 @@
 """What a method has cost: FLOPs, tokens and seconds.
 
-FLOPs are those of products, counted by torch on a model without numbers: a multiplication and an addition
+FLOPs are those of products, counted by torch on a row: a multiplication and an addition
 each. A backward pass has twice those of the forward pass.
 """
 
@@ -40,10 +40,12 @@ class Cost:
 
 def forward_flops(directory: Path, length: int) -> float:
     """FLOPs of one forward pass over a row of `length` tokens by the model in a directory."""
-    with quiet_transformers(), torch.device("meta"):
+    with quiet_transformers():
         config = AutoConfig.from_pretrained(directory)
         make: Any = AutoModelForCausalLM.from_config
-        model = make(config, attn_implementation="eager")
+        with torch.device("meta"):
+            model = make(config, dtype=torch.float32, attn_implementation="eager")
+        model = model.to_empty(device="cpu")  # whatever is there: nobody looks at the numbers
         ids = torch.zeros(1, length, dtype=torch.long)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(input_ids=ids, use_cache=False)

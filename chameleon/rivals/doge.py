@@ -123,7 +123,7 @@ def _gradient(
     loss = token_losses(model, ids).mean()
     gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
     whole = [torch.zeros_like(each) if g is None else g for each, g in zip(parameters, gradient, strict=True)]
-    return float(loss), whole
+    return float(loss.detach()), whole
 
 
 def _dot(one: Gradient, other: Gradient) -> float:

@@ -18,6 +18,7 @@ _SETTINGS = {
     "seed": 42,
     "deterministic": True,
     "force_row_wise": True,
+    "num_threads": 1,
     "verbosity": -1,
 }
 _ROUNDS = 1000

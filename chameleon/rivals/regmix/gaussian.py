@@ -2,8 +2,8 @@
 
 The kernel is s^2 exp(-sum_i (u_i - v_i)^2 / (2 l_i^2)) of the fourth roots u of shares: a loss falls steeply
 with the first of a domain's text and ever less with more, and the root spreads out the small shares in which
-that happens. Scale s, lengths l and noise are those of the largest marginal likelihood (Rasmussen and Williams
-2006, section 5.4).
+that happens. Scale s, lengths l and noise are those of the largest marginal likelihood (Rasmussen and
+Williams 2006, section 5.4).
 
 Shapes: n runs, k domains.
 """

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from chameleon.cores import available_cores
 from chameleon.errors import InputError, NotFiniteError
 from chameleon.files import digest_of_json, write_atomically
 from chameleon.options import ReadingOptions
@@ -193,9 +194,7 @@ def _carried_out(jobs: Sequence[Job], engine: Engine) -> Generator[tuple[int, di
 def _in_processes(jobs: Sequence[Job], engine: Engine) -> Iterator[tuple[int, dict[str, Any]]]:
     import torch
 
-    cores, gpus = os.cpu_count() or 1, torch.cuda.device_count()
-    if hasattr(os, "sched_getaffinity"):
-        cores = len(os.sched_getaffinity(0))
+    cores, gpus = available_cores(), torch.cuda.device_count()
     workers = min(engine.workers or gpus or max(2, cores // 4), len(jobs))
     context = get_context("forkserver")
     turns = context.Queue()
