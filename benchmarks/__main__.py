@@ -24,6 +24,9 @@ BENCHMARKS = (
     "packing",
     "training",
     "mixtures",
+    "regmix",
+    "rivals",
+    "comparison",
 )
 
 

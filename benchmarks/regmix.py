@@ -21,7 +21,7 @@ from chameleon.rivals.regmix.tables import read_runs
 
 _DATA = ROOT.parent / "shared" / "data" / "regmix"
 _SIZES = (54, 128, 256, 512)
-# As the method's repository has it for models of 1B (mixture_config/config_1b/regmix.yaml), shares over 0.002.
+# As the method's repository has it for models of 1B (mixture_config/config_1b/regmix.yaml), from 0.002 on.
 _TARGET = "the_pile_pile_cc"
 _PUBLISHED = {
     "the_pile_pile_cc": 0.870,

@@ -1,0 +1,151 @@
+"""All methods on one corpus: their weights, their costs, and equal base models trained on each mixture.
+
+The real commands throughout: `chameleon.rivals all`, the main script with a proxy of the same shape (the
+model that DoReMi takes for reference, trained on uniform weights), then for each mixture and seed a base model
+from scratch by `chameleon.training`, and one `chameleon.evaluation` of them all on held-out documents. The
+baseline is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences from
+uniform are of models of the same seed, so that what a seed does to both falls out; their standard errors are
+over seeds.
+"""
+
+import json
+import math
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, publish, whole
+from chameleon.rivals.options import METHODS
+
+MODEL = {
+    "model_type": "gpt2", "vocab_size": 4096, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4,
+    "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0,
+}  # fmt: skip
+_BASELINE = "uniform"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Compute weights, train, evaluate and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--steps", type=whole, default=300, help="of each model (default: 300)")
+    parser.add_argument("--runs", type=whole, default=24, help="of RegMix (default: 24)")
+    parser.add_argument("--seeds", type=whole, default=3, help="of base models (default: 3)")
+    parser.add_argument("--keep", type=Path, help="directory for all that is made (default: deleted)")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as name:
+        work = _Work(arguments, (arguments.keep or Path(name)).resolve())
+        weights = work.weights()
+        losses = work.losses(weights, range(arguments.seeds))
+    conditions = {
+        "dataset": arguments.dataset,
+        "model": "GPT-2 of 4 blocks, width 128, vocabulary 4096",
+        "rows a step": "16 of 128 tokens",
+        "steps of each model": arguments.steps,
+        "runs of RegMix, which take DoReMi's steps together": arguments.runs,
+        "seeds of base models": arguments.seeds,
+    }
+    figures = tuple(_figures(weights, losses))
+    return publish(Report("comparison", "the uniform mixture", conditions, figures), arguments.output)
+
+
+def _figures(weights: dict[str, Any], losses: dict[str, list[dict[str, float]]]) -> list[Figure]:
+    """Of each mixture: its weights, its cost, losses by domain, and what it is better or worse by."""
+    figures = []
+    for method, content in weights.items():
+        for domain, share in content["weights"].items():
+            figures.append(Figure(f"{method}: weight of {domain}", share))
+        cost = content["diagnostics"].get("cost")
+        if cost is not None:
+            figures.append(Figure(f"{method}: cost", cost["flops"], "FLOPs"))
+            figures.append(Figure(f"{method}: time", cost["seconds"], "s"))
+    for method, seeds in losses.items():
+        for domain in seeds[0]:
+            values = [math.exp(seed[domain]) for seed in seeds]
+            figures.append(Figure(f"{method}: perplexity on {domain}", mean(values)))
+            if len(values) > 1:
+                error = stdev(values) / math.sqrt(len(values))
+                figures.append(Figure(f"{method}: perplexity on {domain}, standard error", error))
+        means = [mean(seed.values()) for seed in seeds]
+        apart = [one - mean(other.values()) for one, other in zip(means, losses[_BASELINE], strict=True)]
+        figures.append(Figure(f"{method}: mean loss", mean(means), "nats"))
+        figures.append(Figure(f"{method}: mean loss less that of {_BASELINE}", mean(apart), "nats"))
+        if len(apart) > 1:
+            error = stdev(apart) / math.sqrt(len(apart))
+            figures.append(Figure(f"{method}: standard error of that", error, "nats"))
+    return figures
+
+
+class _Work:
+    """Commands in one directory."""
+
+    def __init__(self, arguments: Any, directory: Path) -> None:  # noqa: ANN401
+        self._directory, self._steps, self._runs = directory, arguments.steps, arguments.runs
+        directory.mkdir(parents=True, exist_ok=True)
+        (directory / "model.json").write_text(json.dumps(MODEL))
+        dataset = Path(arguments.dataset)
+        self._corpus = str(dataset.resolve()) if dataset.exists() else arguments.dataset
+        self._text = ["--dataset", self._corpus, "--packed_dir", "packed", "--heldout_share", "0.1"]
+        self._training = [
+            *self._text, "--model", "model.json", "--vocab_size", "4096", "--sample_length", "128",
+            "--batch_size", "16", "--learning_rate", "2e-3", "--max_steps", str(self._steps),
+            "--save_steps", str(self._steps),
+        ]  # fmt: skip
+
+    def weights(self) -> dict[str, Any]:
+        """The content of each method's weights file."""
+        self._command(
+            "-m", "chameleon.rivals", "all", *self._training, "--num_runs", str(self._runs),
+            "--engine", "processes", "--num_workers", "2", "--output_dir", "rivals",
+        )  # fmt: skip
+        proxy = ["--checkpoint_path", "rivals/doremi/reference", "--sample_length", "128"]
+        for mode in ("pretrain", "finetune"):
+            self._command(str(SCRIPT), "--mode", mode, "--dataset", self._corpus, *proxy)
+        places = {method: f"rivals/weights_{method}.json" for method in METHODS}
+        places |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
+        self._places = places
+        return {name: json.loads((self._directory / place).read_text()) for name, place in places.items()}
+
+    def losses(self, methods: dict[str, Any], seeds: range) -> dict[str, list[dict[str, float]]]:
+        """Held-out losses by method, of each seed by domain."""
+        jobs = [(method, seed) for seed in seeds for method in methods]
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            directories = list(pool.map(lambda job: self._trained(*job), jobs))
+        self._command("-m", "chameleon.evaluation", *directories, *self._text, "--sample_length", "128")
+        found = json.loads((self._directory / "chameleon_evaluation.json").read_text())["checkpoints"]
+        losses: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
+        for (method, _), checkpoint in zip(jobs, found, strict=True):
+            losses[method].append({name: facts["loss"] for name, facts in checkpoint["domains"].items()})
+        return losses
+
+    def _trained(self, method: str, seed: int) -> str:
+        directory = f"base/{method.replace(' ', '-')}-{seed}"
+        if not (self._directory / directory / "config.json").exists():
+            self._command(
+                "-m", "chameleon.training", *self._training, "--weights", self._places[method],
+                "--seed", str(100 + seed), "--output_dir", directory, threads=1,
+            )  # fmt: skip
+        return directory
+
+    def _command(self, *arguments: str, threads: int | None = None) -> None:
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        if threads is not None:
+            environment["OMP_NUM_THREADS"] = str(threads)
+        run = subprocess.run(
+            [sys.executable, *arguments],
+            cwd=self._directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+        if run.returncode:
+            raise SystemExit(f"{' '.join(arguments[:3])} failed: {run.stderr[-2000:]}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
