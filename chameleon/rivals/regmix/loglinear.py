@@ -16,9 +16,11 @@ from scipy.optimize import least_squares
 from chameleon.rivals.regmix.runs import Array
 
 # Pulls that are tried, against squared deviations of losses in units of their variance.
-RIDGES = (0.0, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-# What no mixture does away with is between no loss at all and nearly the least one; the fit begins at each.
-_FLOORS = (0.0, 0.5, 0.9)
+RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+# What no mixture does away with is between no loss at all and nearly the least one: the fit begins at the best
+# of these shares of it.
+_FLOORS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.995)
+_MOST_STEPS = 60
 _NEARLY = 1e-3
 
 
@@ -62,26 +64,22 @@ def fit_log_linear(mixtures: Array, losses: Array, ridge: float = 0.0) -> LogLin
         ones = np.full((len(losses), 1), 1 / scale)
         return np.block([[ones, slopes], [np.zeros((k, 1)), centring]])
 
-    best = None
-    for share in _FLOORS:
-        floor = max(share * highest, 0.0)
-        levels = _levels_at(floor, mixtures, losses, centring)
-        bounds = ([0.0, *[-np.inf] * k], [max(highest, 1e-12), *[np.inf] * k])
-        begin = np.concatenate([[min(floor, max(highest, 1e-12))], levels])
-        found = least_squares(residuals, begin, jacobian, bounds, x_scale="jac", max_nfev=200)
-        if best is None or found.cost < best.cost:
-            best = found
-    assert best is not None
-    return LogLinearLaw(float(best.x[0]), best.x[1:])
+    begins = [_beginning(share * highest, mixtures, losses, centring) for share in _FLOORS]
+    begin = min(begins, key=lambda each: float((residuals(each) ** 2).sum()))
+    bounds = ([0.0, *[-np.inf] * k], [max(highest, 1e-12), *[np.inf] * k])
+    begin[0] = min(begin[0], max(highest, 1e-12))
+    found = least_squares(residuals, begin, jacobian, bounds, x_scale="jac", max_nfev=_MOST_STEPS)
+    return LogLinearLaw(float(found.x[0]), found.x[1:])
 
 
-def _levels_at(floor: float, mixtures: Array, losses: Array, centring: Array) -> Array:
-    """(k,) levels for a given floor: least squares of the losses' logarithms, as their slopes weigh them."""
+def _beginning(floor: float, mixtures: Array, losses: Array, centring: Array) -> Array:
+    """(k + 1,) a floor, and the levels for it: least squares of logarithms, as their slopes weigh them."""
+    floor = max(floor, 0.0)
     above = losses - floor
     scale = losses.std() or 1.0
     rows = np.concatenate([mixtures * (above / scale)[:, None], centring])
     wanted = np.concatenate([np.log(above) * above / scale, np.zeros(len(centring))])
-    return np.asarray(np.linalg.lstsq(rows, wanted, rcond=None)[0])
+    return np.concatenate([[floor], np.linalg.lstsq(rows, wanted, rcond=None)[0]])
 
 
 def with_best_ridge(
