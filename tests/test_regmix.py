@@ -109,14 +109,16 @@ def test_the_slope_of_the_likelihood() -> None:
     mixtures = dirichlet(12, 3, 0)
     wanted = np.random.default_rng(0).normal(size=12)
     apart = [np.subtract.outer(column, column) ** 2 for column in (mixtures**0.25).T]
+
+    def value(parameters: Array) -> float:
+        return gaussian._likelihood(parameters, apart, wanted)[0]
+
+    def slope(parameters: Array) -> Array:
+        return gaussian._likelihood(parameters, apart, wanted)[1]
+
     for seed in range(3):
         at = np.random.default_rng(seed).normal(size=5) * 0.3 - 0.5
-        error = check_grad(
-            lambda p: gaussian._likelihood(p, apart, wanted)[0],
-            lambda p: gaussian._likelihood(p, apart, wanted)[1],
-            at,
-        )
-        assert error < 1e-4
+        assert check_grad(value, slope, at) < 1e-4
 
 
 def test_published_runs_are_ranked(published: tuple[Runs, Runs]) -> None:

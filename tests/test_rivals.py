@@ -94,7 +94,7 @@ def test_doremi_is_its_formula() -> None:
             for row in range(len(rows)):
                 for t in range(1, rows.shape[1]):
                     token = rows[row, t]
-                    values.append(max(float(theirs[row, t - 1, token] - mine[row, t - 1, token]), 0.0))
+                    values.append(max(float((theirs - mine).detach()[row, t - 1, token]), 0.0))
             excess[i] = sum(values) / len(values)
         moved = softmax([math.log(w) + eta * x for w, x in zip(weights, excess, strict=True)])
         weights = [(1 - e) * each + e / K for each in moved]
@@ -104,8 +104,8 @@ def test_doremi_is_its_formula() -> None:
         np.testing.assert_allclose(objective.moving.weights, weights, atol=1e-9)
         expected = torch.stack([weights[i] * g for i, g in gradients.items()]).sum(0)
         torch.testing.assert_close(flat_gradient(model), expected, atol=1e-6, rtol=1e-6)
-        losses = {i: float(loss_of(model, ids[domains == i])) for i in gradients}
-        assert float(loss) == pytest.approx(sum(weights[i] * losses[i] for i in losses))
+        losses = {i: float(loss_of(model, ids[domains == i]).detach()) for i in gradients}
+        assert float(loss.detach()) == pytest.approx(sum(weights[i] * losses[i] for i in losses))
         optimizer.step()
     np.testing.assert_allclose(objective.moving.mean, np.mean(history, axis=0), atol=1e-9)
 
@@ -251,7 +251,7 @@ def test_a_run_that_was_broken_off_comes_to_the_same(
     assert main(flags_for(place, tmp_path / "whole", method, *flags)) == 0
     save = StreamTrainer._save_checkpoint
 
-    def breaking(self: StreamTrainer, *arguments: Any) -> None:
+    def breaking(self: StreamTrainer, *arguments: object) -> None:
         save(self, *arguments)
         if "proxy-1" in str(self.args.output_dir) and self.state.global_step == 4:
             raise KeyboardInterrupt

@@ -3,6 +3,7 @@
 Shapes: k domains.
 """
 
+import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -147,6 +148,7 @@ def made(
         "chameleon": chameleon.__version__,
         "torch": torch.__version__,
         "transformers": transformers.__version__,
+        "python": platform.python_version(),
     }
     found = DomainWeights(
         names,

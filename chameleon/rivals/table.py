@@ -63,8 +63,8 @@ def _about(weights: DomainWeights) -> list[str]:
             f"runs                 {facts['runs']}"
             + (f", {len(facts['runs_diverged'])} more diverged" if facts["runs_diverged"] else ""),
             f"regression           {facts['regressor']}; squared error over variance: {others}",
-            f"rank correlation     {facts['rank_correlation']:.3f} for runs left out (95 % interval {low:.3f} "
-            f"to {high:.3f})",
+            f"rank correlation     {facts['rank_correlation']:.3f} for runs left out (95 % interval "
+            f"{low:.3f} to {high:.3f})",
             f"predicted loss       {facts['predicted_loss']:.4f} nats a token; natural shares "
             f"{facts['predicted_loss_of_natural']:.4f}",
         ]

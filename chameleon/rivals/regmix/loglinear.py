@@ -17,8 +17,8 @@ from chameleon.rivals.regmix.runs import Array
 
 # Pulls that are tried, against squared deviations of losses in units of their variance.
 RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-# What no mixture does away with is between no loss at all and nearly the least one: the fit begins at the best
-# of these shares of it.
+# What no mixture does away with is between no loss at all and nearly the least one: the fit begins at
+# the best of these shares of it.
 _FLOORS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.995)
 _MOST_STEPS = 60
 _NEARLY = 1e-3
