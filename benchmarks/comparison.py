@@ -2,7 +2,7 @@
 
 The real commands throughout: `chameleon.rivals all`, the main script with a proxy of the same shape (the
 model that DoReMi takes for reference, trained on uniform weights), then for each mixture and seed a base
-model from scratch by `chameleon.training`, and one `chameleon.evaluation` of them all on held-out documents. The
+model from scratch by `chameleon.training`, and one `chameleon.evaluation` of all on held-out documents. The
 baseline is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences from
 uniform are of models of the same seed, so that what a seed does to both falls out; their standard errors are
 over seeds.

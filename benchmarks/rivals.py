@@ -1,0 +1,113 @@
+"""What a step of DoReMi and of DoGE costs beside one of plain training: time, and memory at the peak.
+
+The same GPT-2 of random weights and the same batches, of rows of seven domains, with AdamW; each way in a
+process of its own. The baseline is plain training. What is to be expected, from passes over the rows (a
+backward pass is two forward passes): DoReMi 4/3, for the reference's forward pass; DoGE 2, since each domain's
+gradient is made twice so that never more than three are held. Parameters, the sum of the targets' gradients,
+the sum so far, a gradient and AdamW's two moments are six times the parameters; plain training holds four.
+"""
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+from collections.abc import Sequence
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from benchmarks.machine import ROOT, Figure, Report, command_line, medians, publish, whole
+from chameleon.rivals.doge import DoGE, DoGESettings
+from chameleon.rivals.doremi import DoReMi, DoReMiSettings
+from chameleon.training.models import ModelSource, build_model
+
+_WAYS = ("plain", "doremi", "doge")
+_K, _VOCABULARY = 7, 50257
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--model", default="82M", help="size of the proxy (default: 82M)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--batch_size", type=whole, default=14, help="rows of a step (default: 14)")
+    parser.add_argument("--length", type=whole, default=128, help="tokens of a row (default: 128)")
+    parser.add_argument("--steps", type=whole, default=3, help="that are timed, after one (default: 3)")
+    parser.add_argument("--repeats", type=whole, default=2, help="of each way, in turn (default: 2)")
+    parser.add_argument("--way", choices=_WAYS, help="measure this one here and print it (default: all)")
+    arguments = parser.parse_args(argv)
+    if arguments.way is not None:
+        print(json.dumps(_measured(arguments)))
+        return 0
+    given = ("model", "device", "batch_size", "length", "steps")
+    flags = [f"--{name}={getattr(arguments, name)}" for name in given]
+    rows = []
+    for _ in range(arguments.repeats):
+        row: list[float] = []
+        for way in _WAYS:
+            command = [sys.executable, "-m", "benchmarks.rivals", *flags, "--way", way]
+            row += json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
+        rows.append(row)
+    plain, plain_memory, doremi, doremi_memory, doge, doge_memory = medians(rows)
+    figures = (
+        Figure("plain: step, baseline", plain, "s"),
+        Figure("DoReMi: step / plain", doremi / plain, "times"),
+        Figure("DoGE: step / plain", doge / plain, "times"),
+        Figure("plain: memory at the peak, baseline", plain_memory, "GiB"),
+        Figure("DoReMi: memory / plain", doremi_memory / plain_memory, "times"),
+        Figure("DoGE: memory / plain", doge_memory / plain_memory, "times", at_most=2),
+    )
+    conditions = {
+        "model": arguments.model,
+        "rows a step": f"{arguments.batch_size} of {arguments.length} tokens, {_K} domains",
+        "device": arguments.device,
+        "steps": arguments.steps,
+        "repeats": arguments.repeats,
+    }
+    return publish(Report("rivals", "plain training", conditions, figures), arguments.output)
+
+
+def _measured(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Seconds of a step, and GiB at the peak (less what a process without a model has)."""
+    name, device = arguments.model, torch.device(arguments.device)
+    batch_size, length, steps = arguments.batch_size, arguments.length, arguments.steps
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+    def make() -> Any:  # noqa: ANN401
+        model: Any = build_model(ModelSource(name), _VOCABULARY, 0, length, 0, False)
+        return model.to(device)
+
+    model = make().train()
+    way = arguments.way
+    objective: DoReMi | DoGE | None = None
+    if way == "doremi":
+        objective = DoReMi(_K, make(), "", DoReMiSettings(), torch.float32)
+    elif way == "doge":
+        objective = DoGE(_K, DoGESettings(tuple(range(_K))))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
+    chance = torch.Generator().manual_seed(0)
+    domains = (torch.arange(batch_size) % _K).to(device)
+    seconds = []
+    for _ in range(steps + 1):
+        ids = torch.randint(_VOCABULARY, (batch_size, length), generator=chance).to(device)
+        begin = perf_counter()
+        if objective is None:
+            torch.autograd.backward(model(input_ids=ids, labels=ids).loss)
+        else:
+            objective.step(model, ids, domains, 1e-4)
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        seconds.append(perf_counter() - begin)
+    peak = float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 - before)
+    if device.type == "cuda":
+        peak = float(torch.cuda.max_memory_allocated())
+    return median(seconds[1:]), peak / (1 << 30)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
