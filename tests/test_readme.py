@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SCRIPT
 
-COMMANDS = ("training", "evaluation", "export", "check", "compare")
+COMMANDS = ("training", "evaluation", "export", "check", "compare", "rivals")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
@@ -39,6 +39,8 @@ def test_the_file_tree_is_that_of_the_repository() -> None:
         "evaluation",
         "confidence",
         "report",
+        "rivals",
+        "regmix",
     }
     assert named == tops | modules
     assert all(Path(ROOT, top).exists() for top in tops)

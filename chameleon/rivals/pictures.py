@@ -17,7 +17,8 @@ from chameleon.training.pictures import plain
 if TYPE_CHECKING:
     from chameleon.rivals.regmix.method import Regressed
 
-_COLOURS = ("#1f6f8b", "#d1495b", "#edae49", "#66a182", "#7d5ba6", "#5c5c5c", "#00798c", "#b5651d")
+_COLOURS = ("#1f6f8b", "#d98028", "#5c8f5c", "#8a4f7d", "#b8443c", "#6b6b6b", "#d4b106", "#3b4cc0")
+_TITLES = {"doremi": "DoReMi", "doge": "DoGE"}
 _LINES = ("-", "--", ":", "-.")
 _MOST_DOMAINS, _MOST_PANELS = 12, 12
 _NAME = 24
@@ -51,7 +52,7 @@ def draw_trajectory(method: str, seeds: Sequence[Seed], path: Path) -> None:
     axes.set_ylim(bottom=0)
     of_seeds = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds, a kind of line each"
     of = "" if len(shown) == len(names) else f"; the {len(shown)} heaviest of {len(names)} domains"
-    axes.set_title(f"{method}: {of_seeds}; means over the steps on the right{of}", fontsize=10)
+    axes.set_title(f"{_TITLES.get(method, method)}: {of_seeds}; means over the steps on the right{of}", fontsize=10)
     _finish(axes)
     figure.legend(loc="outside right upper", frameon=False)
     _save(figure, path)
