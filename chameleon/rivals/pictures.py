@@ -52,7 +52,8 @@ def draw_trajectory(method: str, seeds: Sequence[Seed], path: Path) -> None:
     axes.set_ylim(bottom=0)
     of_seeds = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds, a kind of line each"
     of = "" if len(shown) == len(names) else f"; the {len(shown)} heaviest of {len(names)} domains"
-    axes.set_title(f"{_TITLES.get(method, method)}: {of_seeds}; means over the steps on the right{of}", fontsize=10)
+    title = _TITLES.get(method, method)
+    axes.set_title(f"{title}: {of_seeds}; means over the steps on the right{of}", fontsize=10)
     _finish(axes)
     figure.legend(loc="outside right upper", frameon=False)
     _save(figure, path)
