@@ -18,12 +18,14 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import mean, stdev
+from time import perf_counter
 from typing import Any
 
 from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, publish, whole
+from chameleon.rivals.cost import Cost, training_cost
 from chameleon.rivals.options import METHODS
 
-MODEL = {
+MODEL: dict[str, Any] = {
     "model_type": "gpt2", "vocab_size": 4096, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4,
     "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0,
 }  # fmt: skip
@@ -104,12 +106,29 @@ class _Work:
             "--engine", "processes", "--num_workers", "2", "--output_dir", "rivals",
         )  # fmt: skip
         proxy = ["--checkpoint_path", "rivals/doremi/reference", "--sample_length", "128"]
+        seconds = []
         for mode in ("pretrain", "finetune"):
+            begin = perf_counter()
             self._command(str(SCRIPT), "--mode", mode, "--dataset", self._corpus, *proxy)
+            seconds.append(perf_counter() - begin)
         places = {method: f"rivals/weights_{method}.json" for method in METHODS}
         places |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
         self._places = places
-        return {name: json.loads((self._directory / place).read_text()) for name, place in places.items()}
+        found = {name: json.loads((self._directory / place).read_text()) for name, place in places.items()}
+        # The second command has the embeddings of the first, which embeds unless they were kept.
+        cost = self._proxy_cost(found["chameleon pretrain"], seconds[0])
+        for mode in ("pretrain", "finetune"):
+            found[f"chameleon {mode}"]["diagnostics"]["cost"] = cost.to_dict()
+        return found
+
+    def _proxy_cost(self, weights: dict[str, Any], seconds: float) -> Cost:
+        """Of a proxy's training, and of embedding by its first half."""
+        rows, length, width = self._steps * 16, MODEL["n_positions"], MODEL["n_embd"]
+        cost = training_cost(self._directory / "rivals/doremi/reference", rows, length, 3)
+        blocks = (MODEL["n_layer"] + 1) // 2
+        tokens = sum(facts["tokens"] for facts in weights["domains"].values())
+        # Matrices of a block, and attention over all places as it is counted for the others.
+        return cost + Cost(float(tokens * blocks * (24 * width**2 + 4 * length * width)), 0, seconds)
 
     def losses(self, methods: dict[str, Any], seeds: range) -> dict[str, list[dict[str, float]]]:
         """Held-out losses by method, of each seed by domain."""
