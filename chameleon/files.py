@@ -101,6 +101,12 @@ def places_of(names: Mapping[str, str] | None) -> dict[str, str] | None:
     return {name: place_of(place) for name, place in names.items()} if names else None
 
 
+def from_the_root(name: str) -> str:
+    """A local path from the root, its links not followed; names of anything else as they are."""
+    path = local_path(name)
+    return os.path.abspath(path) if is_there(path) else name  # noqa: PTH100
+
+
 def is_there(path: Path) -> bool:
     """Whether something is there; nothing is at a path that is too long or may not be looked at."""
     try:

@@ -13,7 +13,7 @@ from chameleon.engines.driver import Driver
 from chameleon.engines.processes import Processes, prepare
 from chameleon.engines.ray_cluster import RayPool
 from chameleon.engines.work import Pool, Setup, program
-from chameleon.files import check_writable, is_there, local_path
+from chameleon.files import check_writable, from_the_root
 from chameleon.options import Options, checkpoint_of, dataset_of
 
 # Signs of runs that were killed stay so many seconds.
@@ -57,21 +57,15 @@ def started(options: Options, dataset: str, checkpoint: str) -> Iterator[Driver]
 
 def _setup(options: Options, dataset: str, checkpoint: str, sign: str) -> Setup:
     """For workers that may have another working directory. Links are left to where they are followed."""
-    added = {name: _from_the_root(place) for name, place in (options.add_domains or {}).items()}
-    from_the_root = replace(
+    added = {name: from_the_root(place) for name, place in (options.add_domains or {}).items()}
+    placed = replace(
         options,
         embeddings_dir=Path(os.path.abspath(options.embeddings_dir)),  # noqa: PTH100
         add_domains=added or None,
-        tokenizer=None if options.tokenizer is None else _from_the_root(options.tokenizer),
+        tokenizer=None if options.tokenizer is None else from_the_root(options.tokenizer),
     )
-    places = _from_the_root(dataset), _from_the_root(checkpoint)
-    return Setup(from_the_root, *places, options.device, None, program(), sign)
-
-
-def _from_the_root(name: str) -> str:
-    """A local path from the root; other names as they are."""
-    path = local_path(name)
-    return os.path.abspath(path) if is_there(path) else name  # noqa: PTH100
+    places = from_the_root(dataset), from_the_root(checkpoint)
+    return Setup(placed, *places, options.device, None, program(), sign)
 
 
 def _pool(options: Options, setup: Setup) -> Pool:

@@ -61,6 +61,10 @@ def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
     """
     if (options.runs is None) != (options.losses is None):
         raise InputError("--runs and --losses go together: the mixtures of runs, and the losses they came to")
+    if method == "regmix" and options.runs is None and options.token_counts is not None:
+        raise InputError(
+            "--token_counts goes with --runs; small models are trained on a corpus, which is counted"
+        )
     if method == "regmix" and options.runs is not None and options.losses is not None:
         return _by_tables(read_runs(options.runs, options.losses), options, notify)
     if method in ("uniform", "natural", "temperature"):
@@ -70,6 +74,7 @@ def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
         _require_one_process(training.gradient_accumulation_steps)
     check_options(training, 1)
     ground = prepare(replace(training, weights="uniform"), notify)
+    require_possible(method, options, tuple(domain.name for domain in ground.packed))
     options = replace(options, training=replace(training, tokenizer=str(ground.tokenizer_path)))
     if method == "regmix":
         return _by_small_models(options, ground, notify)
@@ -102,12 +107,7 @@ def _require_one_process(accumulation: int) -> None:
 
 
 def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
-    training, names = options.training, tuple(domain.name for domain in ground.packed)
-    if training.batch_size < len(names):
-        raise InputError(
-            f"a step of {training.batch_size} rows cannot hold one of each of {len(names)} domains; raise "
-            "--batch_size"
-        )
+    training = options.training
     training = replace(training, output_dir=training.output_dir / method)
     settings: dict[str, Any] = {name: getattr(training, name) for name in _TRAINING}
     if method == "doremi":
@@ -121,7 +121,6 @@ def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Noti
         settings |= {"mu": options.mu, "target_domains": None if targets is None else list(targets)}
         settings["out_of_domain"] = options.out_of_domain
         settings_for = partial(_doge_settings, options=options)
-        settings_for(names)  # refuses what cannot be, before long work
         found, cost = by_doge(training, settings_for, options.num_seeds, notify)
     diagnostics: dict[str, Any] = {
         "cost": cost.to_dict(),
@@ -142,6 +141,18 @@ def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Noti
     return Outcome(weights, partial(draw_trajectory, method, found))
 
 
+def require_possible(method: str, options: RivalOptions, names: tuple[str, ...]) -> None:
+    """Raise InputError for what a method cannot do with domains of these names, before long work."""
+    _require_targets(options.target_domains or (), names)
+    if method == "doge":
+        _doge_settings(names, options)
+    rows = options.training.batch_size
+    if method != "regmix" and rows < len(names):
+        raise InputError(
+            f"a step of {rows} rows cannot hold one of each of {len(names)} domains; raise --batch_size"
+        )
+
+
 def _doge_settings(names: tuple[str, ...], options: RivalOptions) -> DoGESettings:
     targets = options.target_domains
     if targets is None:
@@ -150,7 +161,6 @@ def _doge_settings(names: tuple[str, ...], options: RivalOptions) -> DoGESetting
                 "--out_of_domain leaves targets out of the training; name them by --target_domains"
             )
         return DoGESettings(tuple(range(len(names))), (), options.mu)
-    _require_targets(targets, names)
     numbers = tuple(names.index(each) for each in targets)
     if options.out_of_domain and len(numbers) == len(names):
         raise InputError("--out_of_domain leaves no domain to train on; name fewer --target_domains")
@@ -185,7 +195,6 @@ def _errors(found: Sequence[Seed]) -> dict[str, dict[str, float]]:
 def _by_small_models(options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
     training, basis = options.training, packed_basis(options, ground)
     names = tuple(basis.counts or ())
-    _require_targets(options.target_domains or (), names)
     caps_on(names, options, basis)  # refuses what cannot be, before long work
     natural = natural_shares(basis, names)
     assert natural is not None

@@ -12,7 +12,7 @@ from chameleon.compare import aligned, draw, render
 from chameleon.domain_weights import DomainWeights
 from chameleon.rivals.options import METHODS, RivalOptions
 from chameleon.rivals.regmix.regression import wanted_runs
-from chameleon.rivals.run import run
+from chameleon.rivals.run import require_possible, run
 from chameleon.rivals.table import cost_in_words
 from chameleon.training.arguments import number_of_steps
 from chameleon.training.ground import prepare
@@ -46,6 +46,8 @@ def run_all(
         number = options.num_runs or wanted_runs(len(ground.packed))
         steps = (1 + options.num_seeds) * number_of_steps(options.training)
         options = replace(options, run_steps=max(1, steps // number))
+    for method in ("regmix", "doremi", "doge"):
+        require_possible(method, options, tuple(domain.name for domain in ground.packed))
     found = list(beside)
     for method in METHODS:
         outcome = run(method, options, partial(_say, notify, method))

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 from chameleon.cores import available_cores
 from chameleon.errors import InputError, NotFiniteError
-from chameleon.files import digest_of_json, write_atomically
+from chameleon.files import digest_of_json, from_the_root, write_atomically
 from chameleon.options import ReadingOptions
 from chameleon.rivals.cost import Cost
 from chameleon.rivals.regmix.runs import Array, Runs
@@ -85,6 +85,15 @@ def jobs_for(
         mixtures: (n, k).
         max_tokens: As of `Job`.
     """
+    # Ray's workers have another working directory.
+    options = replace(
+        options,
+        output_dir=options.output_dir.absolute(),
+        packed_dir=options.packed_dir.absolute(),
+        dataset=from_the_root(options.dataset),
+        model=from_the_root(options.model),
+        tokenizer=None if options.tokenizer is None else from_the_root(options.tokenizer),
+    )
     jobs = []
     for number, row in enumerate(mixtures.tolist(), 1):
         mixture = dict(zip(names, row, strict=True))
