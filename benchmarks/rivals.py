@@ -4,8 +4,8 @@ The same GPT-2 of random weights and the same batches, of rows of seven domains,
 process of its own. The baseline is plain training. What is to be expected, from passes over the rows (a
 backward pass is two forward passes): DoReMi 4/3, for the reference's forward pass; DoGE 2, since each
 domain's gradient is made twice so that never more than three are held. Parameters, the sum of the targets'
-gradients, the sum so far, a gradient and AdamW's two moments are six times the parameters; plain training holds
-four.
+gradients, the sum so far, a gradient and AdamW's two moments are six times the parameters; plain training
+holds four.
 """
 
 import argparse
