@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -396,20 +397,16 @@ def test_runs_that_are_there_are_not_trained_again(
     assert "run-0001 holds a run of another mixture, text or setting" in capsys.readouterr().err
 
 
-def test_runs_side_by_side_come_to_the_same(trained: Path, place: Path, tmp_path: Path) -> None:
-    assert main(flags_for(place, tmp_path, "--engine", "processes", "--num_workers", "2")) == 0
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
+def test_runs_side_by_side_come_to_the_same(engine: str, trained: Path, place: Path, tmp_path: Path) -> None:
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    for run in ("run-0002", "run-0005"):
+        shutil.rmtree(tmp_path / "r" / "regmix" / run)
+    assert main(flags_for(place, tmp_path, "--engine", engine, "--num_workers", "2")) == 0
     mine, theirs = results_in(tmp_path), results_in(trained)
-    for name, result in mine.items():
-        assert result["losses"] == pytest.approx(theirs[name]["losses"], rel=1e-5)
-
-
-@pytest.mark.slow
-def test_runs_on_ray_come_to_the_same(trained: Path, place: Path, tmp_path: Path) -> None:
-    pytest.importorskip("ray")
-    assert main(flags_for(place, tmp_path, "--engine", "ray", "--num_workers", "2")) == 0
-    mine, theirs = results_in(tmp_path), results_in(trained)
-    for name, result in mine.items():
-        assert result["losses"] == pytest.approx(theirs[name]["losses"], rel=1e-5)
+    for name in ("run-0002", "run-0005"):
+        assert mine[name]["losses"] == pytest.approx(theirs[name]["losses"], rel=1e-5)
+        assert mine[name]["cost"]["seconds"] != theirs[name]["cost"]["seconds"], "it was not trained again"
 
 
 def test_a_run_that_diverges_is_left_out(
