@@ -14,6 +14,7 @@ import pytest
 from conftest import WORDS, make_texts, write_jsonl
 from scipy.optimize import check_grad
 
+from chameleon.engines import ray_cluster
 from chameleon.errors import InputError, NotFiniteError
 from chameleon.rivals.__main__ import main
 from chameleon.rivals.regmix import gaussian, small_models
@@ -397,8 +398,61 @@ def test_runs_that_are_there_are_not_trained_again(
     assert "run-0001 holds a run of another mixture, text or setting" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.slow)])
-def test_runs_side_by_side_come_to_the_same(engine: str, trained: Path, place: Path, tmp_path: Path) -> None:
+class Ray:
+    """As much of Ray as small models need, with its tasks done one at a time when they are waited for.
+
+    A real cluster takes minutes of two cores that do something else, to load the libraries once more.
+    """
+
+    class exceptions:  # noqa: N801
+        RayError = RuntimeError
+
+    def __init__(self, loses: str | None = None) -> None:
+        self.loses, self.running, self.most, self.is_open = loses, 0, 0, True
+
+    def cluster_resources(self) -> dict[str, float]:
+        return {"CPU": 2.0}
+
+    def remote(self, **_: object) -> Callable[..., Any]:
+        def decorated(function: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+            def start(job: Any) -> Callable[[], Any]:  # noqa: ANN401
+                self.running += 1
+                self.most = max(self.most, self.running)
+                return lambda: function(job)
+
+            return type("Remote", (), {"remote": staticmethod(start)})
+
+        return decorated
+
+    def wait(self, tasks: list[Any]) -> tuple[list[Any], list[Any]]:
+        return tasks[-1:], tasks[:-1]
+
+    def get(self, task: Callable[[], Any]) -> Any:  # noqa: ANN401
+        self.running -= 1
+        if self.loses is not None:
+            raise RuntimeError(self.loses)
+        return task()
+
+    def shutdown(self) -> None:
+        self.is_open = False
+
+
+def test_a_run_that_ray_loses_ends_the_command(
+    place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ray = Ray(loses="the node is gone")
+    monkeypatch.setattr(ray_cluster, "connected", lambda address: ray)
+    assert main(flags_for(place, tmp_path, "--engine", "ray")) == 2
+    assert "was lost (RuntimeError); runs that have ended are kept" in capsys.readouterr().err
+    assert not ray.is_open
+
+
+@pytest.mark.parametrize("engine", ["processes", "ray"])
+def test_runs_side_by_side_come_to_the_same(
+    engine: str, trained: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ray = Ray()
+    monkeypatch.setattr(ray_cluster, "connected", lambda address: ray)
     shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
     for run in ("run-0002", "run-0005"):
         shutil.rmtree(tmp_path / "r" / "regmix" / run)
@@ -407,6 +461,7 @@ def test_runs_side_by_side_come_to_the_same(engine: str, trained: Path, place: P
     for name in ("run-0002", "run-0005"):
         assert mine[name]["losses"] == pytest.approx(theirs[name]["losses"], rel=1e-5)
         assert mine[name]["cost"]["seconds"] != theirs[name]["cost"]["seconds"], "it was not trained again"
+    assert (ray.most, ray.is_open) == ((2, False) if engine == "ray" else (0, True))
 
 
 def test_a_run_that_diverges_is_left_out(
