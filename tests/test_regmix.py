@@ -414,11 +414,11 @@ class Ray:
         return {"CPU": 2.0}
 
     def remote(self, **_: object) -> Callable[..., Any]:
-        def decorated(function: Callable[[Any], Any]) -> Any:  # noqa: ANN401
-            def start(job: Any) -> Callable[[], Any]:  # noqa: ANN401
+        def decorated(function: Callable[..., Any]) -> Any:  # noqa: ANN401
+            def start(*job: Any) -> Callable[[], Any]:  # noqa: ANN401
                 self.running += 1
                 self.most = max(self.most, self.running)
-                return lambda: function(job)
+                return lambda: function(*job)
 
             return type("Remote", (), {"remote": staticmethod(start)})
 

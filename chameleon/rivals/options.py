@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from chameleon.rivals.regmix.search import BEST, SIMULATED
-from chameleon.rivals.regmix.small_models import Engine
+from chameleon.rivals.regmix.side_by_side import Engine
 from chameleon.training.options import TrainingOptions
 
 METHODS = ("uniform", "natural", "temperature", "regmix", "doremi", "doge")

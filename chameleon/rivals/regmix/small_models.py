@@ -7,27 +7,22 @@ Shapes: n runs, k domains.
 """
 
 import json
-import os
 import shutil
-import sys
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
-from chameleon.cores import available_cores
 from chameleon.errors import InputError, NotFiniteError
 from chameleon.files import digest_of_json, from_the_root, write_atomically
 from chameleon.options import ReadingOptions
 from chameleon.rivals.cost import Cost
 from chameleon.rivals.regmix.runs import Array, Runs
+from chameleon.rivals.regmix.side_by_side import Engine, carried_out
 from chameleon.training.options import TrainingOptions
 
 # Settings that make a run's losses, besides its mixture, its text and what it is measured on.
@@ -37,23 +32,6 @@ _MAKES_IT = (
 )  # fmt: skip
 RESULT = "result.json"
 _MIXTURE = "mixture.json"
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Who trains.
-
-    Attributes:
-        name: serial, processes or ray.
-        workers: How many runs there are at a time; as many as there is room for by default.
-        ray_address: Of a running cluster.
-        gpus: Of each Ray worker.
-    """
-
-    name: str = "serial"
-    workers: int | None = None
-    ray_address: str | None = None
-    gpus: float | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +95,7 @@ def results_of(jobs: Sequence[Job], engine: Engine, notify: Callable[[str], None
     if there and missing:
         notify(f"{there} of {len(jobs)} runs are there already")
     bar = tqdm(total=len(jobs), initial=there, desc="small models", unit="run", disable=None)
-    with bar, closing(_carried_out([jobs[i] for i in missing], engine)) as done:
+    with bar, closing(carried_out(carry_out, [jobs[i] for i in missing], engine)) as done:
         for at, result in done:
             results[missing[at]] = result
             bar.update()
@@ -185,97 +163,6 @@ def _stored(job: Job) -> dict[str, Any] | None:
             "delete it"
         )
     return found
-
-
-def _carried_out(jobs: Sequence[Job], engine: Engine) -> Generator[tuple[int, dict[str, Any]]]:
-    """What each came to, with its number, as they end."""
-    if not jobs:
-        return
-    if engine.name == "ray":
-        yield from _on_ray(jobs, engine)
-    elif engine.name == "processes":
-        yield from _in_processes(jobs, engine)
-    else:
-        for at, job in enumerate(jobs):
-            yield at, carry_out(job)
-
-
-def _in_processes(jobs: Sequence[Job], engine: Engine) -> Iterator[tuple[int, dict[str, Any]]]:
-    import torch
-
-    cores, gpus = available_cores(), torch.cuda.device_count()
-    workers = min(engine.workers or gpus or max(2, cores // 4), len(jobs))
-    context = get_context("forkserver")
-    turns = context.Queue()
-    for worker in range(workers):
-        turns.put(worker)
-    start = turns, max(1, cores // workers), gpus
-    with ProcessPoolExecutor(workers, context, _settle, start) as pool:
-        futures = {pool.submit(carry_out, job): at for at, job in enumerate(jobs)}
-        try:
-            for future in as_completed(futures):
-                yield futures[future], future.result()
-        except BrokenProcessPool:
-            raise InputError(
-                "a process that trained a small model was killed; if memory ran out, lower --num_workers or "
-                "--batch_size. Runs that have ended are kept: give the command again"
-            ) from None
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _settle(turns: Any, threads: int, gpus: int) -> None:  # noqa: ANN401
-    """Make a new process ready: its share of the cores, one of the GPUs, and nothing on the terminal."""
-    import torch
-
-    if gpus:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(turns.get() % gpus)
-    torch.set_num_threads(threads)
-    sys.stderr = open(os.devnull, "w")  # noqa: SIM115, PTH123 (for as long as the process lives)
-
-
-def _on_ray(jobs: Sequence[Job], engine: Engine) -> Iterator[tuple[int, dict[str, Any]]]:
-    from chameleon.engines.ray_cluster import connected
-
-    ray = connected(engine.ray_address)
-    gpus = engine.gpus
-    if gpus is None:
-        gpus = 1.0 if ray.cluster_resources().get("GPU", 0) else 0.0
-    remote = ray.remote(num_cpus=1, num_gpus=gpus)(_remotely)
-    waiting = list(range(len(jobs)))
-    running: dict[Any, int] = {}
-    at_once = engine.workers or max(1, int(ray.cluster_resources().get("CPU", 1)))
-    try:
-        while waiting or running:
-            while waiting and len(running) < at_once:
-                at = waiting.pop(0)
-                running[remote.remote(jobs[at])] = at
-            ended, _ = ray.wait(list(running))
-            for task in ended:
-                at = running.pop(task)
-                try:
-                    kind, value = ray.get(task)
-                except ray.exceptions.RayError as error:
-                    raise InputError(
-                        f"run {at + 1} was lost ({type(error).__name__}); runs that have ended are kept: "
-                        "give the command again"
-                    ) from None
-                if kind == "failed":
-                    raise InputError(str(value))
-                yield at, value
-    finally:
-        ray.shutdown()
-
-
-def _remotely(job: Job) -> tuple[str, Any]:
-    """A run as a task of Ray: errors come back as words, since not all of them can be sent."""
-    import torch
-
-    torch.set_num_threads(1)
-    try:
-        return "done", carry_out(job)
-    except InputError as error:
-        return "failed", str(error)
 
 
 def _as_runs(
