@@ -656,7 +656,7 @@ def test_flags_are_held_against_the_corpus_before_it_is_packed(
     def packs(*arguments: Any) -> Any:  # noqa: ANN401
         raise AssertionError("packed")
 
-    monkeypatch.setattr("chameleon.training.run.pack", packs)
+    monkeypatch.setattr("chameleon.training.ground.pack", packs)
     (tmp_path / "w.json").write_text('{"law": 1, "cod": 0}')
     run("m", "--weights", str(tmp_path / "w.json"), code=2)
     assert "has weights for law, cod, but" in one_error(capsys.readouterr().err)
