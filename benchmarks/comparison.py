@@ -21,6 +21,8 @@ from statistics import mean, stdev
 from time import perf_counter
 from typing import Any
 
+import numpy as np
+
 from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, publish, whole
 from chameleon.rivals.cost import Cost, training_cost
 from chameleon.rivals.options import METHODS
@@ -123,7 +125,8 @@ class _Work:
 
     def _proxy_cost(self, weights: dict[str, Any], seconds: float) -> Cost:
         """Of a proxy's training, and of embedding by its first half."""
-        rows, length, width = self._steps * 16, MODEL["n_positions"], MODEL["n_embd"]
+        length, width = MODEL["n_positions"], MODEL["n_embd"]
+        rows = np.array([self._steps * 16])
         cost = training_cost(self._directory / "rivals/doremi/reference", rows, length, 3)
         blocks = (MODEL["n_layer"] + 1) // 2
         tokens = sum(facts["tokens"] for facts in weights["domains"].values())

@@ -15,6 +15,7 @@ from conftest import ROOT, WORDS, make_texts, write_jsonl
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from chameleon.rivals.__main__ import main
+from chameleon.rivals.cost import forward_flops
 from chameleon.rivals.doge import DoGE, DoGESettings
 from chameleon.rivals.doremi import DoReMi, DoReMiSettings
 from chameleon.rivals.moving import MovingWeights
@@ -347,7 +348,25 @@ def test_seeds_that_disagree_are_told(
 def test_targets_out_of_domain_have_no_weight(place: Path, tmp_path: Path) -> None:
     flags = ["--target_domains", "law", "--out_of_domain", "--num_seeds", "1"]
     assert main(flags_for(place, tmp_path, "doge", *flags)) == 0
-    assert set(weights_in(tmp_path / "w.json")["weights"]) == {"code", "cooking"}
+    content = weights_in(tmp_path / "w.json")
+    assert set(content["weights"]) == {"code", "cooking"}
+    # Rows of the target take one forward and backward pass, of the others two.
+    row = forward_flops(tmp_path / "r" / "doge" / "proxy-0", 32)
+    rows = json.loads((tmp_path / "r" / "doge" / "proxy-0" / "training.json").read_text())["result"][
+        "domains"
+    ]
+    passes = {name: 3 if name == "law" else 6 for name in rows}
+    expected = row * sum(passes[name] * facts["tokens"] / 32 for name, facts in rows.items())
+    assert content["diagnostics"]["cost"]["flops"] == pytest.approx(expected)
+
+
+def test_flops_are_those_of_the_products(tmp_path: Path) -> None:
+    """By hand for a GPT-2: matrices of the blocks and the head, and attention over all pairs."""
+    config = GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=3, n_head=2)
+    GPT2LMHeadModel(config).save_pretrained(tmp_path)
+    t, d, blocks = 16, 8, 3
+    expected = t * (blocks * 2 * 12 * d * d + 2 * 50 * d) + blocks * 2 * 2 * t * t * d
+    assert forward_flops(tmp_path, t) == expected
 
 
 def test_caps_hold_for_any_method(place: Path, tmp_path: Path) -> None:
@@ -377,6 +396,12 @@ def test_caps_hold_for_any_method(place: Path, tmp_path: Path) -> None:
             ("--gradient_accumulation_steps", "2"),
             "--gradient_accumulation_steps does not go with doremi and doge",
         ),
+        (
+            "all",
+            ("--gradient_accumulation_steps", "2"),
+            "--gradient_accumulation_steps does not go with doremi and doge",
+        ),
+        ("all", ("--target_domains", "poetry"), "there is no domain poetry (--target_domains)"),
         ("doremi", ("--reference_weights", "nowhere.json"), "cannot read the weights nowhere.json"),
         ("doremi", ("--picture", "x.txt"), "expected a picture's name to end in .png, .svg or .pdf"),
         ("natural", ("--token_counts", "nowhere.json"), "nowhere.json"),

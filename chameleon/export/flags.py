@@ -10,7 +10,7 @@ from chameleon.budget import Limits, within
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
 from chameleon.export.mixture import Later, Source, number_in, sources_of
-from chameleon.export.reading import json_object_in, number_from
+from chameleon.export.reading import json_object_in, number_from, token_counts_in
 
 _PROXYS_TOKENS = "tokens at hand are counted with the proxy's tokenizer; another's differ"
 _OTHERS_TOKENS = (
@@ -109,10 +109,7 @@ def _counts(
         }
         counts = {name: count for name, count in known.items() if count is not None}
         return (counts, _PROXYS_TOKENS) if len(counts) == len(known) else (None, None)
-    content = json_object_in(arguments.token_counts, "--token_counts")
-    digest = content.pop("tokenizer_digest", None)
-    if isinstance(content.get("tokens"), dict):
-        content = content["tokens"]
+    content, digest = token_counts_in(arguments.token_counts)
     counts = {}
     for name in weights.names:
         if name in content:

@@ -138,6 +138,17 @@ def json_object_in(path: Path, flag: str) -> dict[str, Any]:
     return content
 
 
+def token_counts_in(path: Path) -> tuple[dict[str, Any], Any]:
+    """What --token_counts names: tokens by domain, not yet looked at, and the tokenizer's digest or None.
+
+    Raises:
+        InputError: As of `json_object_in`.
+    """
+    content = json_object_in(path, "--token_counts")
+    digest = content.pop("tokenizer_digest", None)
+    return content["tokens"] if isinstance(content.get("tokens"), dict) else content, digest
+
+
 def number_from(value: Any, place: str, least: float = 0.0) -> float:  # noqa: ANN401
     """A number that stands somewhere, as a number or, in formats of texts alone, as a text.
 

@@ -18,7 +18,7 @@ from chameleon.affinity import Array
 from chameleon.budget import Limits, caps, within
 from chameleon.domain_weights import DomainWeights
 from chameleon.errors import InputError
-from chameleon.export.reading import json_object_in, number_from
+from chameleon.export.reading import number_from, token_counts_in
 from chameleon.files import digest_of_json, place_of
 from chameleon.options import ReadingOptions
 from chameleon.rivals.options import RivalOptions
@@ -66,10 +66,7 @@ def counted_basis(path: Path) -> Basis:
     Raises:
         InputError: It is none.
     """
-    content = json_object_in(path, "--token_counts")
-    digest = content.pop("tokenizer_digest", None)
-    if isinstance(content.get("tokens"), dict):
-        content = content["tokens"]
+    content, digest = token_counts_in(path)
     counts = {
         name: round(number_from(value, f"--token_counts: that of {name}", 1))
         for name, value in content.items()

@@ -2,16 +2,21 @@
 
 FLOPs are those of products, counted by torch on a row: a multiplication and an addition
 each. A backward pass has twice those of the forward pass.
+
+Shapes: k domains.
 """
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import AutoConfig, AutoModelForCausalLM
 
+from chameleon.affinity import Array
 from chameleon.quiet import quiet_transformers
 from chameleon.training.trainer import CURVE, read_curve
 
@@ -52,15 +57,16 @@ def forward_flops(directory: Path, length: int) -> float:
     return float(counter.get_total_flops())
 
 
-def training_cost(directory: Path, rows: int, length: int, passes: float) -> Cost:
+def training_cost(directory: Path, rows: npt.NDArray[np.int64], length: int, passes: float | Array) -> Cost:
     """Of a run in a directory.
 
     Args:
         directory: Where its model and its loss.csv are.
-        rows: That it took.
+        rows: (k,) that it took of each domain.
         length: Tokens of a row.
-        passes: Forward passes that each row took; a backward pass counts as two.
+        passes: Forward passes of a row, or (k,) of a row of each domain; a backward pass counts as two.
     """
     curve = read_curve(directory / CURVE)
     seconds = curve[-1]["seconds"] if curve else 0.0
-    return Cost(forward_flops(directory, length) * rows * passes, rows * length, seconds)
+    flops = forward_flops(directory, length) * float((rows * passes).sum())
+    return Cost(flops, int(rows.sum()) * length, seconds)

@@ -27,6 +27,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from chameleon.affinity import Array
 from chameleon.rivals.losses import token_losses
 from chameleon.rivals.moving import MovingWeights
 
@@ -62,6 +63,11 @@ class DoGE:
     def names_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Of (k,) domains those that have a weight."""
         return tuple(name for name, trained in zip(names, self._trained, strict=True) if trained)
+
+    @property
+    def passes(self) -> Array:
+        """(k,) forward passes of a row, a backward one counting as two; untrained rows have one of each."""
+        return np.where(self._trained, 6.0, 3.0)
 
     @property
     def identity(self) -> Mapping[str, Any]:

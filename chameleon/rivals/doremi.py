@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from chameleon.affinity import Array
 from chameleon.rivals.losses import token_losses
 from chameleon.rivals.moving import MovingWeights
 
@@ -60,6 +61,11 @@ class DoReMi:
     def names_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
         """Of (k,) domains those that have a weight: all."""
         return names
+
+    @property
+    def passes(self) -> Array:
+        """(k,) forward passes of a row: a backward pass counts as two, and the reference has one."""
+        return np.full(len(self._excess), 4.0)
 
     @property
     def identity(self) -> Mapping[str, Any]:

@@ -67,7 +67,7 @@ def by_doremi(
     directory = options.output_dir
     first = replace(options, output_dir=directory / "reference", weights=reference)
     trained = _trained(first, notify, None)
-    cost = training_cost(trained.directory, int(trained.rows.sum()), options.sample_length, 3)
+    cost = training_cost(trained.directory, trained.rows, options.sample_length, 3)
 
     def objective_for(plan: Plan) -> DoReMi:
         tokenizer = plan.ground.tokenizer
@@ -80,7 +80,7 @@ def by_doremi(
         k = len(plan.mixture.names)
         return DoReMi(k, model.to(plan.arguments.device), digest, settings, dtype)
 
-    return _by_seeds(options, objective_for, seeds, 4, cost, notify)
+    return _by_seeds(options, objective_for, seeds, cost, notify)
 
 
 def by_doge(
@@ -102,14 +102,13 @@ def by_doge(
     def objective_for(plan: Plan) -> DoGE:
         return DoGE(len(plan.mixture.names), settings_for(plan.mixture.names))
 
-    return _by_seeds(options, objective_for, seeds, 6, Cost(), notify)
+    return _by_seeds(options, objective_for, seeds, Cost(), notify)
 
 
 def _by_seeds(
     options: TrainingOptions,
     objective_for: Callable[[Plan], DoReMi | DoGE],
     seeds: int,
-    passes: float,
     cost: Cost,
     notify: Notify,
 ) -> tuple[list[Seed], Cost]:
@@ -129,7 +128,7 @@ def _by_seeds(
         names = made[0].names_of(trained.names)
         found.append(Seed(seed, names, moving.mean, moving.trajectory))
         _write_trajectory(found[-1], directory / TRAJECTORY)
-        cost += training_cost(directory, int(trained.rows.sum()), options.sample_length, passes)
+        cost += training_cost(directory, trained.rows, options.sample_length, made[0].passes)
     return found, cost
 
 

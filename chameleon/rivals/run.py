@@ -71,7 +71,7 @@ def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
         return Outcome(_by_rule(method, options, notify))
     training = options.training
     if method != "regmix":
-        _require_one_process(training.gradient_accumulation_steps)
+        require_one_process(training.gradient_accumulation_steps)
     check_options(training, 1)
     ground = prepare(replace(training, weights="uniform"), notify)
     require_possible(method, options, tuple(domain.name for domain in ground.packed))
@@ -96,7 +96,8 @@ def _by_rule(method: str, options: RivalOptions, notify: Notify) -> DomainWeight
     return made(method, tuple(basis.counts), weights, options, basis, settings, diagnostics)
 
 
-def _require_one_process(accumulation: int) -> None:
+def require_one_process(accumulation: int) -> None:
+    """Raise InputError for what doremi and doge cannot be trained with."""
     if number_of_processes(os.environ) > 1:
         raise InputError("doremi and doge train in one process; start them without torchrun")
     if accumulation > 1:
@@ -124,9 +125,7 @@ def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Noti
         found, cost = by_doge(training, settings_for, options.num_seeds, notify)
     diagnostics: dict[str, Any] = {
         "cost": cost.to_dict(),
-        "seeds": {
-            str(each.seed): dict(zip(each.names, each.weights.tolist(), strict=True)) for each in found
-        },
+        "seeds": {str(each.seed): each.by_name() for each in found},
     }
     notices: tuple[str, ...] = ()
     if len(found) > 1:

@@ -12,7 +12,7 @@ from chameleon.compare import aligned, draw, render
 from chameleon.domain_weights import DomainWeights
 from chameleon.rivals.options import METHODS, RivalOptions
 from chameleon.rivals.regmix.regression import wanted_runs
-from chameleon.rivals.run import require_possible, run
+from chameleon.rivals.run import require_one_process, require_possible, run
 from chameleon.rivals.table import cost_in_words
 from chameleon.training.arguments import number_of_steps
 from chameleon.training.ground import prepare
@@ -40,6 +40,7 @@ def run_all(
     Raises:
         InputError: As of `run`; what was found before is written.
     """
+    require_one_process(options.training.gradient_accumulation_steps)
     ground = prepare(replace(options.training, weights="uniform"), notify)
     options = replace(options, training=replace(options.training, tokenizer=str(ground.tokenizer_path)))
     if options.run_steps is None:

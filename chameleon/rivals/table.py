@@ -24,13 +24,7 @@ def render_rival(weights: DomainWeights, written_to: str, picture: str | None = 
     shown = [i for i in rows if i is not None]
     width, size = width_of(shown_name(weights.names[i]) for i in shown), decimals + 3
     facts = [weights.domains.get(name, {}) for name in weights.names]
-    titles = {
-        "natural_share": "natural",
-        "raw_weight": "raw",
-        "standard_error": "+- s.e.",
-        "epochs": "epochs",
-    }
-    beside = [key for key in titles if any(key in each for each in facts)]
+    beside = [key for key in _TITLES if any(key in each for each in facts)]
     head = f"{'domain':<{width}}  {'weight':>{size}}" + "".join(f"  {_TITLES[key]:>{size}}" for key in beside)
     lines = [f"Share of tokens of each domain, by {weights.method}", "", head]
     for i in rows:

@@ -131,7 +131,7 @@ def carry_out(job: Job) -> dict[str, Any]:
         )
         losses = evaluation.checkpoints[0].domains
         result["losses"] = {name: each.loss for name, each in losses.items()}
-        cost = training_cost(directory, int(trained.rows.sum()), options.sample_length, 3)
+        cost = training_cost(directory, trained.rows, options.sample_length, 3)
         result["cost"] = cost.to_dict()
     except NotFiniteError as error:
         result["diverged"] = str(error)
