@@ -34,6 +34,7 @@ from chameleon.embedder import default_batch_size
 from chameleon.embedding import embed
 from chameleon.embedding_plan import Task, plan_embedding
 from chameleon.grid import WindowRecipe
+from chameleon.loading import identity_of
 from chameleon.pieces import Pieces
 from chameleon.proxy import Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
@@ -60,7 +61,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         tokenizer = load_tokenizer(checkpoint)
         proxy = load_proxy(checkpoint, device, choose_dtype("auto", device))
         wanted = arguments.windows or (10 if on_cpu else 2048)
-        tasks = plan_embedding(domains, tokenizer, proxy, recipe, wanted, Pieces(Path(name)))
+        identity, pieces = identity_of(tokenizer, proxy), Pieces(Path(name))
+        tasks = plan_embedding(domains, tokenizer, identity, recipe, wanted, pieces)
         num_tokens = sum(task.wanted for task in tasks) * CONTEXT
         rows = _measure(tasks, tokenizer, proxy, recipe, checkpoint, arguments.repeats)
     naive, ours, forward, tokenizing, rate = zip(*rows, strict=True)

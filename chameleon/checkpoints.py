@@ -5,10 +5,11 @@ import re
 from pathlib import Path
 
 from chameleon.errors import InputError
-from chameleon.files import is_there, is_utf8, local_path
+from chameleon.files import digest_of_files, digest_of_json, is_there, is_utf8, local_path
 from chameleon.quiet import quiet_hub
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*_tokens*.json", "*.model", "*.tiktoken")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
 
 
@@ -39,6 +40,25 @@ def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
     if not (any(path.glob("*.safetensors")) or any(path.glob("*.bin"))):
         raise InputError(f"{checkpoint} is no checkpoint: it holds no weights (*.safetensors or *.bin)")
     return path
+
+
+def proxy_files(checkpoint: Path) -> list[Path]:
+    """What the numbers of a checkpoint's model come from."""
+    kinds = ("*.safetensors", "*.bin", "*.py")
+    return [checkpoint / "config.json", *(path for kind in kinds for path in sorted(checkpoint.glob(kind)))]
+
+
+def digest_of_checkpoint(checkpoint: Path, of_proxy: str | None = None) -> str:
+    """Digest of all files that proxy and tokenizer come from, neither of which is loaded.
+
+    Args:
+        checkpoint: Its directory.
+        of_proxy: The digest of `proxy_files`, where it is known: weights are long.
+    """
+    others = sorted({path for kind in _TOKENIZER_FILES for path in checkpoint.glob(kind)})
+    return digest_of_json([of_proxy or digest_of_files(proxy_files(checkpoint)), digest_of_files(others)])[
+        :16
+    ]
 
 
 def _download(model: str, weights: bool) -> Path:

@@ -3,7 +3,7 @@
 Shapes: n windows of a domain.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,9 +15,9 @@ from chameleon.corpora import Domain
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe, lay_grid
 from chameleon.pieces import Pieces
-from chameleon.proxy import POOLING, Proxy
-from chameleon.proxy_tokenizer import ProxyTokenizer
+from chameleon.proxy_identity import POOLING, ProxyIdentity
 from chameleon.store import DomainEmbeddings, file_name
+from chameleon.text import Tokenizer
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,8 +48,8 @@ class Task:
 
 def plan_embedding(
     domains: Sequence[Domain],
-    tokenizer: ProxyTokenizer,
-    proxy: Proxy,
+    tokenizer: Tokenizer,
+    identity: ProxyIdentity,
     windows: WindowRecipe,
     num_samples: int,
     pieces: Pieces,
@@ -58,7 +58,7 @@ def plan_embedding(
 
     Args:
         domains: They.
-        tokenizer, proxy: The proxy's two halves.
+        tokenizer, identity: The proxy's.
         windows: Which windows are cut.
         num_samples: How many.
         pieces: What is stored.
@@ -69,7 +69,7 @@ def plan_embedding(
     tasks = []
     bar = tqdm(domains, desc="measuring domains", unit="domain", delay=1, disable=None)
     for domain in bar:
-        recipe = recipe_of(domain, tokenizer, proxy, windows)
+        recipe = recipe_of(domain, identity, windows)
         path = pieces.directory / file_name(domain.name, recipe)
         stored = pieces.stored(path.name)
         if stored is not None and len(stored) >= min(num_samples, stored.available):
@@ -83,8 +83,7 @@ def plan_embedding(
 
 def find_stored(
     domains: Sequence[Domain],
-    tokenizer: ProxyTokenizer,
-    proxy: Proxy,
+    identity: ProxyIdentity,
     windows: WindowRecipe,
     pieces: Pieces,
 ) -> dict[str, DomainEmbeddings]:
@@ -93,34 +92,35 @@ def find_stored(
     Raises:
         InputError: A file of stored embeddings is damaged.
     """
-    stored = {
-        domain.name: pieces.stored(file_name(domain.name, recipe_of(domain, tokenizer, proxy, windows)))
-        for domain in domains
-    }
+    keys = keys_of(domains, identity, windows)
+    stored = {name: pieces.stored(key) for name, key in keys.items()}
     return {name: each for name, each in stored.items() if each is not None}
 
 
-def recipe_of(
-    domain: Domain, tokenizer: ProxyTokenizer, proxy: Proxy, windows: WindowRecipe
-) -> dict[str, Any]:
+def recipe_of(domain: Domain, identity: ProxyIdentity, windows: WindowRecipe) -> dict[str, Any]:
     """All that may change the numbers of a domain's embeddings."""
     return {
         "text": domain.text.fingerprint,
         "version": domain.version,
         "windows": windows.to_dict(),
-        "tokenizer": tokenizer.digest,
-        "proxy": proxy.digest,
-        "block": proxy.block,
+        "tokenizer": identity.tokenizer_digest,
+        "proxy": identity.digest,
+        "block": identity.block,
         "pooling": POOLING,
-        "dtype": str(proxy.dtype).removeprefix("torch."),
+        "dtype": identity.dtype,
     }
+
+
+def keys_of(domains: Iterable[Domain], identity: ProxyIdentity, windows: WindowRecipe) -> dict[str, str]:
+    """By domain the name of its file, which stands for all that may change its numbers."""
+    return {each.name: file_name(each.name, recipe_of(each, identity, windows)) for each in domains}
 
 
 def plan_more(
     tasks: Sequence[Task],
     embedded: Mapping[str, DomainEmbeddings],
     wanted: Mapping[str, int],
-    tokenizer: ProxyTokenizer,
+    tokenizer: Tokenizer,
     windows: WindowRecipe,
 ) -> list[Task]:
     """What there is to do after tasks carried out to have `wanted` windows of each domain, or all it has.

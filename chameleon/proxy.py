@@ -15,12 +15,11 @@ from transformers import AutoConfig, AutoModel, PretrainedConfig
 from transformers.activations import NewGELUActivation
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from chameleon.checkpoints import proxy_files
 from chameleon.errors import InputError
 from chameleon.files import digest_of_files
 from chameleon.proxy_tokenizer import unloadable
 from chameleon.quiet import quiet_transformers
-
-POOLING = "mean over tokens of the output of the middle block"
 
 
 @dataclass(frozen=True)
@@ -152,7 +151,7 @@ def load_proxy(
         vocabulary=decoder.get_input_embeddings().num_embeddings,
         device=device,
         dtype=dtype,
-        digest=digest_of_files(_files(checkpoint)),
+        digest=digest_of_files(proxy_files(checkpoint)),
     )
     _require_causal_attention(proxy, checkpoint)
     return proxy
@@ -258,9 +257,3 @@ def _blocks(decoder: nn.Module, *counts: int) -> nn.ModuleList:
     if not lists:
         raise InputError(f"cannot find the {counts[0]} blocks of {type(decoder).__name__}; use another model")
     return lists[0]
-
-
-def _files(checkpoint: Path) -> list[Path]:
-    """What a checkpoint's numbers come from."""
-    kinds = ("*.safetensors", "*.bin", "*.py")
-    return [checkpoint / "config.json", *(path for kind in kinds for path in sorted(checkpoint.glob(kind)))]

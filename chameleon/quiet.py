@@ -1,5 +1,6 @@
-"""Libraries that would talk over the program's own output."""
+"""Libraries that would talk over the program's own output, or take long to load."""
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +20,22 @@ def quiet_transformers() -> Iterator[None]:
         library.set_verbosity(verbosity)
         if bars:
             library.enable_progress_bar()  # type: ignore[no-untyped-call]
+
+
+@contextmanager
+def loading_libraries() -> Iterator[None]:
+    """Without looking for garbage meanwhile: there is next to none, and looking is a sixth of the time.
+
+    What was loaded is left out of later looking too.
+    """
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if was_on:
+            gc.enable()
 
 
 @contextmanager

@@ -6,7 +6,6 @@ from typing import Any
 from chameleon.checkpoints import find_checkpoint
 from chameleon.corpora import Request, SourceTokenizer
 from chameleon.options import READING, ReadingOptions
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
 
 
 def reading_of(options: ReadingOptions) -> dict[str, Any]:
@@ -15,18 +14,20 @@ def reading_of(options: ReadingOptions) -> dict[str, Any]:
 
 
 def corpus_request(
-    options: ReadingOptions, dataset: str, tokenizer: ProxyTokenizer | None, scratch: Path
+    options: ReadingOptions, dataset: str, tokenizer_digest: str | None, scratch: Path
 ) -> Request:
     """What to ask `open_corpus` for.
 
     Args:
         options: What the user asked for.
         dataset: The corpus's name.
-        tokenizer: The one that its text is wanted in, if that is known.
+        tokenizer_digest: Of the tokenizer that its text is wanted in, if that is known.
         scratch: Directory for text while it is in use.
     """
 
     def load(name: str) -> SourceTokenizer:
+        from chameleon.proxy_tokenizer import load_tokenizer
+
         found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
         return SourceTokenizer(name, found.digest, found.vocabulary, found.end_of_text, found.decode)
 
@@ -38,6 +39,6 @@ def corpus_request(
         download=options.download,
         skip_bad_lines=options.skip_bad_lines,
         scratch=scratch,
-        proxy_tokenizer_digest=None if tokenizer is None else tokenizer.digest,
+        proxy_tokenizer_digest=tokenizer_digest,
         load_tokenizer=load,
     )

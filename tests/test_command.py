@@ -433,7 +433,7 @@ def test_the_library_face_is_there() -> None:
 
 
 LAYERS: list[set[str]] = [
-    {"errors", "options", "text", "permutation", "quiet", "long_tables", "cores"},
+    {"errors", "options", "text", "permutation", "quiet", "long_tables", "cores", "proxy_identity"},
     {"command_line", "argument_types", "training.options", "evaluation.options", "training.mixture"},
     {
         "shared_flags",
@@ -450,8 +450,8 @@ LAYERS: list[set[str]] = [
         "proxy_tokenizer",
         "many.memory",
     },
-    {"weights", "sample", "store", "proxy", "corpora", "checkpoints", "footer", "grid", "bpe", "many.found"},
-    {"formula", "domains", "facts", "splitting", "budget", "table", "piece_files"},
+    {"weights", "sample", "store", "corpora", "checkpoints", "footer", "grid", "bpe", "many.found"},
+    {"formula", "domains", "facts", "splitting", "budget", "table", "piece_files", "proxy"},
     {"pieces", "many.exact", "many.features", "many.linear", "many.on_gpu", "many.pairs", "many.windows"},
     {"confidence.influence", "confidence.plane", "confidence.kept", "confidence.sensitivity"},
     {"many.alike", "many.fourier"},
@@ -465,7 +465,9 @@ LAYERS: list[set[str]] = [
     {"embedder", "embedding_plan", "training.packer", "training.trainer", "evaluation.losses"},
     {"cutting", "standin", "training.record", "training.packing", "evaluation.result"},
     {"embedding", "opening"},
+    {"loading"},
     {"engines"},
+    {"embedding_sources"},
     {"embedding_stage", "training.ground", "evaluation.report"},
     {"training.plan"},
     {"training.objective"},

@@ -16,6 +16,7 @@ from chameleon.embedding import embed
 from chameleon.embedding_plan import Task, plan_embedding
 from chameleon.errors import InputError
 from chameleon.grid import Grid, WindowRecipe
+from chameleon.loading import identity_of
 from chameleon.pieces import Pieces
 from chameleon.proxy import Proxy, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
@@ -47,7 +48,8 @@ class Setting:
         self.told: list[str] = []
 
     def plan(self, n: int) -> list[Task]:
-        return plan_embedding(self.domains, self.tokenizer, self.proxy, WINDOWS, n, Pieces(self.directory))
+        identity, pieces = identity_of(self.tokenizer, self.proxy), Pieces(self.directory)
+        return plan_embedding(self.domains, self.tokenizer, identity, WINDOWS, n, pieces)
 
     def run(self, n: int, batch_size: int = 4) -> dict[str, DomainEmbeddings]:
         return embed(self.plan(n), self.tokenizer, self.proxy, WINDOWS, batch_size, self.told.append)
@@ -111,7 +113,8 @@ def test_all_that_may_change_embeddings_names_their_file_and_nothing_else(
         windows: WindowRecipe = WINDOWS,
         n: int = 3,
     ) -> Path:
-        return plan_embedding([domain], tokenizer, proxy, windows, n, Pieces(setting.directory))[0].path
+        identity, pieces = identity_of(tokenizer, proxy), Pieces(setting.directory)
+        return plan_embedding([domain], tokenizer, identity, windows, n, pieces)[0].path
 
     changed = [
         file(domain=dataclasses.replace(domain, text=setting.domains[1].text)),

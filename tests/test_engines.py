@@ -19,17 +19,18 @@ import torch
 from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refused, run_command, write_jsonl
 
 from chameleon.embedder import Embedder
+from chameleon.embedding_plan import keys_of, recipe_of
 from chameleon.engines import filling, hiring, ray_cluster, starting
 from chameleon.engines.driver import Driver
 from chameleon.engines.filling import Filler
 from chameleon.engines.here import Here
 from chameleon.engines.processes import Processes
-from chameleon.engines.starting import filler_of
+from chameleon.engines.starting import filler_here, filler_of
 from chameleon.engines.work import Event, Hello, Item, Made, Setup, Shard, program, shards_of
-from chameleon.engines.worker import Worker, hello_of, keys_of, worker_of
+from chameleon.engines.worker import Worker, hello_of, worker_of
 from chameleon.errors import InputError
 from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.opening import Opened, opened
+from chameleon.loading import Loaded, loaded
 from chameleon.options import Options
 from chameleon.piece_files import CannotWriteError, Piece, write_pieces
 from chameleon.pieces import Pieces
@@ -182,10 +183,10 @@ def test_a_killed_worker_is_replaced(
 def fill(options: Options, wanted: int, notify: Callable[[str], None] = print) -> None:
     """Have all made by an engine, and put into the domains' files."""
     pieces = Pieces(options.embeddings_dir)
-    with opened(options, notify) as own, filler_of(own, pieces, notify) as (there, filler):
-        assert filler is not None
-        filler.fill(dict.fromkeys(keys_of(there), wanted))
-        pieces.fold(domains_of(there))
+    with loaded(options, notify) as own, filler_of(own, pieces, notify) as (identity, filler):
+        assert identity == own.identity
+        filler.fill(dict.fromkeys(filler.keys, wanted))
+        pieces.fold(domains_of(own))
 
 
 def met(driver: Driver, notify: Callable[[str], None] = print) -> Driver:
@@ -194,14 +195,10 @@ def met(driver: Driver, notify: Callable[[str], None] = print) -> Driver:
     return driver
 
 
-def domains_of(there: Opened) -> dict[str, tuple[str, Mapping[str, Any]]]:
-    from chameleon.embedding_plan import recipe_of
-
-    keys = keys_of(there)
-    return {
-        keys[domain.name]: (domain.name, recipe_of(domain, there.tokenizer, there.proxy, there.recipe))
-        for domain in there.corpus.domains
-    }
+def domains_of(there: Loaded) -> dict[str, tuple[str, Mapping[str, Any]]]:
+    domains = there.corpus.domains
+    keys = keys_of(domains, there.identity, there.recipe)
+    return {keys[each.name]: (each.name, recipe_of(each, there.identity, there.recipe)) for each in domains}
 
 
 def test_a_killed_driver_loses_nothing_that_was_written(
@@ -291,7 +288,7 @@ def test_any_faults_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("chameleon.engines.driver._MOST_DEATHS", 99)  # here they are chance
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
         pieces = Pieces(tmp_path)
@@ -323,7 +320,7 @@ def test_a_shard_that_kills_its_workers_ends_the_run(
             self._starting, self._given = [], []
             return events
 
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Deadly(worker, hello_of(there, worker), 2, 0)
         filler = Filler(met(Driver(pool)), Pieces(tmp_path), worker.keys, 4)
@@ -352,7 +349,7 @@ def test_a_worker_that_cannot_write_is_done_without(
             return events
 
     told: list[str] = []
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Full(worker, hello_of(there, worker), 2, 0)
         pieces = Pieces(tmp_path)
@@ -391,12 +388,12 @@ def test_pieces_of_another_batch_size_are_taken_up(
 ) -> None:
     """As where parts are embedded on GPUs, and put together on a machine without one."""
     large = dataclasses.replace(options_for(corpus_directory, checkpoint, tmp_path), embedding_batch_size=2)
-    with opened(large, print) as there:
+    with loaded(large, print) as there:
         worker = Worker(there, print)
         for number in (0, 2):  # one between them is lost
             worker.embed((Item("law", 0, 0, N, number),))
     made: list[int] = []
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker, pieces = Worker(there, print), Pieces(tmp_path)
         embed = worker.embed
 
@@ -454,7 +451,7 @@ def test_many_domains_are_few_files(
     from chameleon.embedding_stage import embed_corpus
 
     options = dataclasses.replace(options_for(corpus, checkpoint, apart), num_samples=5)
-    monkeypatch.setattr("chameleon.embedding_stage.MOST_FILES", 1000)
+    monkeypatch.setattr("chameleon.embedding_sources.MOST_FILES", 1000)
     embedded = embed_corpus(options, 5, lambda found: {}, lambda words: None)
     pieces = Pieces(directory)
     for name, stored in embedded.domains.items():
@@ -474,7 +471,7 @@ def test_a_domain_of_many_without_windows_is_told(
 ) -> None:
     from chameleon.embedding_stage import embed_corpus
 
-    for module in ("chameleon.engines.starting", "chameleon.embedding_stage", "chameleon.engines.filling"):
+    for module in ("chameleon.engines.starting", "chameleon.embedding_sources", "chameleon.engines.filling"):
         monkeypatch.setattr(f"{module}.MOST_FILES", 2)
     real = Pieces.extent
     empty = Extent(0, 5, 0)
@@ -632,7 +629,7 @@ def test_workers_that_see_other_things(
 ) -> None:
     options = options_for(corpus_directory, checkpoint, tmp_path, engine="processes")
     monkeypatch.setattr(starting, "SECONDS_TO_BE_SEEN", 0.3)
-    with opened(options, print) as there:
+    with loaded(options, print) as there:
         worker = Worker(there, print)
         hello = dataclasses.replace(hello_of(there, worker), **changed)
         monkeypatch.setattr(hiring, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
@@ -643,15 +640,18 @@ def test_workers_that_see_other_things(
 def test_workers_that_differ_from_each_other(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         hello = hello_of(there, worker)
         pool = Faulty(worker, hello, 1, 3)
         driver = met(Driver(pool))
-        for fact, value in (("dtype", "bfloat16"), ("device", "cuda"), ("batch_size", 7)):
-            changed: dict[str, Any] = {"host": "node-9", fact: value}
-            other = dataclasses.replace(hello, **changed)
-            with pytest.raises(InputError, match=f"the worker on node-9 has another .*{value}"):
+        others: list[dict[str, Any]] = [{"dtype": "bfloat16"}, {"device": "cuda"}]
+        for fact in (*others, {"libraries": {"torch": "1.0"}}, {"batch_size": 7}):
+            part = fact if "batch_size" in fact else {"identity": dataclasses.replace(hello.identity, **fact)}
+            other = dataclasses.replace(hello, host="node-9", **part)
+            (value,) = fact.values()
+            words = "torch 1.0" if isinstance(value, dict) else value
+            with pytest.raises(InputError, match=f"the worker on node-9 has .*other .*{words}"):
                 driver._welcome(0, other)
 
 
@@ -678,8 +678,8 @@ def test_what_was_made_otherwise_is_told(tmp_path: Path, corpus_directory: Path,
     write_pieces(tmp_path, [dataclasses.replace(a_piece("other-key", 0, 1, 1), domain="law")])
     told: list[str] = []
     options = options_for(corpus_directory, checkpoint, tmp_path)
-    with opened(options, print) as there, filler_of(there, Pieces(tmp_path), told.append) as (_, filler):
-        assert filler is None
+    with loaded(options, print) as there:
+        assert filler_here(there, Pieces(tmp_path), told.append) is None
     assert len(told) == 1
     assert "holds pieces of 1 of these domains that were made with another proxy, --dtype" in told[0]
 
@@ -688,7 +688,7 @@ def test_what_is_written_and_does_not_come_to_be_seen(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filling, "SECONDS_TO_BE_SEEN", 0.3)
-    with opened(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), 1, 3)
         (tmp_path / "other").mkdir()
@@ -715,7 +715,7 @@ def test_a_place_in_which_all_workers_die_is_done_without(
             return events
 
     told: list[str] = []
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool, pieces = Unlucky(worker, hello_of(there, worker), 2, 0), Pieces(tmp_path)
         filler = Filler(met(Driver(pool), told.append), pieces, worker.keys, 16)
@@ -811,14 +811,20 @@ def test_ray_on_this_machine_opens_no_port_to_others(
     tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
     before = open_ports()
-    arguments = [sys.executable, str(SCRIPT), *flags(corpus_directory, checkpoint, "--num_samples", str(N))]
+    # A process that only drives workers needs none of the libraries that compute.
+    code = (
+        "import sys, compute_chameleon_weights as script\n"
+        "assert script.main(sys.argv[1:]) == 0\n"
+        "assert not {'torch', 'transformers', 'tokenizers'} & set(sys.modules)\n"
+    )
+    arguments = [sys.executable, "-c", code, *flags(corpus_directory, checkpoint, "--num_samples", str(N))]
     engine = ["--engine", "ray", "--num_workers", "2", "--num_gpus_per_worker", "0"]
     run = subprocess.Popen(
         [*arguments, *engine],
         cwd=tmp_path,
         stderr=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1"},
+        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(SCRIPT.parent)},
     )
     seen: set[tuple[str, int]] = set()
     while run.poll() is None:
@@ -852,7 +858,7 @@ def open_ports() -> set[tuple[str, int]]:
 def test_made_says_how_many_pieces_there_are(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    with opened(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         item = Item("law", 0, 0, N, 0)
         (made,) = worker.embed((item,))

@@ -1,7 +1,8 @@
 """Hands shards to workers until all are made, whatever becomes of the workers."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from operator import attrgetter
 from typing import cast
 
 from chameleon.engines.work import Event, Hello, Made, Pool, Shard
@@ -142,12 +143,20 @@ def require_same(one: Hello, other: Hello) -> None:
     for name, words, remedy in (
         ("checkpoint", "another checkpoint", "put the same files in the same place on all machines"),
         ("text", "other text", "let all machines read the same files"),
-        ("dtype", "another dtype", "name one by --dtype"),
-        ("device", "another kind of device", "name one by --device that all machines have"),
+        ("identity.dtype", "another dtype", "name one by --dtype"),
+        ("identity.device", "another kind of device", "name one by --device that all machines have"),
+        ("identity.libraries", "other libraries", "install the same on all machines"),
         ("batch_size", "another batch size", "name one by --embedding_batch_size"),
     ):
-        mine, its = getattr(one, name), getattr(other, name)
+        fact = attrgetter(name)
+        mine, its = _in_words(fact(one)), _in_words(fact(other))
         if mine != its:
             raise InputError(
                 f"the worker on {other.host} has {words} ({its}) than that on {one.host} ({mine}); {remedy}"
             )
+
+
+def _in_words(fact: object) -> str:
+    if isinstance(fact, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in fact.items())
+    return str(fact)

@@ -2,17 +2,18 @@
 
 from collections.abc import Callable, Mapping
 from time import monotonic, sleep
-from typing import Never
+from typing import TYPE_CHECKING, Never
 
 from tqdm import tqdm
 
 from chameleon.engines.driver import Driver
 from chameleon.engines.work import Item, Made, Shard, shards_of
-from chameleon.engines.worker import Worker
 from chameleon.errors import InputError
-from chameleon.opening import Opened
 from chameleon.pieces import MOST_FILES, Pieces
 from chameleon.windows import CHUNKS_PER_PIECE
+
+if TYPE_CHECKING:
+    from chameleon.loading import Loaded
 
 Notify = Callable[[str], None]
 
@@ -32,7 +33,8 @@ class Filler:
 
     def __init__(self, driver: Driver, pieces: Pieces, keys: Mapping[str, str], at_once: int) -> None:
         """Args: who works, what there is, by domain its key, and windows of a chunk."""
-        self._driver, self._pieces, self._keys = driver, pieces, keys
+        self.keys = keys
+        self._driver, self._pieces = driver, pieces
         self._piece_windows = CHUNKS_PER_PIECE * at_once
         self._at_once = 1
         self._files: set[str] = set()
@@ -58,7 +60,7 @@ class Filler:
                 bar.total = bar.n + sum(item.wanted - item.have for item in items)
                 # Many small domains come together, so that there are not too many files.
                 total = int(bar.total - bar.n)
-                least = _LEAST_WINDOWS if len(self._keys) > MOST_FILES else self._piece_windows
+                least = _LEAST_WINDOWS if len(self.keys) > MOST_FILES else self._piece_windows
                 size = max(self._piece_windows, least, total // _MOST_SHARDS)
                 shares = self._piece_windows * self._driver.size * _SHARES
                 self._at_once = max(1, min(_PIECES_AT_ONCE, total // shares))
@@ -77,7 +79,7 @@ class Filler:
     def _lacking(self, wanted: Mapping[str, int]) -> list[Item]:
         items = []
         for name, number in wanted.items():
-            extent = self._pieces.extent(self._keys[name])
+            extent = self._pieces.extent(self.keys[name])
             have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
             is_there = name in self._ended or (extent is not None and have >= min(number, extent.available))
             if not is_there:
@@ -99,7 +101,7 @@ class Filler:
         return [tuple(further[at : at + self._at_once]) for at in range(0, len(further), self._at_once)]
 
 
-def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, notify: Notify) -> int:
+def fill_share(there: "Loaded", wanted: int, num_shards: int, shard_index: int, notify: Notify) -> int:
     """Make in this process the pieces that fall to one of several shares, and leave them for a later run.
 
     Which share a piece falls to is up to its place in its domain and that among the others alone. Of many
@@ -114,6 +116,8 @@ def fill_share(there: Opened, wanted: int, num_shards: int, shard_index: int, no
     Returns:
         Windows that were made.
     """
+    from chameleon.engines.worker import Worker
+
     worker, pieces = Worker(there, notify), Pieces(there.options.embeddings_dir)
     goes_whole = len(worker.keys) >= _WHOLE * num_shards
     size = CHUNKS_PER_PIECE * worker.at_once

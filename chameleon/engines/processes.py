@@ -19,7 +19,7 @@ _SECONDS_TO_END = 5.0
 
 def prepare() -> None:
     """Have a process load the libraries of workers, which are then there at once."""
-    multiprocessing.set_forkserver_preload(["chameleon.engines.worker"])
+    multiprocessing.set_forkserver_preload(["chameleon.engines.preloaded"])
     forkserver.ensure_running()
 
 

@@ -159,9 +159,11 @@ class _RemoteWorker:
 
     def hello(self) -> tuple[str, object, list[str]]:
         """Open corpus and proxy."""
-        from chameleon.engines.worker import worker_of
+        from chameleon.quiet import loading_libraries
 
         try:
+            with loading_libraries():
+                from chameleon.engines.worker import worker_of
             # Open until the actor is ended.
             self._context = worker_of(self._setup, self._notes.append)
             self._worker, self._hello = self._context.__enter__()

@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple, Protocol
 
 import chameleon
 from chameleon.options import Options
+from chameleon.proxy_identity import ProxyIdentity
 
 
 class Item(NamedTuple):
@@ -78,10 +79,9 @@ class Hello:
     Attributes:
         host: Name of its machine, and of its process there.
         mark: Name of the file that it left beside the driver's sign; None where it had none to leave.
-        checkpoint: Digests of proxy and tokenizer.
+        checkpoint: Digest of the checkpoint's files.
         text: Digest of the keys of all domains.
-        dtype: What it computes in.
-        device: Kind of its device.
+        identity: The proxy's, where it computes.
         batch_size: Windows in a forward pass.
     """
 
@@ -89,8 +89,7 @@ class Hello:
     mark: str | None
     checkpoint: str
     text: str
-    dtype: str
-    device: str
+    identity: ProxyIdentity
     batch_size: int
 
 

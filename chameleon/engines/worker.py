@@ -13,20 +13,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from chameleon.checkpoints import digest_of_checkpoint
 from chameleon.cutting import cut_ahead, embedded_part, windows_at_once
 from chameleon.devices import choose_device, choose_dtype
 from chameleon.embedder import Embedder, default_batch_size
 from chameleon.embedding import examples_of
-from chameleon.embedding_plan import naming, recipe_of
+from chameleon.embedding_plan import keys_of, naming
 from chameleon.engines.work import Hello, Item, Made, Setup, Shard, program
 from chameleon.errors import InputError
 from chameleon.files import digest_of_json
 from chameleon.grid import Grid, lay_grid
-from chameleon.opening import Opened, opened
+from chameleon.loading import Loaded, loaded
 from chameleon.piece_files import Piece, write_pieces
 from chameleon.pieces import Pieces
 from chameleon.quiet import quiet_transformers
-from chameleon.store import DomainEmbeddings, file_name
+from chameleon.store import DomainEmbeddings
 from chameleon.windows import Draft, Span, Windows, drafts_of
 
 Notify = Callable[[str], None]
@@ -35,14 +36,14 @@ Notify = Callable[[str], None]
 class Worker:
     """A corpus and a proxy at work on shards."""
 
-    def __init__(self, there: Opened, notify: Notify) -> None:
+    def __init__(self, there: Loaded, notify: Notify) -> None:
         """Args: what is open, and who is told when batches must be smaller."""
         self._there = there
         size = there.options.embedding_batch_size or default_batch_size(there.proxy, there.recipe)
         self._embedder = Embedder(there.proxy, size, notify)
         self.batch_size = size
         self.at_once = windows_at_once(size)
-        self.keys = keys_of(there)
+        self.keys = keys_of(there.corpus.domains, there.identity, there.recipe)
         self._domains = {domain.name: domain for domain in there.corpus.domains}
         self._pieces = Pieces(there.options.embeddings_dir)
         self._grids: dict[str, Grid] = {}
@@ -111,14 +112,6 @@ class Worker:
         return self._grids[name]
 
 
-def keys_of(there: Opened) -> dict[str, str]:
-    """By domain the name of its file, which stands for all that may change its numbers."""
-    return {
-        domain.name: file_name(domain.name, recipe_of(domain, there.tokenizer, there.proxy, there.recipe))
-        for domain in there.corpus.domains
-    }
-
-
 @contextmanager
 def worker_of(setup: Setup, notify: Notify) -> Iterator[tuple[Worker, Hello]]:
     """A worker that opens corpus and proxy for itself, and what it is.
@@ -136,31 +129,25 @@ def worker_of(setup: Setup, notify: Notify) -> Iterator[tuple[Worker, Hello]]:
         torch.set_num_threads(setup.threads)
     device = choose_device(setup.device)
     options = replace(setup.options, dataset=setup.dataset, checkpoint_path=setup.checkpoint)
-    with opened(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
+    with loaded(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
         worker = Worker(there, notify)
         yield worker, hello_of(there, worker, mark)
 
 
-def hello_of(there: Opened, worker: Worker, mark: str | None = None) -> Hello:
+def hello_of(there: Loaded, worker: Worker, mark: str | None = None) -> Hello:
     """What a worker is; `mark` is what it left beside the driver's sign."""
     return Hello(
         host=_name(),
         mark=mark,
-        checkpoint=checkpoint_digest(there),
+        checkpoint=digest_of_checkpoint(there.path, there.proxy.digest),
         text=digest_of_json(worker.keys)[:16],
-        dtype=str(there.proxy.dtype).removeprefix("torch."),
-        device=there.proxy.device.type,
+        identity=there.identity,
         batch_size=worker.batch_size,
     )
 
 
 def _name() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
-
-
-def checkpoint_digest(there: Opened) -> str:
-    """Of proxy and tokenizer."""
-    return digest_of_json([there.proxy.digest, there.tokenizer.digest])[:16]
 
 
 def _left_beside(directory: Path, sign: str) -> str:

@@ -152,7 +152,7 @@ def _heldout(
     options: EvaluationOptions, tokenizer: ProxyTokenizer, share: float, tell: Notify
 ) -> dict[str, HeldOut]:
     """Held-out documents of each domain, in the tokens of a checkpoint."""
-    request = corpus_request(options, options.dataset, tokenizer, options.packed_dir)
+    request = corpus_request(options, options.dataset, tokenizer.digest, options.packed_dir)
     with quiet_hub(), closing(open_corpus(request)) as corpus:
         for notice in corpus.notices:
             tell(notice)

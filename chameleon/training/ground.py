@@ -64,7 +64,8 @@ def prepare(options: TrainingOptions, notify: Notify) -> Ground:
     check_length(options.sample_length, {source.name: context_length(source, options.trust_remote_code)})
     named = _tokenizer_path(options, source)
     tokenizer = None if named is None else load_tokenizer(named, options.trust_remote_code)
-    request = corpus_request(options, options.dataset, tokenizer, options.packed_dir)
+    digest = None if tokenizer is None else tokenizer.digest
+    request = corpus_request(options, options.dataset, digest, options.packed_dir)
     with quiet_hub(), closing(open_corpus(request)) as corpus:
         for notice in corpus.notices:
             notify(notice)
