@@ -3,8 +3,9 @@
 The real command embeds the corpus with an 82M GPT-2 of random weights. The baseline is the serial engine
 with one thread; each engine has two workers of one thread, Ray's on two nodes of a cluster of three on this
 machine. A worker's work is half of what the baseline embeds; all that an engine takes beyond that, the start
-of its workers included, is its overhead. Then the same windows are embedded while workers are killed at
-random, a node is taken away, or the driver is killed and started again, and the files are compared.
+of its workers included, is its overhead; beside it what as many serial commands take that run at once. Then
+the same windows are embedded while workers are killed at random, a node is taken away, or the driver is
+killed and started again, and the files are compared.
 """
 
 import argparse
@@ -36,7 +37,7 @@ _SLICE = 0.2
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--windows", type=whole, default=96, help="of each domain, for time (default: 96)")
+    parser.add_argument("--windows", type=whole, default=64, help="of each domain, for time (default: 64)")
     parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
     parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
     parser.add_argument("--gpu", action="store_true", help="workers that share a GPU instead, without Ray")
@@ -163,6 +164,13 @@ def _costs(work: _Work, windows: int) -> Iterator[Figure]:
     of_one = work.seconds("serial-half", windows // WORKERS) - start
     yield Figure("work of one worker alone", of_one, "s")
     yield Figure("ray: overhead, one worker", (alone - start) / of_one - 1, "of the work", at_most=0.1)
+    # What the machine itself takes for both cores at work, of which no engine can be free.
+    begin = perf_counter()
+    runs = [work.start(f"serial-{number}", windows // WORKERS) for number in range(WORKERS)]
+    if any([run.wait() for run in runs]):
+        raise SystemExit("the command failed beside another")
+    at_once = perf_counter() - begin
+    yield Figure("serial commands, one a worker: overhead", (at_once - start) / of_one - 1, "of the work")
 
 
 def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:
