@@ -14,6 +14,7 @@ BENCHMARKS = (
     "bootstrap",
     "exact",
     "many",
+    "clusters",
     "engines",
     "rounds",
     "memory",

@@ -1,11 +1,11 @@
 """Engines beside one process: what handing out the work costs, and whether faults change a bit.
 
-The real command embeds the corpus with an 82M GPT-2 of random weights. The baseline is the serial engine
-with one thread; each engine has two workers of one thread, Ray's on two nodes of a cluster of three on this
-machine. A worker's work is half of what the baseline embeds; all that an engine takes beyond that, the start
-of its workers included, is its overhead; beside it what as many serial commands take that run at once. Then
-the same windows are embedded while workers are killed at random, a node is taken away, or the driver is
-killed and started again, and the files are compared.
+The real command embeds the corpus with an 82M GPT-2 of random weights. The baseline is a worker's share of
+the windows by the serial engine with one thread, before and after the others in each repeat; each engine has
+two workers of one thread for two such shares, Ray's on two nodes of a cluster of three on this machine. All
+that an engine takes beyond the share, the start of its workers included, is its overhead; beside it what two
+serial commands take that run at once. Then a few windows are embedded while workers are killed at random, a
+node is taken away, or the driver is killed and started again, and the files are compared.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.embedding import random_checkpoint
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, publish, texts_of, whole
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
 from chameleon.store import ARRAYS, read_embeddings
 
 WORKERS = 2
@@ -38,6 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--windows", type=whole, default=64, help="of each domain, for time (default: 64)")
+    parser.add_argument("--repeats", type=whole, default=3, help="of what is timed (default: 3)")
     parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
     parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
     parser.add_argument("--gpu", action="store_true", help="workers that share a GPU instead, without Ray")
@@ -48,12 +49,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         work = _Work(root, arguments.dataset, random_checkpoint(arguments.dataset, root / "checkpoint"))
-        figures = [*_costs(work, arguments.windows), *_faults(work, arguments.few, arguments.seeds)]
+        figures = [
+            *_costs(work, arguments.windows, arguments.repeats),
+            *_faults(work, arguments.few, arguments.seeds),
+        ]
     conditions = {
         "dataset": arguments.dataset,
         "windows a domain": arguments.windows,
         "tokens a window": 512,
         "workers": WORKERS,
+        "repeats": arguments.repeats,
         "windows a domain with faults": arguments.few,
     }
     return publish(
@@ -145,32 +150,52 @@ def _is_same(one: Path, other: Path) -> bool:
     return all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in ARRAYS)
 
 
-def _costs(work: _Work, windows: int) -> Iterator[Figure]:
-    whole_run = work.seconds("serial", windows)
-    start = work.seconds("serial", windows)  # all is stored: what the command takes besides
-    of_a_worker = (whole_run - start) / WORKERS
-    yield Figure("serial: whole run, baseline", whole_run, "s")
-    yield Figure("work of a worker", of_a_worker, "s")
+def _costs(work: _Work, windows: int, repeats: int) -> Iterator[Figure]:
+    """Beside each other in each repeat, as machines are not always as fast: medians of the ratios."""
+    work.seconds("serial", windows)  # for its bits
+    share = windows // WORKERS
     processes = ("--engine", "processes", "--num_workers", str(WORKERS))
-    taken = work.seconds("processes", windows, *processes)
-    yield Figure("processes: overhead", (taken - start) / of_a_worker - 1, "of the work", at_most=0.1)
-    yield Figure("processes: same bits", work.is_same("processes", "serial"), at_least=1)
-    with _cluster() as cluster:
-        taken = work.seconds("ray", windows, *_ray(cluster))
-        # Two workers leave two cores none for the driver and Ray's own processes; one does.
-        alone = work.seconds("ray-one", windows // WORKERS, *_ray(cluster, 1))
-    yield Figure("ray: overhead", (taken - start) / of_a_worker - 1, "of the work", at_most=0.1)
-    yield Figure("ray: same bits", work.is_same("ray", "serial"), at_least=1)
-    of_one = work.seconds("serial-half", windows // WORKERS) - start
-    yield Figure("work of one worker alone", of_one, "s")
-    yield Figure("ray: overhead, one worker", (alone - start) / of_one - 1, "of the work", at_most=0.1)
+    rows = []
+    same = [1, 1]
+    for repeat in range(repeats):
+        of_one = work.seconds(f"share-{repeat}", share)
+        start = work.seconds(f"share-{repeat}", share)  # all is stored: what the command takes besides
+        by_processes = work.seconds(f"processes-{repeat}", windows, *processes)
+        with _cluster() as cluster:
+            by_ray = work.seconds(f"ray-{repeat}", windows, *_ray(cluster))
+            # Two workers leave two cores none for the driver and Ray's own processes; one does.
+            alone = work.seconds(f"ray-one-{repeat}", share, *_ray(cluster, 1))
+        at_once = _at_once(work, [f"serial-{repeat}-{number}" for number in range(WORKERS)], share)
+        # Anew, since a machine may be slower by now than it was.
+        of_one = (of_one + work.seconds(f"share-again-{repeat}", share)) / 2 - start
+        rows.append(
+            [of_one, *((each - start) / of_one - 1 for each in (by_processes, by_ray, alone, at_once))]
+        )
+        same[0] &= work.is_same(f"processes-{repeat}", "serial")
+        same[1] &= work.is_same(f"ray-{repeat}", "serial")
+    of_one, of_processes, of_ray, of_ray_alone, of_serial = medians(rows)
+    part = "of the work"
+    yield Figure("work of a worker, baseline", of_one, "s")
+    yield Figure("processes: overhead", of_processes, part, at_most=0.1)
+    yield Figure("processes: same bits", same[0], at_least=1)
+    yield Figure("ray: overhead", of_ray, part, at_most=0.1)
+    yield Figure("ray: same bits", same[1], at_least=1)
+    yield Figure("ray: overhead, one worker", of_ray_alone, part, at_most=0.1)
     # What the machine itself takes for both cores at work, of which no engine can be free.
+    yield Figure("serial commands at once, one a worker: overhead", of_serial, part)
+    for name, column in (("processes", 1), ("ray", 2)):
+        found = [row[column] for row in rows]
+        yield Figure(f"{name}: overhead, from", min(found), part)
+        yield Figure(f"{name}: overhead, to", max(found), part)
+
+
+def _at_once(work: _Work, places: Sequence[str], windows: int) -> float:
+    """Seconds until all of some serial commands have ended."""
     begin = perf_counter()
-    runs = [work.start(f"serial-{number}", windows // WORKERS) for number in range(WORKERS)]
-    if any([run.wait() for run in runs]):
+    runs = [work.start(place, windows) for place in places]
+    if {run.wait() for run in runs} != {0}:
         raise SystemExit("the command failed beside another")
-    at_once = perf_counter() - begin
-    yield Figure("serial commands, one a worker: overhead", (at_once - start) / of_one - 1, "of the work")
+    return perf_counter() - begin
 
 
 def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:

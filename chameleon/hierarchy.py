@@ -4,8 +4,8 @@ Shapes: k domains.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
@@ -64,6 +64,55 @@ def require_fitting(options: Options) -> None:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Levels:
+    """Domains that are named source/topic, as two levels.
+
+    Attributes:
+        sources: The domains of each source.
+        put_together: Of each source a sample, that of its topics by their sizes, and named as the source.
+        in_all: Windows that each source has in all.
+        several: Samples of the topics of each source that has more than one.
+    """
+
+    sources: Sources
+    put_together: list[Sample]
+    in_all: dict[str, int]
+    several: dict[str, list[Sample]]
+
+    @classmethod
+    def of(
+        cls,
+        samples: Mapping[str, Sample],
+        available: Mapping[str, int],
+        embedded: EmbeddedCorpus,
+        merges: Mapping[str, Sequence[str]],
+    ) -> Self:
+        """Args as of `judge_nested`.
+
+        Raises:
+            InputError: Names do not tell sources apart, or sizes are not known.
+        """
+        sources = _required_sources(list(samples))
+        several = {source: names for source, names in sources.items() if len(names) > 1}
+        renamed = {names[0]: source for source, names in sources.items() if len(names) == 1}
+        as_parts = {name: merges.get(name, (name,)) for names in several.values() for name in names}
+        sizes_of_parts = sizes_of(embedded, as_parts, "--hierarchy nested")
+        sizes = {name: sum(sizes_of_parts[part] for part in parts) for name, parts in as_parts.items()}
+        put_together = [
+            replace(sample, name=renamed.get(name, name))
+            for name, sample in merge(samples, sizes, several).items()
+        ]
+        in_all = {source: sum(available[name] for name in names) for source, names in sources.items()}
+        topics = {source: [samples[name] for name in names] for source, names in several.items()}
+        return cls(sources, put_together, in_all, topics)
+
+
+def target_within(target: float, share: float) -> float:
+    """The standard error of shares within a source that a target for weights allows."""
+    return target / max(share, _EDGE)
+
+
 def judge_nested(
     samples: Mapping[str, Sample],
     available: Mapping[str, int],
@@ -89,30 +138,19 @@ def judge_nested(
     Raises:
         InputError: Names do not tell sources apart, or sizes are not known; as of `judge`.
     """
-    sources = _required_sources(list(samples))
-    several = {source: names for source, names in sources.items() if len(names) > 1}
-    renamed = {names[0]: source for source, names in sources.items() if len(names) == 1}
-    as_parts = {name: merges.get(name, (name,)) for names in several.values() for name in names}
-    sizes_of_parts = sizes_of(embedded, as_parts, "--hierarchy nested")
-    sizes = {name: sum(sizes_of_parts[part] for part in parts) for name, parts in as_parts.items()}
-    put_together = [
-        replace(sample, name=renamed.get(name, name))
-        for name, sample in merge(samples, sizes, several).items()
-    ]
-    in_all = {source: sum(available[name] for name in names) for source, names in sources.items()}
-    across = judge(put_together, in_all, options)
+    levels = Levels.of(samples, available, embedded, merges)
+    across = judge(levels.put_together, levels.in_all, options)
     shares = across.weights.by_name()
     within: dict[str, DomainWeights] = {}
-    for source, names in several.items():
-        # An error within counts by the source's weight.
-        target = target_of(options) / max(shares[source], _EDGE)
-        topics = [samples[name] for name in names]
+    for source, topics in levels.several.items():
+        target = target_within(target_of(options), shares[source])
         try:
             judged = judge(topics, available, replace(options, report=None, target_se=target))
         except InputError as error:
             raise InputError(f"within {source} (--hierarchy nested): {error}") from None
         within[source] = judged.weights
-    return replace(across, weights=_combined(list(samples), sources, across.weights, within, options))
+    combined = _combined(list(samples), levels.sources, across.weights, within, options)
+    return replace(across, weights=combined)
 
 
 def _required_sources(names: Sequence[str]) -> dict[str, list[str]]:

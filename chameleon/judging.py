@@ -23,7 +23,7 @@ from chameleon.store import DomainEmbeddings
 Embedded = Mapping[str, DomainEmbeddings]
 
 # Of more domains than this a bootstrap takes too long to be had after each round.
-_ASSESSED_EVERY_ROUND = 100
+ASSESSED_EVERY_ROUND = 100
 # Of embeddings that do not say how many windows their domain has.
 _ENDLESS = 1 << 40
 
@@ -110,7 +110,7 @@ def windows_wanted(samples: list[Sample], available: Mapping[str, int], options:
     """
     formula, target = formula_of(len(samples), options), target_of(options)
     wanted = next_windows(samples, available, formula, target)
-    if wanted or len(samples) > _ASSESSED_EVERY_ROUND:
+    if wanted or len(samples) > ASSESSED_EVERY_ROUND:
         return wanted
     confidence = assess(samples, available, formula, solve(samples, formula), target)
     largest = 0.0 if confidence is None else float(confidence.weights.errors.max())

@@ -15,6 +15,7 @@ from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
 from chameleon.hierarchy import judge_nested, require_fitting, with_sources
 from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of, windows_wanted
+from chameleon.nested_rounds import nested_windows_wanted
 from chameleon.options import READING, Options
 from chameleon.reuse import stored_embeddings
 from chameleon.splitting import more_of_scarce, require_splittable, split, wholes_wanted
@@ -154,6 +155,9 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
             return scarce
         parts = split(embedded, splits)
         samples, available = samples_by_name(parts.domains)
+        if options.hierarchy == "nested":
+            wanted = nested_windows_wanted(samples, available, parts, options)
+            return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
         if options.target_se is not None:
             formula = formula_of(len(samples), options)
             require_reachable(list(samples.values()), available, formula, options.target_se)

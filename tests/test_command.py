@@ -472,6 +472,7 @@ LAYERS: list[set[str]] = [
     {"training.plan"},
     {"training.objective"},
     {"changes", "variants", "hierarchy", "training.run", "training.table", "evaluation.run"},
+    {"nested_rounds"},
     {"pipeline"},
     {"report", "training.__main__", "evaluation.__main__", "export", "compare"},
     {"check"},

@@ -7,9 +7,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -609,6 +610,48 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, corpus_directory: Path, che
     options = options_for(corpus_directory, checkpoint, tmp_path, engine="ray", ray_address=address)
     with pytest.raises(InputError, match=f"there is no Ray cluster at {address}"):
         fill(options, 3)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_ray"),
+    [
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", False),
+        (b"", False),
+        (None, False),
+        (b"\0\0\6\4\0\0\0\0\0\0\4\0\x10\0\0", True),
+    ],
+    ids=["another protocol", "hangs up", "says nothing", "as gRPC begins"],
+)
+def test_an_open_port_that_is_not_ray_s(
+    answer: bytes | None, is_ray: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ray_cluster, "_SECONDS_TO_CONNECT", 0.5)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server, closing_all() as accepted:
+
+        def serve() -> None:
+            connection, _ = server.accept()
+            accepted.append(connection)
+            connection.recv(99)
+            if answer is not None:
+                connection.sendall(answer)
+                connection.shutdown(socket.SHUT_WR)
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        address = f"127.0.0.1:{server.getsockname()[1]}"
+        expected = nullcontext() if is_ray else pytest.raises(InputError, match=f"{address} is not the head")
+        with expected:
+            ray_cluster._require_reachable(address)
+        thread.join()
+
+
+@contextmanager
+def closing_all() -> Iterator[list[socket.socket]]:
+    """Connections, closed in the end."""
+    connections: list[socket.socket] = []
+    yield connections
+    for connection in connections:
+        connection.close()
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ import pytest
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
+from chameleon.confidence.rounds import FIRST_WINDOWS
 from chameleon.domain_weights import DomainWeights
 from chameleon.export.__main__ import main as export_main
 from chameleon.hierarchy import sources_in, with_sources
@@ -28,11 +29,11 @@ TOPICS = {
 Run = Callable[..., dict[str, Any]]
 
 
-def write_manifest(directory: Path, topics: dict[str, str]) -> Path:
+def write_manifest(directory: Path, topics: dict[str, str], documents: int = 30) -> Path:
     """A corpus whose domains have the names of topics."""
     entries = []
     for number, (name, words) in enumerate(topics.items()):
-        write_jsonl(directory / f"{number}.jsonl", make_texts(words, number, documents=30 + 10 * number))
+        write_jsonl(directory / f"{number}.jsonl", make_texts(words, number, documents + 10 * number))
         entries.append({"name": name, "sources": [f"{number}.jsonl"]})
     (directory / "corpus.json").write_text(json.dumps({"domains": entries}))
     return directory / "corpus.json"
@@ -129,6 +130,33 @@ def test_relative_variances_of_both_levels_add_up(run: Run) -> None:
     largest = max(facts["standard_error"] for facts in nested["domains"].values())
     assert nested["diagnostics"]["largest_standard_error"] == pytest.approx(largest)
     assert "order" not in nested["diagnostics"]
+
+
+def test_windows_are_drawn_until_nested_errors_are_within_the_target(
+    tmp_path: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    topics = {name if "/" in name else f"{name}/all": words for name, words in TOPICS.items()}
+    manifest = write_manifest(tmp_path, topics, documents=300)
+
+    def run(target: float, *more: str) -> dict[str, Any]:
+        flags = ["--dataset", manifest, "--checkpoint_path", checkpoint, "--sample_length", "32"]
+        flags += ["--device", "cpu", "--dtype", "float32", "--target_se", target, "--output", "w.json"]
+        assert compute_chameleon_weights.main([*map(str, flags), *more]) == 0
+        return dict(json.loads(Path("w.json").read_text()))
+
+    first = run(9.0, "--hierarchy", "nested")
+    windows = {name: facts["windows"] for name, facts in first["domains"].items()}
+    assert set(windows.values()) == {FIRST_WINDOWS}
+    error = first["diagnostics"]["largest_standard_error"]
+    further = run(0.6 * error, "--hierarchy", "nested")
+    assert further["diagnostics"]["largest_standard_error"] <= 0.6 * error
+    assert further["diagnostics"]["enough_windows"]
+    grown = {name: facts["windows"] for name, facts in further["domains"].items()}
+    assert all(grown[name] >= windows[name] for name in windows)
+    assert grown != windows
+    # Not more than it takes: a doubling less of all would not have been enough.
+    assert sum(grown.values()) <= 2 * sum(windows.values()) / 0.6**2
 
 
 def test_domains_go_and_come_together_before_they_are_nested(run: Run) -> None:

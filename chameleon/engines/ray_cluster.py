@@ -19,6 +19,9 @@ from chameleon.errors import InputError
 
 _SECONDS_TO_CONNECT = 5.0
 _SECONDS_TO_WAIT = 1.0
+# RFC 9113, 3.4: a client begins with these, the last of them an empty frame (of type 4) of settings.
+_HTTP2_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
+_HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _HTTP2_SETTINGS
 # Without a worker that is ready: until that is said, and until the run ends.
 _SECONDS_TO_TELL = 60.0
 _SECONDS_WITHOUT_ROOM = 1800.0
@@ -232,12 +235,33 @@ def _require_reachable(address: str) -> None:
     if not host or not port.isdigit() or "://" in address:
         raise InputError(f"expected --ray_address host:port, such as 10.0.0.1:6379, or auto; got {address}")
     try:
-        socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT).close()
+        with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT) as connection:
+            is_served = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
     except OSError as error:
         raise InputError(
             f"there is no Ray cluster at {address} ({error}); start one by `ray start --head`, or leave "
             "--ray_address out for one on this machine"
         ) from None
+    if not is_served:
+        raise InputError(
+            f"what listens at {address} is not the head of a Ray cluster; name the address that `ray start "
+            "--head` told (port 6379 if none was given, not the dashboard's)"
+        )
+
+
+def _speaks_http2(connection: socket.socket) -> bool:
+    """Whether a server answers as Ray's do, which speak gRPC: by the settings that its protocol begins with.
+
+    Ray itself would try for minutes.
+    """
+    connection.sendall(_HTTP2_PREFACE)
+    answer = b""
+    try:
+        while len(answer) < len(_HTTP2_SETTINGS) and (part := connection.recv(64)):
+            answer += part
+    except (TimeoutError, ConnectionResetError):
+        return False
+    return answer[3:4] == _HTTP2_SETTINGS[3:4]
 
 
 def _environment(package: str) -> dict[str, str]:

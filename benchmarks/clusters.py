@@ -1,0 +1,107 @@
+"""The whole command on very many small domains, as clusters of a corpus are: time, memory and files.
+
+One Parquet table with a label for each row, sorted by it, each domain a few lines of a corpus's text; a small
+stand-in as the proxy, one window a domain, so that what a domain costs besides its windows is seen. The
+baseline is a tenth as many domains: a domain must not cost more where there are more of them.
+"""
+
+import random
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
+from benchmarks.memory import _peak as peak_and_seconds
+
+_LINES, _LONGEST, _ROWS_AT_ONCE = 3, 400, 100_000
+
+
+class Cost(NamedTuple):
+    """Seconds of the command, and of it on stored embeddings; its most memory in bytes; what it leaves."""
+
+    seconds: float
+    judging: float
+    memory: float
+    files: int
+    stored: int
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Measure and report."""
+    parser = command_line(__doc__)
+    parser.add_argument("--domains", type=whole, default=100_000, help="how many (default: 100000)")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        peak_and_seconds(directory, arguments.dataset, "--num_samples", "1")
+        checkpoint = next((directory / "checkpoints").glob("standin-*"))
+        lines = [
+            line for texts in texts_of(arguments.dataset).values() for text in texts for line in _of(text)
+        ]
+        few, many = (
+            _cost(directory, checkpoint, lines, number)
+            for number in (arguments.domains // 10, arguments.domains)
+        )
+    each = "ms a domain"
+    figures = []
+    for number, cost in ((arguments.domains // 10, few), (arguments.domains, many)):
+        embedding = cost.seconds - cost.judging
+        figures += [
+            Figure(f"{number:,} domains: whole command", cost.seconds, "s"),
+            Figure(f"{number:,} domains: embedding", 1e3 * embedding / number, each),
+            Figure(f"{number:,} domains: on stored embeddings", cost.judging, "s"),
+            Figure(f"{number:,} domains: peak memory", cost.memory / 2**30, "GiB"),
+            Figure(f"{number:,} domains: files", cost.files),
+            Figure(f"{number:,} domains: stored", cost.stored / number / 1e3, "kB a domain"),
+        ]
+    ratio = 10 * (few.seconds - few.judging) / (many.seconds - many.judging)
+    figures.append(Figure("embedding a domain: many / a tenth", 1 / ratio, "times", at_most=1.5))
+    conditions = {"proxy": "small stand-in", "windows a domain": 1, "tokens a window": 32, "lambda": 1e-2}
+    return publish(Report("clusters", "a tenth of the domains", conditions, tuple(figures)), arguments.output)
+
+
+def _of(text: str) -> list[str]:
+    return [line[:_LONGEST] for line in text.splitlines() if len(line) > 40]
+
+
+def _cost(directory: Path, checkpoint: Path, lines: Sequence[str], number: int) -> Cost:
+    corpus, embeddings = directory / f"{number}.parquet", directory / f"embeddings-{number}"
+    _write_table(corpus, lines, number)
+    flags = [
+        "--checkpoint_path",
+        str(checkpoint),
+        "--embeddings_dir",
+        str(embeddings),
+        "--lambda_reg",
+        "1e-2",
+    ]
+    windows = ["--domain_column", "label", "--num_samples", "1", "--sample_length", "32"]
+    memory, seconds = peak_and_seconds(directory, str(corpus), *flags, *windows)
+    again, judging = peak_and_seconds(
+        directory, str(corpus), *flags, "--domain_column", "label", "--skip_embedding_generation"
+    )
+    files = [path for path in embeddings.iterdir() if path.is_file()]
+    cost = Cost(seconds, judging, max(memory, again), len(files), sum(path.stat().st_size for path in files))
+    shutil.rmtree(embeddings)
+    corpus.unlink()
+    return cost
+
+
+def _write_table(path: Path, lines: Sequence[str], number: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    chance = random.Random(0)
+    schema = pa.schema([("text", pa.string()), ("label", pa.string())])
+    with pq.ParquetWriter(path, schema) as writer:
+        for begin in range(0, number, _ROWS_AT_ONCE):
+            names = [f"cluster {each:07}" for each in range(begin, min(number, begin + _ROWS_AT_ONCE))]
+            texts = ["\n".join(chance.choices(lines, k=_LINES)) for _ in names]
+            writer.write_table(pa.table({"text": texts, "label": names}, schema))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
