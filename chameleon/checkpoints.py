@@ -54,11 +54,16 @@ def digest_of_checkpoint(checkpoint: Path, of_proxy: str | None = None) -> str:
     Args:
         checkpoint: Its directory.
         of_proxy: The digest of `proxy_files`, where it is known: weights are long.
+
+    Raises:
+        InputError: A file cannot be read.
     """
-    others = sorted({path for kind in _TOKENIZER_FILES for path in checkpoint.glob(kind)})
-    return digest_of_json([of_proxy or digest_of_files(proxy_files(checkpoint)), digest_of_files(others)])[
-        :16
-    ]
+    others = {path for kind in _TOKENIZER_FILES for path in checkpoint.glob(kind) if path.is_file()}
+    try:
+        of_proxy = of_proxy or digest_of_files(proxy_files(checkpoint))
+        return digest_of_json([of_proxy, digest_of_files(sorted(others))])[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror}); mend the checkpoint") from None
 
 
 def _download(model: str, weights: bool) -> Path:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -119,7 +120,7 @@ def source_of(
 ) -> Iterator[tuple[Opened, ProxyIdentity, Source]]:
     """The corpus while it is in use, the proxy that embeds it, and who has that.
 
-    A process that only drives workers does not load the proxy, nor the libraries that it needs.
+    A process that only drives workers does not load the proxy.
 
     Args:
         options: What is asked for.
@@ -140,10 +141,9 @@ def _opened(
     checkpoint = checkpoint_of(options)
     if options.engine != "serial" and checkpoint is not None:
         path = find_checkpoint(checkpoint)  # what cannot be had is told before a corpus is read
-        # Arrays of its own tokens are told from those of another tokenizer.
-        digest = None if options.tokenizer is None else _tokenizer_digest(path, options.trust_remote_code)
+        digest = partial(_tokenizer_digest, path, options.trust_remote_code)
         there = stack.enter_context(opened(options, checkpoint, digest, tell))
-        identity, filler = stack.enter_context(filler_of(there, pieces, tell, driver))
+        identity, filler = stack.enter_context(filler_of(there, path, pieces, tell, driver))
         return there, identity, _Workers(there, identity, pieces, filler)
     with loading_libraries():
         import torch
@@ -154,7 +154,7 @@ def _opened(
     runs_on = None if options.engine == "serial" else (torch.device("cpu"), torch.float32)
     own = stack.enter_context(loaded(options, tell, runs_on))
     if options.engine != "serial":
-        identity, filler = stack.enter_context(filler_of(own, pieces, tell))
+        identity, filler = stack.enter_context(filler_of(own, own.path, pieces, tell))
         return own, identity, _Workers(own, identity, pieces, filler)
     here = filler_here(own, pieces, tell)
     if here is not None:
@@ -162,6 +162,7 @@ def _opened(
     return own, own.identity, _Here(own, pieces, tell)
 
 
+@cache
 def _tokenizer_digest(checkpoint: Path, trust_remote_code: bool) -> str:
     from chameleon.proxy_tokenizer import load_tokenizer
 

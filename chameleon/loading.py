@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import tokenizers
 import torch
 import transformers
 
@@ -55,7 +56,11 @@ def identity_of(tokenizer: ProxyTokenizer, proxy: Proxy) -> ProxyIdentity:
         width=proxy.width,
         dtype=str(proxy.dtype).removeprefix("torch."),
         device=proxy.device.type,
-        libraries={"torch": str(torch.__version__), "transformers": transformers.__version__},
+        libraries={
+            "torch": str(torch.__version__),
+            "transformers": transformers.__version__,
+            "tokenizers": tokenizers.__version__,
+        },
     )
 
 

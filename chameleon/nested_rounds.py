@@ -4,8 +4,10 @@ Shapes: k domains.
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+
+import numpy as np
 
 from chameleon.compute import solve, weights_of
 from chameleon.confidence.rounds import MOST_WINDOWS, next_windows
@@ -17,8 +19,7 @@ from chameleon.options import Options
 from chameleon.sample import Sample
 from chameleon.store import EmbeddedCorpus
 
-# The estimate by which rounds go is low at times: where it sees enough and the errors that will be told are
-# over the target, it goes for so much of it.
+# Of the target, to go for where growth by more of it cannot be had, or is not enough.
 _PARTS_OF_TARGET = (1.0, 0.5, 0.25)
 
 
@@ -28,7 +29,8 @@ def nested_windows_wanted(
     """Windows to have of each domain after the next round, as `judging.windows_wanted`, of nested weights.
 
     The error of a weight comes from both levels. Each goes for 1/sqrt(2) of the target, so that both together
-    are within it; no more is drawn once the errors that will be told are.
+    are within it; no more is drawn once the errors that will be told are. Of more domains than are assessed
+    every round the estimate alone decides.
 
     Args:
         samples: Of the k domains, not put together.
@@ -45,37 +47,69 @@ def nested_windows_wanted(
         require_mergeable(list(samples), merges)
         samples = merge(samples, sizes_of(embedded, merges), merges)
     in_all = {name: sum(available[part] for part in parts_of[name]) for name in samples}
-    is_assessed = len(samples) <= ASSESSED_EVERY_ROUND
-    if is_assessed:
-        judged = judge_nested(samples, in_all, embedded, merges, replace(options, report=None))
-        if judged.weights.diagnostics.get("largest_standard_error", 0.0) <= target_of(options):
-            return {}
     levels = Levels.of(samples, in_all, embedded, merges)
-    for part in _PARTS_OF_TARGET if is_assessed else _PARTS_OF_TARGET[:1]:
-        growth: dict[str, float] = {}
-        for name, factor in _growths(levels, in_all, options, part * target_of(options) / math.sqrt(2)):
-            growth |= {each: max(factor, growth.get(each, 1.0)) for each in parts_of[name]}
-        wanted = {}
-        for name, factor in growth.items():
-            there = len(embedded.domains[name])
-            wanted[name] = max(there, min(math.ceil(there * factor), available[name], MOST_WINDOWS))
+    most = {name: MOST_WINDOWS * len(parts_of[name]) for name in samples}
+    for target, is_known_to_lack in _targets(samples, in_all, embedded, merges, options):
+        growth = dict(_growths(levels, in_all, most, options, target / math.sqrt(2)))
+        wanted = {
+            part: _grown(len(embedded.domains[part]), growth[name], available[part])
+            for name in samples
+            for part in parts_of[name]
+        }
         if any(number > len(embedded.domains[name]) for name, number in wanted.items()):
             return wanted
+        if not is_known_to_lack and max(growth.values()) <= 1:
+            return {}
     return {}
 
 
+def _targets(
+    samples: Mapping[str, Sample],
+    available: Mapping[str, int],
+    embedded: EmbeddedCorpus,
+    merges: Mapping[str, Sequence[str]],
+    options: Options,
+) -> list[tuple[float, bool]]:
+    """What to go for in turn until something is to be drawn, and whether the errors are known to be over it.
+
+    The estimate by which rounds go is low at times: where it sees enough and the errors that will be told are
+    over the target, it goes for less.
+    """
+    target, told = target_of(options), None
+    if len(samples) <= ASSESSED_EVERY_ROUND:
+        judged = judge_nested(samples, available, embedded, merges, replace(options, report=None))
+        told = judged.weights.diagnostics.get("largest_standard_error")
+    if told is None:  # of too many domains, or of a weight that is 0
+        return [(part * target, False) for part in _PARTS_OF_TARGET]
+    if told <= target:
+        return []
+    return [(part * target, True) for part in (*_PARTS_OF_TARGET, min(_PARTS_OF_TARGET[-1], target / told))]
+
+
+def _grown(number: int, factor: float, available: int) -> int:
+    return max(number, min(math.ceil(number * factor), available, MOST_WINDOWS))
+
+
 def _growths(
-    levels: Levels, available: Mapping[str, int], options: Options, target: float
+    levels: Levels,
+    available: Mapping[str, int],
+    most: Mapping[str, int],
+    options: Options,
+    target: float,
 ) -> Iterator[tuple[str, float]]:
-    """By what factor each domain should have more windows: for its source, and for itself within that."""
-    formula = formula_of(len(levels.put_together), options)
-    most = MOST_WINDOWS * max(map(len, levels.sources.values()))
-    wanted = next_windows(levels.put_together, levels.in_all, formula, target, most)
-    for sample in levels.put_together:
-        factor = wanted.get(sample.name, len(sample)) / len(sample)
-        yield from ((name, factor) for name in levels.sources[sample.name])
-    shares = weights_of(levels.put_together, formula, solve(levels.put_together, formula)).by_name()
-    for source, topics in levels.several.items():
-        within = target_within(target, shares[source])
-        wanted = next_windows(topics, available, formula_of(len(topics), options), within)
-        yield from ((topic.name, wanted.get(topic.name, len(topic)) / len(topic)) for topic in topics)
+    """By what factor each domain should have more windows: for its source, or for itself within that."""
+    formula, sources = formula_of(len(levels.put_together), options), levels.put_together
+    most_of = np.array([sum(most[name] for name in levels.sources[source.name]) for source in sources])
+    wanted = next_windows(sources, levels.in_all, formula, target, most_of)
+    shares = weights_of(sources, formula, solve(sources, formula)).by_name()
+    for source in sources:
+        factor = wanted.get(source.name, len(source)) / len(source)
+        topics = levels.several.get(source.name)
+        if topics is None:
+            yield levels.sources[source.name][0], factor
+            continue
+        within = target_within(target, shares[source.name])
+        most_within = np.array([most[topic.name] for topic in topics])
+        more = next_windows(topics, available, formula_of(len(topics), options), within, most_within)
+        for topic in topics:
+            yield topic.name, max(factor, more.get(topic.name, len(topic)) / len(topic))

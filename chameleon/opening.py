@@ -43,15 +43,15 @@ class Opened:
 
 @contextmanager
 def opened(
-    options: Options, checkpoint: str, tokenizer_digest: str | None, notify: Notify
+    options: Options, checkpoint: str, tokenizer_digest: str | Callable[[], str] | None, notify: Notify
 ) -> Iterator[Opened]:
     """A corpus while it is in use.
 
     Args:
         options: What is asked for.
         checkpoint: Name of the proxy.
-        tokenizer_digest: Of the proxy's tokenizer, by which arrays of its tokens are told from others; None
-            where there are none, or it is not known yet.
+        tokenizer_digest: Of the proxy's tokenizer, by which arrays of its tokens are told from others, or
+            what finds it out; None where it is not known yet.
         notify: Told in words what the user should know.
 
     Raises:

@@ -165,7 +165,7 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
         return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
 
     with workers_for(options) as driver:
-        # Loads torch and transformers: seconds that a run on stored embeddings does without.
+        # Loads what opens corpora, which a run on stored embeddings does without.
         from chameleon.embedding_stage import embed_corpus
 
         first = options.num_samples or FIRST_WINDOWS

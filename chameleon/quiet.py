@@ -2,6 +2,7 @@
 
 import gc
 import logging
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -26,8 +27,11 @@ def quiet_transformers() -> Iterator[None]:
 def loading_libraries() -> Iterator[None]:
     """Without looking for garbage meanwhile: there is next to none, and looking is a sixth of the time.
 
-    What was loaded is left out of later looking too.
+    What was loaded is left out of later looking too. Nothing is done where torch, most of it, is loaded.
     """
+    if "torch" in sys.modules:
+        yield
+        return
     was_on = gc.isenabled()
     gc.disable()
     try:

@@ -1,5 +1,6 @@
 """From a command's options to the corpus that they ask for."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,14 @@ def reading_of(options: ReadingOptions) -> dict[str, Any]:
 
 
 def corpus_request(
-    options: ReadingOptions, dataset: str, tokenizer_digest: str | None, scratch: Path
+    options: ReadingOptions, dataset: str, tokenizer_digest: str | Callable[[], str] | None, scratch: Path
 ) -> Request:
     """What to ask `open_corpus` for.
 
     Args:
         options: What the user asked for.
         dataset: The corpus's name.
-        tokenizer_digest: Of the tokenizer that its text is wanted in, if that is known.
+        tokenizer_digest: Of the tokenizer that its text is wanted in, if that is known, or what finds it out.
         scratch: Directory for text while it is in use.
     """
 

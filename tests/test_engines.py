@@ -1,6 +1,7 @@
 """Who embeds makes no difference: not the engine, not how many workers, not what becomes of them."""
 
 import dataclasses
+import json
 import os
 import random
 import signal
@@ -184,7 +185,7 @@ def test_a_killed_worker_is_replaced(
 def fill(options: Options, wanted: int, notify: Callable[[str], None] = print) -> None:
     """Have all made by an engine, and put into the domains' files."""
     pieces = Pieces(options.embeddings_dir)
-    with loaded(options, notify) as own, filler_of(own, pieces, notify) as (identity, filler):
+    with loaded(options, notify) as own, filler_of(own, own.path, pieces, notify) as (identity, filler):
         assert identity == own.identity
         filler.fill(dict.fromkeys(filler.keys, wanted))
         pieces.fold(domains_of(own))
@@ -200,6 +201,33 @@ def domains_of(there: Loaded) -> dict[str, tuple[str, Mapping[str, Any]]]:
     domains = there.corpus.domains
     keys = keys_of(domains, there.identity, there.recipe)
     return {keys[each.name]: (each.name, recipe_of(each, there.identity, there.recipe)) for each in domains}
+
+
+def test_a_manifest_s_tokens_of_the_proxy_s_own_tokenizer_are_taken_as_they_stand(
+    command: Command, tmp_path: Path, checkpoint: Path
+) -> None:
+    """The process that drives the workers has not loaded that tokenizer."""
+    tokenizer = load_tokenizer(checkpoint)
+    domains = []
+    for number, (name, words) in enumerate(WORDS.items()):
+        ids = [i for ids in tokenizer.ids(make_texts(words, number)) for i in (*ids, tokenizer.end_of_text)]
+        (tmp_path / f"{name}.bin").write_bytes(np.array(ids, dtype=np.uint16).tobytes())
+        domains.append({"name": name, "sources": [f"{name}.bin"]})
+    manifest = tmp_path / "corpus.json"
+    manifest.write_text(json.dumps({"tokenizer": str(checkpoint), "domains": domains}))
+    found = []
+    for engine in ((), ("--engine", "processes", "--num_workers", "2")):
+        directory = tmp_path / f"embeddings-{len(found)}"
+        asked = flags(
+            manifest, checkpoint, "--num_samples", "20", "--embeddings_dir", str(directory), *engine
+        )
+        run = command(*asked)
+        assert run.returncode == 0, run.stderr
+        assert "decoded" not in run.stderr
+        (record,) = read_records(directory)
+        found.append((record.notices, record.provenance, record.facts, record.windows))
+    assert found[0] == found[1]
+    require_same_files(tmp_path / "embeddings-1", tmp_path / "embeddings-0")
 
 
 def test_a_killed_driver_loses_nothing_that_was_written(
@@ -462,8 +490,6 @@ def test_many_domains_are_few_files(
 
 
 def weights_in(path: Path) -> dict[str, float]:
-    import json
-
     return dict(json.loads(path.read_text())["weights"])
 
 
@@ -676,7 +702,7 @@ def test_workers_that_see_other_things(
         worker = Worker(there, print)
         hello = dataclasses.replace(hello_of(there, worker), **changed)
         monkeypatch.setattr(hiring, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
-        with pytest.raises(InputError, match=expected), filler_of(there, Pieces(tmp_path), print):
+        with pytest.raises(InputError, match=expected), filler_of(there, there.path, Pieces(tmp_path), print):
             pass
 
 
@@ -690,7 +716,9 @@ def test_workers_that_differ_from_each_other(
         driver = met(Driver(pool))
         others: list[dict[str, Any]] = [{"dtype": "bfloat16"}, {"device": "cuda"}]
         for fact in (*others, {"libraries": {"torch": "1.0"}}, {"batch_size": 7}):
-            part = fact if "batch_size" in fact else {"identity": dataclasses.replace(hello.identity, **fact)}
+            part = fact
+            if "batch_size" not in fact:  # and then the keys are others too
+                part = {"identity": dataclasses.replace(hello.identity, **fact), "text": "other"}
             other = dataclasses.replace(hello, host="node-9", **part)
             (value,) = fact.values()
             words = "torch 1.0" if isinstance(value, dict) else value

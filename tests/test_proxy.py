@@ -11,6 +11,7 @@ import torch
 import transformers
 from conftest import make_checkpoint
 
+from chameleon.checkpoints import digest_of_checkpoint
 from chameleon.errors import InputError
 from chameleon.proxy import Proxy, fuse_activations, load_proxy
 from chameleon.proxy_tokenizer import ProxyTokens, load_tokenizer
@@ -223,6 +224,28 @@ def test_the_digest_of_a_tokenizer_names_its_words_and_its_end_of_text(
     with pytest.raises(InputError, match=r"has no end-of-text token \(eos_token\)"):
         load_tokenizer(tmp_path / "copy")
     assert digests[0] == digests[1] != digests[2]
+
+
+def test_the_digest_of_a_checkpoint_s_files_needs_none_of_it_loaded(checkpoint: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(checkpoint, copy)
+    digest = digest_of_checkpoint(checkpoint)
+    assert digest_of_checkpoint(checkpoint, load(checkpoint).digest) == digest
+    (copy / "tokenizer").mkdir()
+    (copy / "README.md").write_text("a proxy")
+    assert digest_of_checkpoint(copy) == digest
+    for name in ("tokenizer.json", "config.json", "model.safetensors"):
+        whole = (copy / name).read_bytes()
+        (copy / name).write_bytes(whole + b" ")
+        assert digest_of_checkpoint(copy) != digest, name
+        (copy / name).write_bytes(whole)
+    assert digest_of_checkpoint(copy) == digest
+    (copy / "model.safetensors").unlink()
+    (copy / "model.safetensors").symlink_to(tmp_path / "gone")
+    with pytest.raises(
+        InputError, match=r"cannot read .*model.safetensors \(No such file.*mend the checkpoint"
+    ):
+        digest_of_checkpoint(copy)
 
 
 def test_no_special_tokens_are_put_into_a_text(checkpoint: Path, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def next_windows(
     available: Mapping[str, int],
     formula: Formula,
     target: float,
-    most: int = MOST_WINDOWS,
+    most: int | Counts = MOST_WINDOWS,
 ) -> dict[str, int]:
     """Windows to have of each domain after the next round; empty where there are enough.
 
@@ -46,7 +46,7 @@ def next_windows(
         available: Windows that each domain has in all.
         formula: From means to weights.
         target: The largest standard error that a weight may have.
-        most: Windows of a domain at most.
+        most: Windows of a domain at most, or (k,) of each.
     """
     if is_many(len(samples)):
         return _next_of_many(samples, available, _errors_of_many(samples, formula), target, most)
@@ -105,7 +105,7 @@ def _errors_of_many(samples: list[Sample], formula: Formula) -> Array:
 
 
 def _next_of_many(
-    samples: list[Sample], available: Mapping[str, int], errors: Array, target: float, most: int
+    samples: list[Sample], available: Mapping[str, int], errors: Array, target: float, most: int | Counts
 ) -> dict[str, int]:
     counts, wholes = _counts(samples, available)
     ends = np.minimum(2 * counts, np.maximum(np.minimum(wholes, most), counts))

@@ -233,7 +233,8 @@ class Opening:
         arrays = [array for array in arrays if array.length]
         if not arrays:
             raise InputError(f"no tokens in domain {name}; remove what is empty, or give it some")
-        direct = tokenizer.digest == request.proxy_tokenizer_digest
+        wanted = request.proxy_tokenizer_digest
+        direct = tokenizer.digest == (wanted() if callable(wanted) else wanted)
         digest, version = fingerprint(files)
         digest = digest_of_json([digest, tokenizer.digest, [array.dtype for array in arrays]])
         text = TokenText(tuple(arrays), tokenizer, direct, digest)

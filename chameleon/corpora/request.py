@@ -45,7 +45,8 @@ class Request:
         download: Whether to bring a hub dataset here whole first.
         skip_bad_lines: Leave out lines that cannot be used.
         scratch: Directory for text while it is in use.
-        proxy_tokenizer_digest: Of the tokenizer that windows are for, if that is known.
+        proxy_tokenizer_digest: Of the tokenizer that windows are for, if that is known, or what finds it out:
+            it is wanted for token arrays alone.
         load_tokenizer: The tokenizer of a checkpoint's name.
     """
 
@@ -63,7 +64,7 @@ class Request:
     download: bool = False
     skip_bad_lines: bool = False
     scratch: Path = Path()
-    proxy_tokenizer_digest: str | None = None
+    proxy_tokenizer_digest: str | Callable[[], str] | None = None
     load_tokenizer: Callable[[str], SourceTokenizer] = _no_tokenizer
 
     @property

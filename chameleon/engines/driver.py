@@ -142,10 +142,11 @@ def require_same(one: Hello, other: Hello) -> None:
     """Raise for a worker that would make other numbers than the first."""
     for name, words, remedy in (
         ("checkpoint", "another checkpoint", "put the same files in the same place on all machines"),
-        ("text", "other text", "let all machines read the same files"),
         ("identity.dtype", "another dtype", "name one by --dtype"),
         ("identity.device", "another kind of device", "name one by --device that all machines have"),
         ("identity.libraries", "other libraries", "install the same on all machines"),
+        # Behind what is in the keys of domains too.
+        ("text", "other text", "let all machines read the same files"),
         ("batch_size", "another batch size", "name one by --embedding_batch_size"),
     ):
         fact = attrgetter(name)

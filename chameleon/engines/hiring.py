@@ -1,4 +1,4 @@
-"""Starts the workers of an engine, while the libraries that this process needs are still being loaded."""
+"""Starts the workers of an engine, before this process opens what it needs itself."""
 
 import os
 import uuid
@@ -15,6 +15,7 @@ from chameleon.engines.ray_cluster import RayPool
 from chameleon.engines.work import Pool, Setup, program
 from chameleon.files import check_writable, from_the_root
 from chameleon.options import Options, checkpoint_of, dataset_of
+from chameleon.quiet import loading_libraries
 
 # Signs of runs that were killed stay so many seconds.
 _SIGN, _OLD = ".shared-", 7 * 86400.0
@@ -72,18 +73,32 @@ def _pool(options: Options, setup: Setup) -> Pool:
     if options.engine == "ray":
         return RayPool(setup, options.num_workers, options.num_gpus_per_worker, options.ray_address)
     prepare()
-    import torch
-
-    from chameleon.devices import choose_device
-
-    device = choose_device(options.device)
-    if device.type == "cuda":
-        count = torch.cuda.device_count() if device.index is None else 1
-        devices = [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
-        return Processes(setup, options.num_workers or count, devices)
+    devices = _devices(options.device)
+    if devices[0].startswith("cuda"):
+        return Processes(setup, options.num_workers or len(devices), devices)
     cores = available_cores()
     size = options.num_workers or max(2, cores // _THREADS)
-    return Processes(replace(setup, threads=max(1, cores // size)), size, [device.type])
+    return Processes(replace(setup, threads=max(1, cores // size)), size, devices)
+
+
+def _devices(name: str) -> list[str]:
+    """The devices of this machine for workers to have in turn.
+
+    Raises:
+        InputError: No device is called so, or this machine has none such.
+    """
+    if name == "cpu":
+        return [name]
+    with loading_libraries():
+        import torch
+
+        from chameleon.devices import choose_device
+
+    device = choose_device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if device.index is None else 1
+        return [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
+    return [device.type]
 
 
 @contextmanager

@@ -236,7 +236,8 @@ def _require_reachable(address: str) -> None:
         raise InputError(f"expected --ray_address host:port, such as 10.0.0.1:6379, or auto; got {address}")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), _SECONDS_TO_CONNECT) as connection:
-            is_served = os.environ.get("RAY_USE_TLS") == "1" or _speaks_http2(connection)
+            has_tls = os.environ.get("RAY_USE_TLS", "").lower() in ("1", "true")
+            is_served = has_tls or _speaks_http2(connection)
     except OSError as error:
         raise InputError(
             f"there is no Ray cluster at {address} ({error}); start one by `ray start --head`, or leave "

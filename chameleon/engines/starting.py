@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from chameleon.checkpoints import digest_of_checkpoint, find_checkpoint
+from chameleon.checkpoints import digest_of_checkpoint
 from chameleon.cutting import windows_at_once
 from chameleon.embedding_plan import keys_of
 from chameleon.engines.driver import Driver
@@ -47,12 +48,13 @@ def filler_here(there: "Loaded", pieces: Pieces, notify: Notify) -> Filler | Non
 
 @contextmanager
 def filler_of(
-    there: Opened, pieces: Pieces, notify: Notify, driver: Driver | None = None
+    there: Opened, checkpoint: Path, pieces: Pieces, notify: Notify, driver: Driver | None = None
 ) -> Iterator[tuple[ProxyIdentity, Filler]]:
     """The workers of an engine, and the proxy that they have, which this process need not load.
 
     Args:
         there: What is open.
+        checkpoint: Directory of the proxy, as this process sees it.
         pieces: What is stored apart.
         notify: Told in words what the user should know.
         driver: Of the workers that were started before, if any were.
@@ -63,8 +65,8 @@ def filler_of(
     with ExitStack() as stack:
         if driver is None:
             driver = stack.enter_context(started(there.options, there.dataset, there.checkpoint))
-        checkpoint = digest_of_checkpoint(find_checkpoint(there.checkpoint))
-        hello = driver.meet(lambda hello: _check(hello, there, checkpoint), notify)
+        digest = digest_of_checkpoint(checkpoint)
+        hello = driver.meet(lambda hello: _check(hello, there, digest), notify)
         keys = keys_of(there.corpus.domains, hello.identity, there.recipe)
         if hello.text != digest_of_json(keys)[:16]:
             raise InputError(

@@ -15,7 +15,7 @@ from chameleon.errors import InputError
 
 # Up to so many domains there are matrices of all pairs, a bootstrap of all, and every path of a setting.
 FEW = 1000
-# RBF scores of up to so many domains are exact by default: 7.2 GB, 5 minutes on two cores.
+# RBF scores of up to so many domains are exact by default: 7.2 GB, 3 minutes on two cores.
 EXACT_UP_TO = 30_000
 # Pictures of many domains show the heaviest, and as many others at random.
 HEAVIEST_SHOWN = 250
