@@ -215,7 +215,7 @@ def test_a_manifest_s_tokens_of_the_proxy_s_own_tokenizer_are_taken_as_they_stan
         domains.append({"name": name, "sources": [f"{name}.bin"]})
     manifest = tmp_path / "corpus.json"
     manifest.write_text(json.dumps({"tokenizer": str(checkpoint), "domains": domains}))
-    found = []
+    found: list[Any] = []
     for engine in ((), ("--engine", "processes", "--num_workers", "2")):
         directory = tmp_path / f"embeddings-{len(found)}"
         asked = flags(
