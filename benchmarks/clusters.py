@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
-from benchmarks.memory import _peak as peak_and_seconds
+from benchmarks.memory import peak_and_seconds, trained_standin
 
 _LINES, _LONGEST, _ROWS_AT_ONCE = 3, 400, 100_000
 _FEWEST = 10
@@ -37,33 +37,27 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        peak_and_seconds(directory, arguments.dataset, "--num_samples", "1")
-        checkpoint = next((directory / "checkpoints").glob("standin-*"))
+        checkpoint = trained_standin(directory, arguments.dataset)
         lines = [
             line for texts in texts_of(arguments.dataset).values() for text in texts for line in _of(text)
         ]
         sizes = _FEWEST, max(_FEWEST, arguments.domains // 10), arguments.domains
         fewest, few, many = (_cost(directory, checkpoint, lines, number) for number in sizes)
     start = fewest.seconds - fewest.judging  # of the command: libraries and proxy
-    each = "ms a domain"
+    compared = dict(zip(sizes[1:], (few, many), strict=True))
+    each = [1e3 * (cost.seconds - cost.judging - start) / number for number, cost in compared.items()]
     figures = []
-    for number, cost in zip(sizes[1:], (few, many), strict=True):
-        embedding = cost.seconds - cost.judging - start
+    for (number, cost), embedding in zip(compared.items(), each, strict=True):
         figures += [
             Figure(f"{number:,} domains: whole command", cost.seconds, "s"),
-            Figure(f"{number:,} domains: embedding", 1e3 * embedding / number, each),
+            Figure(f"{number:,} domains: embedding", embedding, "ms a domain"),
             Figure(f"{number:,} domains: on stored embeddings", cost.judging, "s"),
             Figure(f"{number:,} domains: peak memory", cost.memory / 2**30, "GiB"),
             Figure(f"{number:,} domains: files", cost.files),
             Figure(f"{number:,} domains: stored", cost.stored / number / 1e3, "kB a domain"),
         ]
-    of_few, of_many = (
-        (cost.seconds - cost.judging - start) / number
-        for number, cost in zip(sizes[1:], (few, many), strict=True)
-    )
-    figures.append(
-        Figure("embedding a domain: many / a tenth, baseline", of_many / of_few, "times", at_most=1.5)
-    )
+    ratio = each[-1] / each[0]
+    figures.append(Figure("embedding a domain: many / a tenth, baseline", ratio, "times", at_most=1.5))
     conditions = {"proxy": "small stand-in", "windows a domain": 1, "tokens a window": 32, "lambda": 1e-2}
     return publish(Report("clusters", "a tenth of the domains", conditions, tuple(figures)), arguments.output)
 

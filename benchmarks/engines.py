@@ -12,12 +12,10 @@ import argparse
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -27,11 +25,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.embedding import random_checkpoint
+from benchmarks.faults import kill_a_child, kill_one, ray_actors, until, while_running
 from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
 from chameleon.store import ARRAYS, read_embeddings
 
 WORKERS = 2
-_SLICE = 0.2
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -201,29 +199,42 @@ def _at_once(work: _Work, places: Sequence[str], windows: int) -> float:
 def _faults(work: _Work, windows: int, seeds: int) -> Iterator[Figure]:
     work.seconds("few", windows)
     processes = ("--engine", "processes", "--num_workers", str(WORKERS))
-    same = 0
+    same = kills = 0
     for seed in range(seeds):
         place, chance = f"seed-{seed}", random.Random(seed)
         run = work.start(place, windows, *processes)
-        _while_running(run, partial(_kill_a_child, run.pid, chance))
+        kills += while_running(run, partial(kill_a_child, run.pid, chance))
         same += work.is_same(place, "few")
+    yield Figure("processes: workers killed in all", kills, at_least=1)
     yield Figure("processes: seeds of random faults with the same bits", same, f"of {seeds}", at_least=seeds)
     with _cluster() as cluster:
-        run = work.start("ray-worker", windows, *_ray(cluster))
-        chance = random.Random(0)
-        _while_running(run, lambda: _kill_one(_ray_actors(), chance))
-        yield Figure("ray: same bits, workers killed", work.is_same("ray-worker", "few"), at_least=1)
+        same = kills = 0
+        for seed in range(seeds):
+            place, chance = f"ray-seed-{seed}", random.Random(seed)
+            run = work.start(place, windows, *_ray(cluster))
+            kills += while_running(run, partial(_kill_an_actor, chance))
+            same += work.is_same(place, "few")
+        yield Figure("ray: workers killed in all", kills, at_least=1)
+        yield Figure("ray: seeds of workers killed with the same bits", same, f"of {seeds}", at_least=seeds)
         run = work.start("ray-node", windows, *_ray(cluster))
-        _until(run, lambda: _has_pieces(work.root / "ray-node"))
+        until(run, lambda: _has_pieces(work.root / "ray-node"))
         cluster.remove_node(cluster.others[1], allow_graceful=False)
         run.wait()
         yield Figure("ray: same bits, a node removed", work.is_same("ray-node", "few"), at_least=1)
         run = work.start("ray-driver", windows, *_ray(cluster))
-        _until(run, lambda: _has_pieces(work.root / "ray-driver"))
+        until(run, lambda: _has_pieces(work.root / "ray-driver"))
         run.kill()
         run.wait()
         work.seconds("ray-driver", windows, *_ray(cluster))
         yield Figure("ray: same bits, the driver killed", work.is_same("ray-driver", "few"), at_least=1)
+
+
+def _has_pieces(directory: Path) -> bool:
+    return any((directory / "embeddings").glob("*.pieces.safetensors"))
+
+
+def _kill_an_actor(chance: random.Random) -> bool:
+    return kill_one(ray_actors(), chance)
 
 
 @contextmanager
@@ -244,59 +255,6 @@ def _cluster() -> Iterator[Any]:
 
 def _ray(cluster: Any, workers: int = WORKERS) -> tuple[str, ...]:  # noqa: ANN401
     return ("--engine", "ray", "--ray_address", cluster.address, "--num_workers", str(workers))
-
-
-def _while_running(run: subprocess.Popen[bytes], fault: Callable[[], object]) -> None:
-    """Let faults come until it is over, as often as their chance has it."""
-    while run.poll() is None:
-        time.sleep(_SLICE)
-        fault()
-
-
-def _until(run: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    while run.poll() is None and not happened():
-        time.sleep(0.02)
-
-
-def _has_pieces(directory: Path) -> bool:
-    return any((directory / "embeddings").glob("*.pieces.safetensors"))
-
-
-def _kill_one(workers: Sequence[int], chance: random.Random) -> None:
-    """Kill one of some processes, once in fifteen seconds on average."""
-    if workers and chance.random() < _SLICE / 15:
-        try:
-            os.kill(chance.choice(workers), signal.SIGKILL)
-        except ProcessLookupError:
-            return
-
-
-def _kill_a_child(pid: int, chance: random.Random) -> None:
-    _kill_one(_children(pid), chance)
-
-
-def _children(pid: int) -> list[int]:
-    """Workers of a command: children of the one child of it that has the libraries loaded."""
-    every = list(_processes())
-    servers = {child for child, parent, words in every if parent == pid and "forkserver" in words}
-    return [child for child, parent, _ in every if parent in servers]
-
-
-def _ray_actors() -> list[int]:
-    return [pid for pid, _, words in _processes() if words.startswith("ray::_RemoteWorker")]
-
-
-def _processes() -> Iterator[tuple[int, int, str]]:
-    """Number, parent's number and command line of what runs on this machine (Linux alone)."""
-    for place in Path("/proc").iterdir():
-        if not place.name.isdigit():
-            continue
-        try:
-            words = (place / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            parent = int((place / "stat").read_text().rpartition(")")[2].split()[1])
-        except (OSError, ValueError):
-            continue
-        yield int(place.name), parent, words
 
 
 if __name__ == "__main__":

@@ -31,9 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
-        # In a directory without checkpoints the command trains a stand-in for the corpus there.
-        _peak(directory, arguments.dataset, "--num_samples", "1")
-        checkpoint = next((directory / "checkpoints").glob("standin-*"))
+        checkpoint = trained_standin(directory, arguments.dataset)
         sizes = {"small": arguments.small, "large": arguments.large}
         flags = ["--checkpoint_path", str(checkpoint), "--num_samples", str(arguments.num_samples)]
         for corpus, megabytes in sizes.items():
@@ -42,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             [
                 figure
                 for corpus in sizes
-                for figure in _peak(
+                for figure in peak_and_seconds(
                     directory, str(directory / corpus), *flags, "--embeddings_dir", f"{corpus}{i}"
                 )
             ]
@@ -77,7 +75,13 @@ def _write_corpus(dataset: str, directory: Path, num_bytes: int) -> None:
                 begin = (begin + 1) % len(lines)
 
 
-def _peak(directory: Path, dataset: str, *flags: str) -> tuple[float, float]:
+def trained_standin(directory: Path, dataset: str) -> Path:
+    """Checkpoint of the small proxy that the command trains for a corpus in a directory without any."""
+    peak_and_seconds(directory, dataset, "--num_samples", "1")
+    return next((directory / "checkpoints").glob("standin-*"))
+
+
+def peak_and_seconds(directory: Path, dataset: str, *flags: str) -> tuple[float, float]:
     """Peak resident memory in bytes of the command on a corpus, and its seconds."""
     path = Path(dataset)
     dataset = str(path.resolve()) if path.is_dir() else dataset

@@ -69,12 +69,16 @@ class Levels:
     """Domains that are named source/topic, as two levels.
 
     Attributes:
+        names: Of the domains, in order.
+        available: Windows that each of them has in all.
         sources: The domains of each source.
         put_together: Of each source a sample, that of its topics by their sizes, and named as the source.
         in_all: Windows that each source has in all.
         several: Samples of the topics of each source that has more than one.
     """
 
+    names: tuple[str, ...]
+    available: Mapping[str, int]
     sources: Sources
     put_together: list[Sample]
     in_all: dict[str, int]
@@ -88,7 +92,13 @@ class Levels:
         embedded: EmbeddedCorpus,
         merges: Mapping[str, Sequence[str]],
     ) -> Self:
-        """Args as of `judge_nested`.
+        """The levels of domains.
+
+        Args:
+            samples: Of the k domains, put together where that is asked for.
+            available: Windows that each has in all.
+            embedded: What they are from.
+            merges: The parts of those of them that were put together.
 
         Raises:
             InputError: Names do not tell sources apart, or sizes are not known.
@@ -105,7 +115,7 @@ class Levels:
         ]
         in_all = {source: sum(available[name] for name in names) for source, names in sources.items()}
         topics = {source: [samples[name] for name in names] for source, names in several.items()}
-        return cls(sources, put_together, in_all, topics)
+        return cls(tuple(samples), available, sources, put_together, in_all, topics)
 
 
 def target_within(target: float, share: float) -> float:
@@ -113,43 +123,33 @@ def target_within(target: float, share: float) -> float:
     return target / max(share, _EDGE)
 
 
-def judge_nested(
-    samples: Mapping[str, Sample],
-    available: Mapping[str, int],
-    embedded: EmbeddedCorpus,
-    merges: Mapping[str, Sequence[str]],
-    options: Options,
-) -> Judged:
+def judge_nested(levels: Levels, options: Options) -> Judged:
     """Weights across sources, each one domain by the sizes of its topics, times those of topics within.
 
     Relative variances of the two factors add up to that of their product, as if the factors were
     independent; intervals are of logits. Scores are those within a source, of which a lone topic has none.
 
     Args:
-        samples: Of the k domains, put together where that is asked for.
-        available: Windows that each has in all.
-        embedded: What they are from.
-        merges: The parts of those of them that were put together.
+        levels: The domains.
         options: What is asked for.
 
     Returns:
         What was found for the sources, with the weights of the domains.
 
     Raises:
-        InputError: Names do not tell sources apart, or sizes are not known; as of `judge`.
+        InputError: As of `judge`.
     """
-    levels = Levels.of(samples, available, embedded, merges)
     across = judge(levels.put_together, levels.in_all, options)
     shares = across.weights.by_name()
     within: dict[str, DomainWeights] = {}
     for source, topics in levels.several.items():
         target = target_within(target_of(options), shares[source])
         try:
-            judged = judge(topics, available, replace(options, report=None, target_se=target))
+            judged = judge(topics, levels.available, replace(options, report=None, target_se=target))
         except InputError as error:
             raise InputError(f"within {source} (--hierarchy nested): {error}") from None
         within[source] = judged.weights
-    combined = _combined(list(samples), levels.sources, across.weights, within, options)
+    combined = _combined(levels.names, levels.sources, across.weights, within, options)
     return replace(across, weights=combined)
 
 

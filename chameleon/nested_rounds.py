@@ -4,7 +4,7 @@ Shapes: k domains.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -39,7 +39,7 @@ def nested_windows_wanted(
         options: What is asked for.
 
     Raises:
-        InputError: As of `judge_nested`.
+        InputError: As of `Levels.of` and `judge_nested`.
     """
     merges = options.merge_domains or {}
     parts_of = {name: merges.get(name, (name,)) for name in (*samples, *merges)}
@@ -49,8 +49,8 @@ def nested_windows_wanted(
     in_all = {name: sum(available[part] for part in parts_of[name]) for name in samples}
     levels = Levels.of(samples, in_all, embedded, merges)
     most = {name: MOST_WINDOWS * len(parts_of[name]) for name in samples}
-    for target, is_known_to_lack in _targets(samples, in_all, embedded, merges, options):
-        growth = dict(_growths(levels, in_all, most, options, target / math.sqrt(2)))
+    for target, is_known_to_lack in _targets(levels, options):
+        growth = dict(_growths(levels, most, options, target / math.sqrt(2)))
         wanted = {
             part: _grown(len(embedded.domains[part]), growth[name], available[part])
             for name in samples
@@ -63,21 +63,15 @@ def nested_windows_wanted(
     return {}
 
 
-def _targets(
-    samples: Mapping[str, Sample],
-    available: Mapping[str, int],
-    embedded: EmbeddedCorpus,
-    merges: Mapping[str, Sequence[str]],
-    options: Options,
-) -> list[tuple[float, bool]]:
+def _targets(levels: Levels, options: Options) -> list[tuple[float, bool]]:
     """What to go for in turn until something is to be drawn, and whether the errors are known to be over it.
 
     The estimate by which rounds go is low at times: where it sees enough and the errors that will be told are
     over the target, it goes for less.
     """
     target, told = target_of(options), None
-    if len(samples) <= ASSESSED_EVERY_ROUND:
-        judged = judge_nested(samples, available, embedded, merges, replace(options, report=None))
+    if len(levels.names) <= ASSESSED_EVERY_ROUND:
+        judged = judge_nested(levels, replace(options, report=None))
         told = judged.weights.diagnostics.get("largest_standard_error")
     if told is None:  # of too many domains, or of a weight that is 0
         return [(part * target, False) for part in _PARTS_OF_TARGET]
@@ -91,11 +85,7 @@ def _grown(number: int, factor: float, available: int) -> int:
 
 
 def _growths(
-    levels: Levels,
-    available: Mapping[str, int],
-    most: Mapping[str, int],
-    options: Options,
-    target: float,
+    levels: Levels, most: Mapping[str, int], options: Options, target: float
 ) -> Iterator[tuple[str, float]]:
     """By what factor each domain should have more windows: for its source, or for itself within that."""
     formula, sources = formula_of(len(levels.put_together), options), levels.put_together
@@ -110,6 +100,6 @@ def _growths(
             continue
         within = target_within(target, shares[source.name])
         most_within = np.array([most[topic.name] for topic in topics])
-        more = next_windows(topics, available, formula_of(len(topics), options), within, most_within)
+        more = next_windows(topics, levels.available, formula_of(len(topics), options), within, most_within)
         for topic in topics:
             yield topic.name, max(factor, more.get(topic.name, len(topic)) / len(topic))

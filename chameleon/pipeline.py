@@ -13,7 +13,7 @@ from chameleon.engines.hiring import workers_for
 from chameleon.errors import InputError
 from chameleon.facts import facts_of, sizes_of
 from chameleon.files import places_of
-from chameleon.hierarchy import judge_nested, require_fitting, with_sources
+from chameleon.hierarchy import Levels, judge_nested, require_fitting, with_sources
 from chameleon.judging import Judged, formula_of, judge, samples_by_name, target_of, windows_wanted
 from chameleon.nested_rounds import nested_windows_wanted
 from chameleon.options import READING, Options
@@ -78,7 +78,7 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
             )
         kept = KeptRatios.of(list(samples), before.weights, before.replicated)
     if is_nested:
-        judged = judge_nested(samples, available, embedded, merges, options)
+        judged = judge_nested(Levels.of(samples, available, embedded, merges), options)
     else:
         judged = judge(list(samples.values()), available, options, kept)
     change = None

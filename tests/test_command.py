@@ -422,6 +422,18 @@ def test_light_ways_load_neither_torch_nor_transformers() -> None:
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
+def test_garbage_is_looked_for_again_once_libraries_are_loaded() -> None:
+    code = (
+        "import gc, contextlib\n"
+        "from chameleon.quiet import loading_libraries\n"
+        "with contextlib.suppress(ImportError), loading_libraries():\n"
+        "    assert not gc.isenabled()\n"
+        "    import nonsense\n"
+        "assert gc.isenabled()\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_the_library_face_is_there() -> None:
     import chameleon
 

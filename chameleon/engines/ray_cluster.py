@@ -253,7 +253,7 @@ def _require_reachable(address: str) -> None:
 def _speaks_http2(connection: socket.socket) -> bool:
     """Whether a server answers as Ray's do, which speak gRPC: by the settings that its protocol begins with.
 
-    Ray itself would try for minutes.
+    Ray itself would try for more than a minute.
     """
     connection.sendall(_HTTP2_PREFACE)
     answer = b""
