@@ -671,6 +671,13 @@ def test_an_open_port_that_is_not_ray_s(
         thread.join()
 
 
+@pytest.mark.parametrize("value", ["1", "True"])
+def test_a_cluster_with_tls_is_not_asked_in_plain_text(value: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_USE_TLS", value)
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:  # which says nothing
+        ray_cluster._require_reachable(f"127.0.0.1:{server.getsockname()[1]}")
+
+
 @contextmanager
 def closing_all() -> Iterator[list[socket.socket]]:
     """Connections, closed in the end."""
