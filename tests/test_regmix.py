@@ -449,7 +449,12 @@ def test_a_run_that_ray_loses_ends_the_command(
 
 @pytest.mark.parametrize("engine", ["processes", "ray"])
 def test_runs_side_by_side_come_to_the_same(
-    engine: str, trained: Path, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: str,
+    trained: Path,
+    place: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     ray = Ray()
     monkeypatch.setattr(ray_cluster, "connected", lambda address: ray)
@@ -457,10 +462,10 @@ def test_runs_side_by_side_come_to_the_same(
     for run in ("run-0002", "run-0005"):
         shutil.rmtree(tmp_path / "r" / "regmix" / run)
     assert main(flags_for(place, tmp_path, "--engine", engine, "--num_workers", "2")) == 0
+    assert "4 of 6 runs are there already" in capsys.readouterr().err
     mine, theirs = results_in(tmp_path), results_in(trained)
     for name in ("run-0002", "run-0005"):
         assert mine[name]["losses"] == pytest.approx(theirs[name]["losses"], rel=1e-5)
-        assert mine[name]["cost"]["seconds"] != theirs[name]["cost"]["seconds"], "it was not trained again"
     assert (ray.most, ray.is_open) == ((2, False) if engine == "ray" else (0, True))
 
 
