@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import HealthCheck, settings
 
 from chameleon.corpora import Corpus, Domain, Request, open_corpus
 from chameleon.corpora.indexed import IndexedText
@@ -28,6 +29,12 @@ from chameleon.text import Text
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# The same examples in every run, however slow the machine.
+settings.register_profile(
+    "suite", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
@@ -172,7 +179,7 @@ def run_command(
         env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=3600,
         check=False,
     )
 

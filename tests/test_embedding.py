@@ -156,7 +156,7 @@ def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
             yield draft
 
     def waiting(self: Proxy, tokens: np.ndarray, lengths: np.ndarray) -> torch.Tensor:
-        found.append([event.wait(20) for event in list(cut.values())[:2]])
+        found.append([event.wait(600) for event in list(cut.values())[:2]])
         return counted(self, tokens, lengths)
 
     monkeypatch.setattr("chameleon.embedding.drafts_from", cutting)

@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -238,7 +238,7 @@ def test_a_killed_driver_loses_nothing_that_was_written(
         [*arguments, "--engine", "processes", "--num_workers", "2"], cwd=tmp_path, stderr=subprocess.DEVNULL
     )
     directory = tmp_path / "embeddings"
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 900
     while not list(directory.glob("*.pieces.safetensors")):
         assert time.monotonic() < deadline
         assert run.poll() is None, "it was over before it could be killed"
@@ -630,12 +630,12 @@ def test_ray_workers_look_for_data_where_this_process_does(monkeypatch: pytest.M
 
 
 def test_a_cluster_that_is_not_there(tmp_path: Path, corpus_directory: Path, checkpoint: Path) -> None:
-    with closing(socket.socket()) as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
-    options = options_for(corpus_directory, checkpoint, tmp_path, engine="ray", ray_address=address)
-    with pytest.raises(InputError, match=f"there is no Ray cluster at {address}"):
-        fill(options, 3)
+    with closing(socket.socket()) as taken:  # nobody else can listen there
+        taken.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        options = options_for(corpus_directory, checkpoint, tmp_path, engine="ray", ray_address=address)
+        with pytest.raises(InputError, match=f"there is no Ray cluster at {address}"):
+            fill(options, 3)
 
 
 @pytest.mark.parametrize(
@@ -651,7 +651,8 @@ def test_a_cluster_that_is_not_there(tmp_path: Path, corpus_directory: Path, che
 def test_an_open_port_that_is_not_ray_s(
     answer: bytes | None, is_ray: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ray_cluster, "_SECONDS_TO_CONNECT", 0.5)
+    if answer is None:
+        monkeypatch.setattr(ray_cluster, "_SECONDS_TO_ANSWER", 0.5)
     with closing(socket.create_server(("127.0.0.1", 0))) as server, closing_all() as accepted:
 
         def serve() -> None:
@@ -659,8 +660,9 @@ def test_an_open_port_that_is_not_ray_s(
             accepted.append(connection)
             connection.recv(99)
             if answer is not None:
-                connection.sendall(answer)
-                connection.shutdown(socket.SHUT_WR)
+                with suppress(OSError):  # who asked may have gone
+                    connection.sendall(answer)
+                    connection.shutdown(socket.SHUT_WR)
 
         thread = threading.Thread(target=serve)
         thread.start()
@@ -888,7 +890,6 @@ def test_ray_with_faults_makes_the_same_bits(
 def test_ray_on_this_machine_opens_no_port_to_others(
     tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    before = open_ports()
     # A process that only drives workers needs none of the libraries that compute.
     code = (
         "import sys, compute_chameleon_weights as script\n"
@@ -897,36 +898,44 @@ def test_ray_on_this_machine_opens_no_port_to_others(
     )
     arguments = [sys.executable, "-c", code, *flags(corpus_directory, checkpoint, "--num_samples", str(N))]
     engine = ["--engine", "ray", "--num_workers", "2", "--num_gpus_per_worker", "0"]
-    run = subprocess.Popen(
-        [*arguments, *engine],
-        cwd=tmp_path,
-        stderr=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(SCRIPT.parent)},
-    )
-    seen: set[tuple[str, int]] = set()
-    while run.poll() is None:
-        seen |= open_ports() - before
-        time.sleep(0.2)
-    assert run.stderr is not None
-    assert run.returncode == 0, run.stderr.read()
-    run.stderr.close()
+    mark = f"RUN_OF_THIS_TEST={tmp_path}"
+    with (tmp_path / "stderr").open("w") as errors:
+        run = subprocess.Popen(
+            [*arguments, *engine],
+            cwd=tmp_path,
+            stderr=errors,
+            stdout=subprocess.DEVNULL,
+            env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(SCRIPT.parent)}
+            | dict([mark.split("=", 1)]),
+        )
+        seen: set[tuple[str, int]] = set()
+        while run.poll() is None:
+            seen |= open_ports(mark)
+            time.sleep(0.2)
+    assert run.returncode == 0, (tmp_path / "stderr").read_text()
     require_same_files(tmp_path / "embeddings", serial)
     assert seen, "none was seen open, not even on loopback"
     assert {host for host, _ in seen} <= {"127.0.0.1", "::1"}
 
 
-def open_ports() -> set[tuple[str, int]]:
-    """Addresses on which this machine listens."""
+def open_ports(mark: str) -> set[tuple[str, int]]:
+    """Addresses on which processes listen that have a variable of the environment from who started them."""
+    sockets = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it may end meanwhile
+            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+                for descriptor in (process / "fd").iterdir():
+                    with suppress(OSError):
+                        sockets.add(str(descriptor.readlink()))
     found = set()
     for table, loopback in (("tcp", "0100007F"), ("tcp6", "00000000000000000000000001000000")):
         path = Path("/proc/net") / table
         if not path.exists():
             continue
         for line in path.read_text().splitlines()[1:]:
-            _, local, _, state = line.split()[:4]
+            _, local, _, state, *others = line.split()
             address, port = local.split(":")
-            if state == "0A":
+            if state == "0A" and f"socket:[{others[5]}]" in sockets:
                 # A v4 address may be written as a v6 one; each four bytes stand the other way round.
                 is_loopback = address == loopback or address.endswith("0100007F")
                 found.add(("127.0.0.1" if is_loopback else address, int(port, 16)))

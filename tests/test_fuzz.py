@@ -121,9 +121,9 @@ def test_a_document_is_found_in_any_object(
 @pytest.mark.skipif(importlib.util.find_spec("atheris") is None, reason="atheris is not to be had here")
 def test_the_coverage_guided_fuzzer_finds_nothing(tmp_path: Path) -> None:
     run = subprocess.run(
-        [sys.executable, ROOT / "tests" / "fuzz_readers.py", "-max_total_time=15", "-rss_limit_mb=1024",
-         "-timeout=5", "-seed=1", f"-artifact_prefix={tmp_path}/"],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
+        [sys.executable, ROOT / "tests" / "fuzz_readers.py", "-runs=40000", "-rss_limit_mb=1024",
+         "-timeout=120", "-seed=1", f"-artifact_prefix={tmp_path}/"],
+        cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False,
     )  # fmt: skip
     assert run.returncode == 0, run.stderr[-3000:]
     assert "Done" in run.stderr

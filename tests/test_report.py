@@ -521,11 +521,12 @@ def browse(directory: Path, pages: Mapping[str, str]) -> tuple[dict[str, dict[st
     run = subprocess.run(
         [
             CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+            "--disable-dev-shm-usage",
             "--disable-background-networking", "--disable-component-update", "--disable-sync",
-            f"--user-data-dir={directory / 'profile'}", "--virtual-time-budget=5000",
+            f"--user-data-dir={directory / 'profile'}", "--virtual-time-budget=60000",
             "--window-size=1400,1000", "--enable-logging=stderr", "--dump-dom", wrapper.as_uri(),
         ],
-        capture_output=True, text=True, timeout=120, check=True,
+        capture_output=True, text=True, timeout=600, check=True,
     )  # fmt: skip
     found = re.search(r'<pre id="probe">([^<]+)</pre>', run.stdout)
     assert found is not None, run.stderr

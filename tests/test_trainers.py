@@ -68,7 +68,7 @@ def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
         },
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=1800,
     )
     assert run.returncode == 0, run.stderr[-2000:]
     tokens = json.loads(run.stdout.splitlines()[-1])

@@ -18,6 +18,7 @@ from chameleon.engines.work import Event, Setup, Shard
 from chameleon.errors import InputError
 
 _SECONDS_TO_CONNECT = 5.0
+_SECONDS_TO_ANSWER = 20.0
 _SECONDS_TO_WAIT = 1.0
 # RFC 9113, 3.4: a client begins with these, the last of them an empty frame (of type 4) of settings.
 _HTTP2_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
@@ -255,6 +256,7 @@ def _speaks_http2(connection: socket.socket) -> bool:
 
     Ray itself would try for more than a minute.
     """
+    connection.settimeout(_SECONDS_TO_ANSWER)
     connection.sendall(_HTTP2_PREFACE)
     answer = b""
     try:
