@@ -11,6 +11,7 @@ import json
 import struct
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import atheris
@@ -26,6 +27,7 @@ from chameleon.errors import InputError
 
 TOKENIZER = SourceTokenizer("x", "x", 1000, 0, lambda ids: "x" * len(ids))
 FOLDER = Path(tempfile.mkdtemp())
+SECONDS_OF_AN_INPUT = 5  # of a core: waiting does not count
 
 
 def file_of(name: str, content: bytes) -> File:
@@ -83,6 +85,7 @@ def read_line(content: bytes) -> None:
 def read_one(content: bytes) -> None:
     """Bytes to one of the readers, by the first of them."""
     kind, rest = content[:1], content[1:]
+    begin = time.process_time()
     try:
         if kind < b"\x40":
             read_array(rest, "uint16" if kind < b"\x20" else "uint32")
@@ -95,6 +98,7 @@ def read_one(content: bytes) -> None:
             read_line(rest)
     except InputError as error:
         assert "\n" not in str(error), error  # noqa: PT017
+    assert time.process_time() - begin < SECONDS_OF_AN_INPUT, "a small input takes long"
 
 
 def seeds() -> str:

@@ -898,19 +898,22 @@ def test_ray_on_this_machine_opens_no_port_to_others(
     )
     arguments = [sys.executable, "-c", code, *flags(corpus_directory, checkpoint, "--num_samples", str(N))]
     engine = ["--engine", "ray", "--num_workers", "2", "--num_gpus_per_worker", "0"]
-    mark = f"RUN_OF_THIS_TEST={tmp_path}"
     with (tmp_path / "stderr").open("w") as errors:
         run = subprocess.Popen(
             [*arguments, *engine],
             cwd=tmp_path,
             stderr=errors,
             stdout=subprocess.DEVNULL,
-            env={**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(SCRIPT.parent)}
-            | dict([mark.split("=", 1)]),
+            env={
+                **os.environ,
+                "HF_HUB_OFFLINE": "1",
+                "PYTHONPATH": str(SCRIPT.parent),
+                "RUN_OF_THIS_TEST": str(tmp_path),
+            },
         )
         seen: set[tuple[str, int]] = set()
         while run.poll() is None:
-            seen |= open_ports(mark)
+            seen |= open_ports(f"RUN_OF_THIS_TEST={tmp_path}")
             time.sleep(0.2)
     assert run.returncode == 0, (tmp_path / "stderr").read_text()
     require_same_files(tmp_path / "embeddings", serial)
@@ -918,12 +921,12 @@ def test_ray_on_this_machine_opens_no_port_to_others(
     assert {host for host, _ in seen} <= {"127.0.0.1", "::1"}
 
 
-def open_ports(mark: str) -> set[tuple[str, int]]:
-    """Addresses on which processes listen that have a variable of the environment from who started them."""
+def open_ports(variable: str) -> set[tuple[str, int]]:
+    """Addresses on which processes listen that have this NAME=value in their environment."""
     sockets = set()
     for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # it may end meanwhile
-            if mark.encode() in (process / "environ").read_bytes().split(b"\0"):
+            if variable.encode() in (process / "environ").read_bytes().split(b"\0"):
                 for descriptor in (process / "fd").iterdir():
                     with suppress(OSError):
                         sockets.add(str(descriptor.readlink()))

@@ -15,7 +15,7 @@ from chameleon.errors import InputError
 from chameleon.piece_files import CannotWriteError
 
 _SECONDS_TO_END = 5.0
-_SECONDS_TO_BE_TOLD = 60.0  # of a process that has ended, how
+_SECONDS_FOR_EXIT_CODE = 60.0
 
 
 def prepare() -> None:
@@ -76,7 +76,7 @@ class Processes:
 
     def _how_it_ended(self, worker: int) -> str:
         process = self._running[worker][0]
-        process.join(_SECONDS_TO_BE_TOLD)
+        process.join(_SECONDS_FOR_EXIT_CODE)
         code = process.exitcode
         if code is not None and code < 0:
             return f"process {process.pid} by {signal.Signals(-code).name}"
