@@ -2,7 +2,7 @@
 PYTHON ?= python3
 PY := .venv/bin/python
 
-.PHONY: pretrain finetune test lint bench clean
+.PHONY: pretrain finetune test lint docs bench clean
 
 pretrain finetune: .venv/ready
 	$(PY) compute_chameleon_weights.py --mode $@
@@ -14,6 +14,10 @@ lint: .venv/ready-for-tests
 	$(PY) -m ruff check .
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
+
+docs: .venv/ready
+	$(PY) docs/generate_cli.py > docs/cli.md.new
+	mv docs/cli.md.new docs/cli.md
 
 bench: .venv/ready
 	$(PY) -m benchmarks

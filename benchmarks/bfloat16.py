@@ -23,13 +23,13 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.embedding import random_checkpoint
 from benchmarks.machine import Figure, Report, command_line, publish, whole
-from chameleon.corpora import Request, open_corpus
-from chameleon.devices import choose_device, choose_dtype
-from chameleon.options import Options
-from chameleon.pipeline import run
-from chameleon.proxy import Proxy, load_proxy
-from chameleon.standin import standin_checkpoint
-from chameleon.weights import Mode
+from chameleon.pipeline.options import Options
+from chameleon.pipeline.run import run
+from chameleon.proxy.devices import choose_device, choose_dtype
+from chameleon.proxy.model import Proxy, load_proxy
+from chameleon.text.corpora import Request, open_corpus
+from chameleon.training.standin import standin_checkpoint
+from chameleon.weights.softmax import Mode
 
 WINDOW = 512
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")

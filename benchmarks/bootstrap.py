@@ -19,10 +19,10 @@ import numpy as np
 
 from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, medians, publish, whole
 from benchmarks.skip_embedding import store_embeddings
-from chameleon.compute import solve
 from chameleon.confidence.verdict import assess
-from chameleon.formula import Formula, Solution
-from chameleon.sample import Sample
+from chameleon.weights.compute import solve
+from chameleon.weights.formula import Formula, Solution
+from chameleon.weights.sample import Sample
 
 WIDTH = 768
 

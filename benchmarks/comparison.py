@@ -1,11 +1,10 @@
 """All methods on one corpus: their weights, their costs, and equal base models trained on each mixture.
 
-The real commands throughout: `chameleon.rivals all`, the main script with a proxy of the same shape (the
-model that DoReMi takes for reference, trained on uniform weights), then for each mixture and seed a base
-model from scratch by `chameleon.training`, and one `chameleon.evaluation` of all on held-out documents. The
-baseline is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences from
-uniform are of models of the same seed, so that what a seed does to both falls out; their standard errors are
-over seeds.
+Runs the real commands throughout: `python -m chameleon methods all`, the main script with a proxy of the same
+shape (the reference model of DoReMi, trained on uniform weights), then `python -m chameleon train` from scratch
+for each mixture and seed, and one `python -m chameleon evaluate` of all models on held-out documents. The baseline
+is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences from uniform are
+between models of the same seed, so that the seed's effect cancels; their standard errors are over seeds.
 """
 
 import json
@@ -24,8 +23,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, publish, whole
-from chameleon.rivals.cost import Cost, training_cost
-from chameleon.rivals.options import METHODS
+from chameleon.methods.cost import Cost, training_cost
+from chameleon.methods.options import METHODS
 
 MODEL: dict[str, Any] = {
     "model_type": "gpt2", "vocab_size": 4096, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4,
@@ -104,7 +103,7 @@ class _Work:
     def weights(self) -> dict[str, Any]:
         """The content of each method's weights file."""
         self._command(
-            "-m", "chameleon.rivals", "all", *self._training, "--num_runs", str(self._runs),
+            "-m", "chameleon", "methods", "all", *self._training, "--num_runs", str(self._runs),
             "--engine", "processes", "--num_workers", "2", "--output_dir", "rivals",
         )  # fmt: skip
         proxy = ["--checkpoint_path", "rivals/doremi/reference", "--sample_length", "128"]
@@ -138,7 +137,7 @@ class _Work:
         jobs = [(method, seed) for seed in seeds for method in methods]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             directories = list(pool.map(lambda job: self._trained(*job), jobs))
-        self._command("-m", "chameleon.evaluation", *directories, *self._text, "--sample_length", "128")
+        self._command("-m", "chameleon", "evaluate", *directories, *self._text, "--sample_length", "128")
         found = json.loads((self._directory / "chameleon_evaluation.json").read_text())["checkpoints"]
         losses: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
         for (method, _), checkpoint in zip(jobs, found, strict=True):
@@ -149,7 +148,7 @@ class _Work:
         directory = f"base/{method.replace(' ', '-')}-{seed}"
         if not (self._directory / directory / "config.json").exists():
             self._command(
-                "-m", "chameleon.training", *self._training, "--weights", self._places[method],
+                "-m", "chameleon", "train", *self._training, "--weights", self._places[method],
                 "--seed", str(100 + seed), "--output_dir", directory, threads=1,
             )  # fmt: skip
         return directory

@@ -22,14 +22,15 @@ import numpy.typing as npt
 import torch
 
 from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
-from chameleon.corpora import Corpus, Request, lines, open_corpus, storage
-from chameleon.corpora.spool import UnitsText
-from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.proxy import Proxy, load_proxy
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.standin import standin_checkpoint
-from chameleon.text import Text
-from chameleon.windows import windows_from
+from chameleon.proxy.model import Proxy, load_proxy
+from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
+from chameleon.text.corpora import Corpus, Request, open_corpus, storage
+from chameleon.text.corpora import json_lines as lines
+from chameleon.text.corpora.spool import UnitsText
+from chameleon.text.grid import WindowRecipe, lay_grid
+from chameleon.text.protocols import Text
+from chameleon.text.windows import windows_from
+from chameleon.training.standin import standin_checkpoint
 
 LENGTH = 128
 

@@ -4,8 +4,8 @@ The same windows of a corpus are embedded with a GPT-2 of 82M parameters (6 bloc
 
 - naively, the baseline: the whole causal LM in float32 with its head and all hidden states, windows
   decoded to text and tokenised again with padding, 64 at a time, as the method's published code does;
-- by `chameleon.embedding.embed`, from text to written file, in the device's own dtype;
-- by the forward pass of `chameleon.proxy` alone, on windows already cut, as the naive way has them.
+- by `chameleon.embeddings.embedder.embed`, from text to written file, in the device's own dtype;
+- by the forward pass of `chameleon.proxy.model` alone, on windows already cut, as the naive way has them.
 
 The machine's rate of matrix products is measured in the same dtype, and the share of it that the
 arithmetic needed by the lower blocks reaches; and the time that the tokenizer alone takes for the
@@ -27,19 +27,18 @@ from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
-from chameleon.bpe import learn_tokenizer
-from chameleon.corpora import Request, open_corpus
-from chameleon.devices import choose_device, choose_dtype
-from chameleon.embedder import default_batch_size
-from chameleon.embedding import embed
-from chameleon.embedding_plan import Task, plan_embedding
-from chameleon.grid import WindowRecipe
-from chameleon.loading import identity_of
-from chameleon.pieces import Pieces
-from chameleon.proxy import Proxy, load_proxy
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.quiet import quiet_transformers
-from chameleon.windows import Windows, cut_windows
+from chameleon.common.libraries import quiet_transformers
+from chameleon.embeddings.embedder import default_batch_size, embed
+from chameleon.embeddings.keys import Task, plan_embedding
+from chameleon.embeddings.load_proxy import identity_of
+from chameleon.embeddings.pieces import Pieces
+from chameleon.proxy.devices import choose_device, choose_dtype
+from chameleon.proxy.model import Proxy, load_proxy
+from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
+from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.grid import WindowRecipe
+from chameleon.text.windows import Windows, cut_windows
+from chameleon.training.tokenizer import learn_tokenizer
 
 WIDTH, BLOCKS, HEADS, CONTEXT, VOCABULARY = 768, 6, 12, 512, 50257
 NAIVE_BATCH = 64

@@ -27,7 +27,7 @@ import numpy as np
 from benchmarks.embedding import random_checkpoint
 from benchmarks.faults import kill_a_child, kill_one, ray_actors, until, while_running
 from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
-from chameleon.store import ARRAYS, read_embeddings
+from chameleon.embeddings.store import ARRAYS, read_embeddings
 
 WORKERS = 2
 

@@ -16,8 +16,8 @@ import numpy as np
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
 from benchmarks.range_server import apart
-from chameleon.affinity import rbf_affinity
-from chameleon.leverage import leverage_scores
+from chameleon.weights.affinity import rbf_affinity
+from chameleon.weights.leverage import leverage_scores
 
 WIDTH, RIDGE = 768, 0.5
 

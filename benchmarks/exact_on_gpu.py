@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.exact import _means as means_of
 from benchmarks.machine import Figure, Report, command_line, publish, whole
-from chameleon.many.exact import exact_scores
-from chameleon.many.on_gpu import gpu_scores
+from chameleon.weights.many_domains.exact import exact_scores
+from chameleon.weights.many_domains.gpu import gpu_scores
 
 RIDGE = 0.5
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from chameleon.corpora import Request, open_corpus
+from chameleon.text.corpora import Request, open_corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"

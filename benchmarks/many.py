@@ -19,10 +19,10 @@ from benchmarks.exact import _in_use as in_use
 from benchmarks.exact import _peak as peak
 from benchmarks.machine import Figure, Report, command_line, publish, whole
 from benchmarks.range_server import apart
-from chameleon.affinity import linear_affinity
-from chameleon.leverage import leverage_scores
-from chameleon.many.approximate import approximate_scores
-from chameleon.many.linear import linear_scores
+from chameleon.weights.affinity import linear_affinity
+from chameleon.weights.leverage import leverage_scores
+from chameleon.weights.many_domains.exact import linear_scores
+from chameleon.weights.many_domains.fourier import approximate_scores
 
 WIDTH, GROUPS, BLOCK = 768, 300, 10_000
 RBF_LAMBDA, LINEAR_LAMBDA = 1e-2, 1e-2

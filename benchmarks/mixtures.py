@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, publish, whole
-from chameleon.corpora import Request, open_corpus
+from chameleon.text.corpora import Request, open_corpus
 
 SHARE = 0.8
 MODEL = {
@@ -71,9 +71,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
 
 
-def _command(module: str, *flags: str) -> None:
+def _command(command: str, *flags: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", f"chameleon.{module}", *flags], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "chameleon", command, *flags], cwd=ROOT, check=True, capture_output=True
     )
 
 

@@ -13,9 +13,9 @@ part python3 -m benchmarks.training --device cuda --dataset "$data" --model 124M
 part python3 -m benchmarks.embedding --device cuda --dataset "$data" --output "$results/embedding_gpu.json"
 
 # A real proxy: the published shape on equal shares of the domains, for as many steps as the sample bears.
-part python3 -m chameleon.training --dataset "$data" --output_dir "$work/proxy" --packed_dir "$work/packed" \
+part python3 -m chameleon train --dataset "$data" --output_dir "$work/proxy" --packed_dir "$work/packed" \
     --heldout_share 0.1 --compile --max_steps "${PROXY_STEPS:-300}" --save_steps 100
-part python3 -m chameleon.evaluation "$work/proxy/checkpoint-200" "$work/proxy" --dataset "$data" \
+part python3 -m chameleon evaluate "$work/proxy/checkpoint-200" "$work/proxy" --dataset "$data" \
     --packed_dir "$work/packed" --heldout_share 0.1 --output "$results/proxy_gpu_evaluation.json"
 for dtype in bfloat16 float32; do
     part python3 compute_chameleon_weights.py --dataset "$data" --checkpoint_path "$work/proxy" --dtype $dtype \
@@ -25,8 +25,8 @@ done
 # Sharded over processes by accelerate's own configuration: one process is enough to see that it runs.
 part accelerate launch --use_fsdp --fsdp_version 2 --fsdp_auto_wrap_policy TRANSFORMER_BASED_WRAP \
     --fsdp_state_dict_type FULL_STATE_DICT --num_processes 1 --num_machines 1 --mixed_precision bf16 \
-    --dynamo_backend no -m chameleon.training --dataset "$data" --output_dir "$work/sharded" \
+    --dynamo_backend no -m chameleon train --dataset "$data" --output_dir "$work/sharded" \
     --packed_dir "$work/packed" --heldout_share 0.1 --max_steps 20 --save_steps 10
-part python3 -m chameleon.evaluation "$work/sharded" --dataset "$data" --packed_dir "$work/packed" \
+part python3 -m chameleon evaluate "$work/sharded" --dataset "$data" --packed_dir "$work/packed" \
     --output "$work/sharded.json"
 exit $failed

@@ -17,10 +17,10 @@ from pathlib import Path
 from time import perf_counter
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
-from chameleon.bpe import train_tokenizer
-from chameleon.corpora import Request, open_corpus
-from chameleon.proxy_tokenizer import load_tokenizer
+from chameleon.proxy.tokenizer import load_tokenizer
+from chameleon.text.corpora import Request, open_corpus
 from chameleon.training.packing import pack
+from chameleon.training.tokenizer import train_tokenizer
 
 VOCABULARY = 50257
 AT_ONCE = 1000

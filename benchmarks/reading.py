@@ -23,10 +23,10 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
 from benchmarks.range_server import Traffic, apart, download, serve, traffic
-from chameleon.corpora import Request, open_corpus
-from chameleon.corpora.request import SLIMPAJAMA_COLUMN, SLIMPAJAMA_NAMES
-from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.windows import windows_from
+from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, SLIMPAJAMA_NAMES
+from chameleon.text.grid import WindowRecipe, lay_grid
+from chameleon.text.windows import windows_from
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -163,7 +163,7 @@ def _figures(
 
 def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num_samples: int) -> Reading:
     """Cut so many windows of each domain."""
-    from chameleon.proxy_tokenizer import load_tokenizer
+    from chameleon.proxy.tokenizer import load_tokenizer
 
     def sent() -> Traffic:
         return traffic(dataset) if dataset.startswith("http") else Traffic(0, 0)
@@ -201,7 +201,7 @@ def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
-    from chameleon.proxy_tokenizer import load_tokenizer
+    from chameleon.proxy.tokenizer import load_tokenizer
 
     def filtered(path: Path) -> "Iterator[pa.Array]":
         """The texts of each label, some rows at a time."""
@@ -227,7 +227,7 @@ def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float
 
 
 def _train_tokenizer(dataset: str, checkpoint: Path) -> None:
-    from chameleon.bpe import learn_tokenizer
+    from chameleon.training.tokenizer import learn_tokenizer
 
     texts = (text for texts in texts_of(dataset).values() for text in texts)
     learn_tokenizer(texts, VOCABULARY).save_pretrained(checkpoint)

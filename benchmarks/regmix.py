@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, publish
-from chameleon.errors import InputError
-from chameleon.rivals.regmix.method import RegMixSettings, regress
-from chameleon.rivals.regmix.regression import REGRESSORS, fit, judged_regressors, rank_correlation
-from chameleon.rivals.regmix.runs import Runs
-from chameleon.rivals.regmix.tables import read_runs
+from chameleon.common.errors import InputError
+from chameleon.methods.options import REGRESSORS
+from chameleon.methods.regmix.method import RegMixSettings, regress
+from chameleon.methods.regmix.runs import Runs, read_runs
+from chameleon.methods.regmix.selection import fit, judged_regressors, rank_correlation
 
 _DATA = ROOT.parent / "shared" / "data" / "regmix"
 _SIZES = (54, 128, 256, 512)

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, medians, publish, whole
-from chameleon.rivals.doge import DoGE, DoGESettings
-from chameleon.rivals.doremi import DoReMi, DoReMiSettings
+from chameleon.methods.doge import DoGE, DoGESettings
+from chameleon.methods.doremi import DoReMi, DoReMiSettings
 from chameleon.training.models import ModelSource, build_model
 
 _WAYS = ("plain", "doremi", "doge")

@@ -20,15 +20,15 @@ import numpy as np
 
 from benchmarks.embedding import random_checkpoint
 from benchmarks.machine import Figure, Report, command_line, publish, whole
-from chameleon.compute import solve
-from chameleon.confidence.rounds import FIRST_WINDOWS, MOST_WINDOWS
+from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS
 from chameleon.confidence.verdict import assess
-from chameleon.formula import Formula
-from chameleon.judging import windows_wanted
-from chameleon.options import DEFAULT_TARGET_SE, Options
-from chameleon.pipeline import run
-from chameleon.sample import Sample
-from chameleon.store import DomainEmbeddings
+from chameleon.embeddings.store import DomainEmbeddings
+from chameleon.pipeline.judge import windows_wanted
+from chameleon.pipeline.options import DEFAULT_TARGET_SE, Options
+from chameleon.pipeline.run import run
+from chameleon.weights.compute import solve
+from chameleon.weights.formula import Formula
+from chameleon.weights.sample import Sample
 
 COUNTS = (16, 32, 64, 128, 256, 512)
 

@@ -1,6 +1,6 @@
 """Weights from stored embeddings, from process start to exit, against the same with torch loaded first.
 
-7 domains x 2048 windows x 768 numbers, stored by `chameleon.store`; then the real command with
+7 domains x 2048 windows x 768 numbers, stored by `chameleon.embeddings.store`; then the real command with
 --skip_embedding_generation. The baseline is the same command in a process that first imports torch
 and transformers, as one does that loads them at its top.
 """
@@ -16,7 +16,7 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, whole
-from chameleon.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
+from chameleon.embeddings.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
 
 DOMAINS, WINDOWS, WIDTH, TOKENS = 7, 2048, 768, 512
 _LOADED_FIRST = (

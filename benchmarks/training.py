@@ -21,14 +21,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
-from chameleon.bpe import train_tokenizer
-from chameleon.corpora import Request, open_corpus
-from chameleon.devices import choose_dtype
-from chameleon.proxy_tokenizer import load_tokenizer
-from chameleon.quiet import quiet_transformers
+from chameleon.common.libraries import quiet_transformers
+from chameleon.proxy.devices import choose_dtype
+from chameleon.proxy.tokenizer import load_tokenizer
+from chameleon.text.corpora import Request, open_corpus
 from chameleon.training.mixture import Mixture, Phase
 from chameleon.training.models import SIZES, ModelSource, build_model
 from chameleon.training.packing import pack
+from chameleon.training.tokenizer import train_tokenizer
 from chameleon.training.trainer import MixtureRows, StreamTrainer, collate
 
 LENGTH = 512

@@ -8,14 +8,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from chameleon.affinity import linear_affinity, median_sigma, rbf_affinity
-    from chameleon.compute import compute_weights
-    from chameleon.domain_weights import DomainWeights
-    from chameleon.errors import InputError
-    from chameleon.leverage import effective_dimension, leverage_scores
-    from chameleon.weights import finetune_weights, pretrain_weights
+    from chameleon.common.errors import InputError
+    from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity
+    from chameleon.weights.compute import compute_weights
+    from chameleon.weights.domain_weights import DomainWeights
+    from chameleon.weights.leverage import effective_dimension, leverage_scores
+    from chameleon.weights.softmax import finetune_weights, pretrain_weights
 
 __version__ = "0.1.0"
+
 
 __all__ = [
     "DomainWeights",
@@ -30,17 +31,18 @@ __all__ = [
     "rbf_affinity",
 ]
 
+
 _HOME = {
-    "DomainWeights": "chameleon.domain_weights",
-    "InputError": "chameleon.errors",
-    "compute_weights": "chameleon.compute",
-    "effective_dimension": "chameleon.leverage",
-    "finetune_weights": "chameleon.weights",
-    "leverage_scores": "chameleon.leverage",
-    "linear_affinity": "chameleon.affinity",
-    "median_sigma": "chameleon.affinity",
-    "pretrain_weights": "chameleon.weights",
-    "rbf_affinity": "chameleon.affinity",
+    "DomainWeights": "chameleon.weights.domain_weights",
+    "InputError": "chameleon.common.errors",
+    "compute_weights": "chameleon.weights.compute",
+    "effective_dimension": "chameleon.weights.leverage",
+    "finetune_weights": "chameleon.weights.softmax",
+    "leverage_scores": "chameleon.weights.leverage",
+    "linear_affinity": "chameleon.weights.affinity",
+    "median_sigma": "chameleon.weights.affinity",
+    "pretrain_weights": "chameleon.weights.softmax",
+    "rbf_affinity": "chameleon.weights.affinity",
 }
 
 

@@ -23,9 +23,9 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 
-from chameleon.corpora import Corpus, Domain, Request, open_corpus
-from chameleon.corpora.indexed import IndexedText
-from chameleon.text import Text
+from chameleon.text.corpora import Corpus, Domain, Request, open_corpus
+from chameleon.text.corpora.indexed import IndexedText
+from chameleon.text.protocols import Text
 
 if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -100,19 +100,19 @@ class BytesTokenizer:
     digest: str = "bytes"
 
     def encode(self, texts: Sequence[str]) -> list["Tokens"]:
-        """See `chameleon.text.Tokenizer`."""
+        """See `chameleon.text.protocols.Tokenizer`."""
         return [_bytes_of(text) for text in texts]
 
 
 @dataclass(frozen=True)
 class Tokens:
-    """See `chameleon.text.Encoded`."""
+    """See `chameleon.text.protocols.Encoded`."""
 
     ids: npt.NDArray[np.int32]
     begins: npt.NDArray[np.int64]
 
     def between(self, begin: int, end: int) -> npt.NDArray[np.int32]:
-        """See `chameleon.text.Encoded`."""
+        """See `chameleon.text.protocols.Encoded`."""
         first, last = np.searchsorted(self.begins, (begin, end))
         return self.ids[first:last]
 
@@ -134,7 +134,7 @@ def make_checkpoint(directory: Path, context: int = 64, width: int = 16) -> Path
     import torch
     from transformers import GPT2Config, GPT2LMHeadModel
 
-    from chameleon.quiet import quiet_transformers
+    from chameleon.common.libraries import quiet_transformers
 
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
@@ -149,7 +149,7 @@ def make_checkpoint(directory: Path, context: int = 64, width: int = 16) -> Path
 
 def make_tokenizer() -> Any:  # noqa: ANN401
     """A byte-level BPE trained on the words of the corpus."""
-    from chameleon.bpe import learn_tokenizer
+    from chameleon.training.tokenizer import learn_tokenizer
 
     return learn_tokenizer((" ".join(make_texts(words, 0)) for words in WORDS.values()), 320)
 

@@ -18,12 +18,12 @@ import atheris
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-with atheris.instrument_imports(include=["chameleon.corpora"]):
-    from chameleon.corpora.manifest import read_manifest
-    from chameleon.corpora.records import locate, offset_in_text, text_of_line
-    from chameleon.corpora.storage import File
-    from chameleon.corpora.tokens import SourceTokenizer, TokenText, flat_array, megatron_array
-from chameleon.errors import InputError
+with atheris.instrument_imports(include=["chameleon.text.corpora"]):
+    from chameleon.text.corpora.json_lines import locate, offset_in_text, text_of_line
+    from chameleon.text.corpora.manifest import read_manifest
+    from chameleon.text.corpora.storage import File
+    from chameleon.text.corpora.token_arrays import SourceTokenizer, TokenText, flat_array, megatron_array
+from chameleon.common.errors import InputError
 
 TOKENIZER = SourceTokenizer("x", "x", 1000, 0, lambda ids: "x" * len(ids))
 FOLDER = Path(tempfile.mkdtemp())

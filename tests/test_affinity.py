@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity
-from chameleon.errors import InputError
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity
 
 KERNELS = [linear_affinity, rbf_affinity]
 Kernel = Callable[[npt.ArrayLike], Array]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from conftest import Command, documents, opened, refused, write_jsonl
 
-from chameleon.errors import InputError
+from chameleon.common.errors import InputError
 
 GOOD = json.dumps({"text": "good text"})
 

@@ -6,9 +6,9 @@ import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.budget import Limits, fitted, shown_tokens, within
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
+from chameleon.common.errors import InputError
+from chameleon.export.budget import Limits, fitted, shown_tokens, within
+from chameleon.weights.domain_weights import DomainWeights
 
 
 def weights_of(*shares: float) -> DomainWeights:

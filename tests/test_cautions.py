@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from chameleon.affinity import Array
-from chameleon.compute import solve
-from chameleon.confidence.cautions import cautions
-from chameleon.formula import Formula
-from chameleon.sample import Sample, samples_of
+from chameleon.common.arrays import Array
+from chameleon.confidence.diagnostics import cautions
+from chameleon.weights.compute import solve
+from chameleon.weights.formula import Formula
+from chameleon.weights.sample import Sample, samples_of
 
 
 def warned(means: Array, formula: Formula) -> str:

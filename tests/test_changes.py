@@ -12,13 +12,12 @@ import yaml
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
-from chameleon.domain_weights import DomainWeights
-from chameleon.export.__main__ import main as export_main
-from chameleon.facts import facts_of
-from chameleon.proxy import Proxy
-from chameleon.splitting import split
-from chameleon.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
-from chameleon.variants import other_blocks
+from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
+from chameleon.export.command import main as export_main
+from chameleon.pipeline.domains import facts_of, split
+from chameleon.pipeline.variants import other_blocks
+from chameleon.proxy.model import Proxy
+from chameleon.weights.domain_weights import DomainWeights
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 

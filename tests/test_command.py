@@ -20,8 +20,8 @@ import torch
 from conftest import ROOT, SCRIPT, WORDS, Command, make_texts, refused, run_command, write_jsonl
 
 from chameleon import DomainWeights, compute_weights
-from chameleon.sample import Sample
-from chameleon.store import read_embeddings
+from chameleon.embeddings.store import read_embeddings
+from chameleon.weights.sample import Sample
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 
@@ -384,7 +384,7 @@ import runpy, signal, sys, time
 signal.signal(signal.SIGINT, signal.default_int_handler)  # it is ignored where tests run in the background
 sys.argv = sys.argv[1:]
 sys.path.insert(0, sys.argv[0].rsplit("/", 1)[0])
-from chameleon.proxy import Proxy
+from chameleon.proxy.model import Proxy
 real, count = Proxy.embed, []
 def slow(self, tokens, lengths):
     count.append(1)
@@ -422,7 +422,7 @@ def test_light_ways_load_neither_torch_nor_transformers() -> None:
 def test_garbage_is_looked_for_again_once_libraries_are_loaded() -> None:
     code = (
         "import gc, contextlib\n"
-        "from chameleon.quiet import loading_libraries\n"
+        "from chameleon.common.libraries import loading_libraries\n"
         "with contextlib.suppress(ImportError), loading_libraries():\n"
         "    assert not gc.isenabled()\n"
         "    import nonsense\n"

@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chameleon.compare import aligned, distance, labels_of
-from chameleon.compare import main as compare_main
-from chameleon.domain_weights import DomainWeights
+from chameleon.report.compare import aligned, distance, labels_of
+from chameleon.report.compare import main as compare_main
+from chameleon.weights.domain_weights import DomainWeights
 
 FILES = {
     "a": {"weights": {"web": 0.5, "books": 0.3, "code": 0.2}, "method": "chameleon", "mode": "pretrain"},

@@ -7,32 +7,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from chameleon.affinity import Array
-from chameleon.compute import compute_weights, solve, weights_of
-from chameleon.confidence.influence import variances_by_domain
-from chameleon.confidence.kept import KeptRatios
-from chameleon.confidence.plane import Plane, spreads_of
-from chameleon.confidence.replicates import (
-    degrees_of_freedom,
-    order_probabilities,
-    replicate,
-    spread_of,
-)
-from chameleon.confidence.rounds import (
-    estimated_error,
-    next_windows,
-    require_reachable,
-    windows_needed,
-)
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.confidence.bootstrap import degrees_of_freedom, order_probabilities, replicate, spread_of
+from chameleon.confidence.delta_method import variances_by_domain
+from chameleon.confidence.pca import Plane, spreads_of
 from chameleon.confidence.sensitivity import PATH, largest_move, paths
+from chameleon.confidence.stopping import estimated_error, next_windows, require_reachable, windows_needed
 from chameleon.confidence.verdict import assess, with_confidence
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.formula import Formula
-from chameleon.judging import windows_wanted
-from chameleon.options import Options
-from chameleon.sample import Sample, means_of, noise_of, samples_of
-from chameleon.weights import Kernel, Mode
+from chameleon.pipeline.judge import windows_wanted
+from chameleon.pipeline.options import Options
+from chameleon.weights.compute import compute_weights, solve, weights_of
+from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.formula import Formula
+from chameleon.weights.kept_ratios import KeptRatios
+from chameleon.weights.sample import Sample, means_of, noise_of, samples_of
+from chameleon.weights.softmax import Kernel, Mode
 
 KERNELS: list[tuple[Kernel, float | None]] = [("rbf", None), ("linear", 0.5)]
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.compute import compute_weights
-from chameleon.domain_weights import UNIT, DomainWeights
-from chameleon.errors import InputError
+from chameleon.common.errors import InputError
+from chameleon.weights.compute import compute_weights
+from chameleon.weights.domain_weights import UNIT, DomainWeights
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
 DATE = datetime(2025, 6, 1, 12, 30, 15, 999, tzinfo=UTC)

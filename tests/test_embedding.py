@@ -11,17 +11,17 @@ import pytest
 import torch
 from conftest import opened
 
-from chameleon.corpora import Domain
-from chameleon.embedding import embed
-from chameleon.embedding_plan import Task, plan_embedding
-from chameleon.errors import InputError
-from chameleon.grid import Grid, WindowRecipe
-from chameleon.loading import identity_of
-from chameleon.pieces import Pieces
-from chameleon.proxy import Proxy, load_proxy
-from chameleon.proxy_tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.store import DomainEmbeddings, read_embeddings
-from chameleon.windows import Draft, drafts_from
+from chameleon.common.errors import InputError
+from chameleon.embeddings.embedder import embed
+from chameleon.embeddings.keys import Task, plan_embedding
+from chameleon.embeddings.load_proxy import identity_of
+from chameleon.embeddings.pieces import Pieces
+from chameleon.embeddings.store import DomainEmbeddings, read_embeddings
+from chameleon.proxy.model import Proxy, load_proxy
+from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
+from chameleon.text.corpora import Domain
+from chameleon.text.grid import Grid, WindowRecipe
+from chameleon.text.windows import Draft, drafts_from
 
 WINDOWS = WindowRecipe(seed=0, sample_length=32)
 
@@ -159,7 +159,7 @@ def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
         found.append([event.wait(600) for event in list(cut.values())[:2]])
         return counted(self, tokens, lengths)
 
-    monkeypatch.setattr("chameleon.embedding.drafts_from", cutting)
+    monkeypatch.setattr("chameleon.embeddings.embedder.drafts_from", cutting)
     monkeypatch.setattr(Proxy, "embed", waiting)
     setting.run(4)
     assert found == [[True, True]] * 3
@@ -175,7 +175,7 @@ def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedde
             raise InputError("the text changed while it was read")
         return drafts_from(grid, *arguments)
 
-    monkeypatch.setattr("chameleon.embedding.drafts_from", cutting)
+    monkeypatch.setattr("chameleon.embeddings.embedder.drafts_from", cutting)
     with pytest.raises(InputError, match="domain law: the text changed while it was read"):
         setting.run(20)
     kept = [len(read_embeddings(path)) for path in setting.directory.glob("*.safetensors")]

@@ -20,26 +20,27 @@ import pytest
 import torch
 from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refused, run_command, write_jsonl
 
-from chameleon.embedder import Embedder
-from chameleon.embedding_plan import keys_of, recipe_of
-from chameleon.engines import filling, hiring, ray_cluster, starting
-from chameleon.engines.driver import Driver
-from chameleon.engines.filling import Filler
-from chameleon.engines.here import Here
-from chameleon.engines.processes import Processes
-from chameleon.engines.starting import filler_here, filler_of
-from chameleon.engines.work import Event, Hello, Item, Made, Setup, Shard, program, shards_of
-from chameleon.engines.worker import Worker, hello_of, worker_of
-from chameleon.errors import InputError
-from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.loading import Loaded, loaded
-from chameleon.options import Options
-from chameleon.piece_files import CannotWriteError, Piece, write_pieces
-from chameleon.pieces import Pieces
-from chameleon.proxy import load_proxy
-from chameleon.proxy_tokenizer import load_tokenizer
-from chameleon.store import ARRAYS, DomainEmbeddings, Extent, read_embeddings, read_records
-from chameleon.windows import CHUNKS_PER_PIECE, Span, Windows, windows_from
+from chameleon.common.errors import InputError
+from chameleon.embeddings.embedder import Embedder
+from chameleon.embeddings.keys import keys_of, recipe_of
+from chameleon.embeddings.load_proxy import Loaded, loaded
+from chameleon.embeddings.pieces import CannotWriteError, Piece, Pieces, write_pieces
+from chameleon.embeddings.store import ARRAYS, DomainEmbeddings, Extent, read_embeddings, read_records
+from chameleon.embeddings.workers import connect as starting
+from chameleon.embeddings.workers import fill as filling
+from chameleon.embeddings.workers import ray as ray_cluster
+from chameleon.embeddings.workers import start as hiring
+from chameleon.embeddings.workers.connect import filler_here, filler_of
+from chameleon.embeddings.workers.driver import Driver
+from chameleon.embeddings.workers.fill import Filler
+from chameleon.embeddings.workers.messages import Event, Hello, Item, Made, Setup, Shard, program, shards_of
+from chameleon.embeddings.workers.processes import Processes
+from chameleon.embeddings.workers.worker import Here, Worker, hello_of, worker_of
+from chameleon.pipeline.options import Options
+from chameleon.proxy.model import load_proxy
+from chameleon.proxy.tokenizer import load_tokenizer
+from chameleon.text.grid import WindowRecipe, lay_grid
+from chameleon.text.windows import CHUNKS_PER_PIECE, Span, Windows, windows_from
 
 N = 150
 FLAGS = ("--sample_length", "32", "--embedding_batch_size", "1", "--dtype", "float32", "--target_se", "9")
@@ -316,7 +317,7 @@ def test_any_faults_give_the_same_bits(
     checkpoint: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("chameleon.engines.driver._MOST_DEATHS", 99)  # here they are chance
+    monkeypatch.setattr("chameleon.embeddings.workers.driver._MOST_DEATHS", 99)  # here they are chance
     with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
         pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
@@ -477,10 +478,10 @@ def test_many_domains_are_few_files(
     # As when each domain has a file.
     monkeypatch.setattr(starting, "MOST_FILES", 1000)
     apart = tmp_path / "apart"
-    from chameleon.embedding_stage import embed_corpus
+    from chameleon.embeddings.embed import embed_corpus
 
     options = dataclasses.replace(options_for(corpus, checkpoint, apart), num_samples=5)
-    monkeypatch.setattr("chameleon.embedding_sources.MOST_FILES", 1000)
+    monkeypatch.setattr("chameleon.embeddings.embed.MOST_FILES", 1000)
     embedded = embed_corpus(options, 5, lambda found: {}, lambda words: None)
     pieces = Pieces(directory)
     for name, stored in embedded.domains.items():
@@ -496,9 +497,13 @@ def weights_in(path: Path) -> dict[str, float]:
 def test_a_domain_of_many_without_windows_is_told(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chameleon.embedding_stage import embed_corpus
+    from chameleon.embeddings.embed import embed_corpus
 
-    for module in ("chameleon.engines.starting", "chameleon.embedding_sources", "chameleon.engines.filling"):
+    for module in (
+        "chameleon.embeddings.workers.connect",
+        "chameleon.embeddings.embed",
+        "chameleon.embeddings.workers.fill",
+    ):
         monkeypatch.setattr(f"{module}.MOST_FILES", 2)
     real = Pieces.extent
     empty = Extent(0, 5, 0)
@@ -853,7 +858,7 @@ def cluster_of(nodes: int) -> Iterator[Any]:
 def test_ray_with_faults_makes_the_same_bits(
     tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chameleon.engines.ray_cluster import RayPool
+    from chameleon.embeddings.workers.ray import RayPool
 
     give = RayPool.give
     with cluster_of(2) as cluster:

@@ -13,9 +13,9 @@ from conftest import WORDS, make_checkpoint, make_texts, write_jsonl
 from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from chameleon.evaluation.__main__ import main
-from chameleon.evaluation.losses import DocumentLosses, document_losses, first_documents, ratio_error
-from chameleon.training.packed import HeldOut
+from chameleon.training.evaluation.command import main
+from chameleon.training.evaluation.losses import DocumentLosses, document_losses, first_documents, ratio_error
+from chameleon.training.packed_domain import HeldOut
 
 VOCABULARY, LENGTH = 50, 16
 

@@ -16,16 +16,16 @@ from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon import check
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.export.__main__ import main as export_main
+from chameleon.common.errors import InputError
+from chameleon.export import check
+from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw, understood
-from chameleon.export.exporting import export
 from chameleon.export.formats import FORMATS, Draws
-from chameleon.export.lists import DOGE_ORDER
 from chameleon.export.mixture import Later, Source, sources_of
-from chameleon.training.weighting import Domains, read_weights
+from chameleon.export.trainers.json_csv import DOGE_ORDER
+from chameleon.export.write import export
+from chameleon.training.schedule import Domains, read_weights
+from chameleon.weights.domain_weights import DomainWeights
 
 ODD = (
     "a b",
@@ -295,23 +295,21 @@ def test_export_and_check_as_a_user_runs_them(there: DomainWeights) -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", *arguments]
+        command = [sys.executable, "-m", "chameleon", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
 
-    exported = run(
-        "chameleon.export", "w.json", "--format", "megatron", "--budget", "10B", "--max_epochs", "4"
-    )
+    exported = run("export", "w.json", "--format", "megatron", "--budget", "10B", "--max_epochs", "4")
     assert exported.returncode == 0, exported.stderr
     assert "--data-path 0.24 web 0.4 books_2 0.36 code.v1" in exported.stdout
     rows = {line.split()[0]: line.split()[1:] for line in exported.stderr.splitlines() if line}
     assert rows["books_2"] == ["0.5000", "0.4000", "4B", "1B", "4.00", "1B"]
     Path("m.args").write_text(exported.stdout)
     limits = ("--budget", "10B", "--max_epochs", "4")
-    checked = run("chameleon.check", "w.json", "--format", "megatron", "--file", "m.args", *limits)
+    checked = run("check", "w.json", "--format", "megatron", "--file", "m.args", *limits)
     assert checked.returncode == 0, checked.stdout
     assert "problems   none" in checked.stdout
     # Without the caps it is not what was asked for.
-    checked = run("chameleon.check", "w.json", "--format", "megatron", "--file", "m.args", "--budget", "10B")
+    checked = run("check", "w.json", "--format", "megatron", "--file", "m.args", "--budget", "10B")
     assert checked.returncode == 1
     assert "books_2: 0.4 of tokens, asked for 0.5" in checked.stdout
 
@@ -760,11 +758,11 @@ def test_output_reaches_a_terminal_of_any_encoding(there: DomainWeights) -> None
     write("u.json", {"weights": {"größe": 0.5, "漢字": 0.5}})
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
     for module, further in (("export", ["--format", "csv"]), ("compare", ["w.json"])):
-        command = [sys.executable, "-m", f"chameleon.{module}", "u.json", *further]
+        command = [sys.executable, "-m", "chameleon", module, "u.json", *further]
         run = subprocess.run(command, capture_output=True, env=environment, check=False)
         assert run.returncode == 0, run.stderr
     Path("x.csv").write_bytes(b"domain,share_of_tokens\n\xc3\xa4,1\n")
-    command = [sys.executable, "-m", "chameleon.check", "u.json", "--format", "csv", "--file", "x.csv"]
+    command = [sys.executable, "-m", "chameleon", "check", "u.json", "--format", "csv", "--file", "x.csv"]
     run = subprocess.run(command, capture_output=True, env=environment, check=False)
     assert run.returncode == 2
     assert b"gives no weight to any of" in run.stderr

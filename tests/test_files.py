@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.errors import InputError
-from chameleon.files import check_writable, digest_of_files, digest_of_json, write_atomically
+from chameleon.common.errors import InputError
+from chameleon.common.files import check_writable, digest_of_files, digest_of_json, write_atomically
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

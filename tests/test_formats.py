@@ -16,9 +16,9 @@ import pytest
 import zstandard
 from conftest import WORDS, BytesTokenizer, documents, make_texts, opened, write_jsonl
 
-from chameleon.corpora import SourceTokenizer
-from chameleon.corpora.records import locate, offset_in_text
-from chameleon.errors import InputError
+from chameleon.common.errors import InputError
+from chameleon.text.corpora import SourceTokenizer
+from chameleon.text.corpora.json_lines import locate, offset_in_text
 
 TEXTS = {name: make_texts(words, 7 + i, documents=30) for i, (name, words) in enumerate(WORDS.items())}
 BYTES = BytesTokenizer()
@@ -208,8 +208,8 @@ AWKWARD: list[dict[str, Any]] = [
 def test_each_byte_of_text_stands_for_one_position_of_a_file(
     ascii_only: bool, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.corpora.lines.WHOLE_BYTES", 0)
-    monkeypatch.setattr("chameleon.corpora.lines._READ_BYTES", 16)
+    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.json_lines._READ_BYTES", 16)
     content = ("\ufeff" if not ascii_only else "") + "".join(
         json.dumps(row, ensure_ascii=ascii_only) + ending for row in [*AWKWARD, *AWKWARD]
     )
@@ -259,7 +259,7 @@ def test_streams_in_several_members_and_with_padding_are_whole(tmp_path: Path) -
 def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.corpora.spool.KEPT_BYTES", 1 << 22)
+    monkeypatch.setattr("chameleon.text.corpora.spool.KEPT_BYTES", 1 << 22)
     texts = [f"{i:06d} " + "x" * 1000 for i in range(20_000)]
     for name in ("a", "b"):
         put(tmp_path / "c" / f"{name}.jsonl.gz", gzip.compress(lines(texts), 1))
@@ -276,7 +276,7 @@ def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
 def test_a_long_compressed_text_is_cut_at_ends_of_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.corpora.streams._PART_BYTES", 1000)
+    monkeypatch.setattr("chameleon.text.corpora.compressed._PART_BYTES", 1000)
     whole = "".join(f"line {i}\n" for i in range(1000)).encode()
     for name in ("a", "b"):
         put(tmp_path / "c" / f"{name}.txt.gz", gzip.compress(whole))
@@ -289,8 +289,8 @@ def test_a_long_compressed_text_is_cut_at_ends_of_lines(
 
 
 def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
-    from chameleon.grid import WindowRecipe, lay_grid
-    from chameleon.windows import cut_windows
+    from chameleon.text.grid import WindowRecipe, lay_grid
+    from chameleon.text.windows import cut_windows
 
     recipe = WindowRecipe(0, 50)
     for name, texts in TEXTS.items():
@@ -309,8 +309,8 @@ def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None
 
 
 def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path) -> None:
-    from chameleon.grid import WindowRecipe, lay_grid
-    from chameleon.windows import cut_windows
+    from chameleon.text.grid import WindowRecipe, lay_grid
+    from chameleon.text.windows import cut_windows
 
     recipe = WindowRecipe(0, 40)
     for name, texts in TEXTS.items():
@@ -368,12 +368,12 @@ def test_row_groups_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_it_is_known_in_which_file_a_window_begins(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chameleon.grid import WindowRecipe, lay_grid
-    from chameleon.windows import UNIT_STEP, windows_from
+    from chameleon.text.grid import WindowRecipe, lay_grid
+    from chameleon.text.windows import UNIT_STEP, windows_from
 
     format_name = {"sought": "jsonl", "decoded": "bin"}.get(how, how)
     if how == "sought":
-        monkeypatch.setattr("chameleon.corpora.lines.WHOLE_BYTES", 0)
+        monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
     write, flags = WRITERS[format_name]
     upper = {f"{letter}/{letter}": letter for letter in "ABC"}
     for part, letter in upper.items():

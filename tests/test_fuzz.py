@@ -18,8 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_formats import TOKENS, lines, zstd
 
-from chameleon.corpora.records import locate, offset_in_text, text_of_line
-from chameleon.errors import InputError
+from chameleon.common.errors import InputError
+from chameleon.text.corpora.json_lines import locate, offset_in_text, text_of_line
 
 TEXTS = make_texts("some words to compress and more", 1, documents=40, longest=60)
 

@@ -12,10 +12,10 @@ import pytest
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
-from chameleon.confidence.rounds import FIRST_WINDOWS
-from chameleon.domain_weights import DomainWeights
-from chameleon.export.__main__ import main as export_main
-from chameleon.hierarchy import sources_in, with_sources
+from chameleon.confidence.stopping import FIRST_WINDOWS
+from chameleon.export.command import main as export_main
+from chameleon.pipeline.nested import sources_in, with_sources
+from chameleon.weights.domain_weights import DomainWeights
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 TOPICS = {

@@ -15,8 +15,8 @@ import pytest
 from conftest import ROOT, WORDS, Command, documents, indexed, make_texts, refused
 from hub_server import TOKEN, Hub, Repository, hub
 
-from chameleon.corpora import Domain
-from chameleon.corpora.table import domains_of_table
+from chameleon.text.corpora import Domain
+from chameleon.text.corpora.saved_datasets import domains_of_table
 
 SLIMPAJAMA = {
     "RedPajamaArXiv": "arxiv",
@@ -235,11 +235,11 @@ def test_a_model_of_the_hub_is_finetuned_and_evaluated(
     with hub(model) as server:
         env = {**os.environ, **environment(server, tmp_path / "home"), "PYTHONPATH": str(ROOT)}
         for flags in (
-            ["training", "--model", "someone/tiny", "--output_dir", "tuned", "--max_steps", "2",
+            ["train", "--model", "someone/tiny", "--output_dir", "tuned", "--max_steps", "2",
              "--batch_size", "2", "--sample_length", "32"],
-            ["evaluation", "someone/tiny", "tuned"],
+            ["evaluate", "someone/tiny", "tuned"],
         ):  # fmt: skip
-            command = [sys.executable, "-m", f"chameleon.{flags[0]}", *flags[1:]]
+            command = [sys.executable, "-m", "chameleon", *flags]
             command += ["--dataset", str(corpus_directory)]
             run = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
             assert run.returncode == 0, run.stderr
@@ -267,7 +267,7 @@ def test_a_hub_that_breaks_off(
 def test_a_dataset_without_labels_lists_its_columns(tmp_path: Path) -> None:
     import datasets
 
-    from chameleon.errors import InputError
+    from chameleon.common.errors import InputError
 
     for columns in ({"content": ["x"]}, {"text": ["x"], "meta": ["{}"]}, {"text": [1], "meta": [{"a": 1}]}):
         table = datasets.Dataset.from_dict(columns)

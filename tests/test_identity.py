@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from conftest import opened, write_jsonl
 
-from chameleon.corpora.identity import fingerprint
-from chameleon.corpora.storage import File, files_at
+from chameleon.text.corpora.storage import File, files_at, fingerprint
 
 
 @pytest.fixture
 def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A file that is too large to be read whole."""
-    monkeypatch.setattr("chameleon.corpora.identity.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("chameleon.text.corpora.storage.WHOLE_BYTES", 1000)
     path = tmp_path / "x.txt"
     path.write_bytes(random.Random(0).randbytes(2_000_000))
     return path
@@ -59,7 +58,7 @@ def test_a_large_domain_that_changes_has_embeddings_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module in ("identity", "lines"):
-        monkeypatch.setattr(f"chameleon.corpora.{module}.WHOLE_BYTES", 0)
+        monkeypatch.setattr(f"chameleon.text.corpora.{module}.WHOLE_BYTES", 0)
     for name in ("a", "b"):
         write_jsonl(tmp_path / f"{name}.jsonl", ["text"] * 100)
     before = opened(tmp_path).domains[0]

@@ -10,10 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.affinity import Array, linear_affinity
-from chameleon.compute import compute_weights
-from chameleon.errors import InputError
-from chameleon.leverage import effective_dimension, leverage_scores
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.weights.affinity import linear_affinity
+from chameleon.weights.compute import compute_weights
+from chameleon.weights.leverage import effective_dimension, leverage_scores
 
 seeded = settings(derandomize=True, deadline=None, max_examples=30)
 seeds = st.integers(0, 2**32 - 1)

@@ -9,27 +9,29 @@ import jsonschema
 import numpy as np
 import pytest
 
-from chameleon.affinity import Array, linear_affinity, median_sigma, rbf_affinity, usable_noise
-from chameleon.compute import compute_weights, solve
-from chameleon.confidence.replicates import replicate
-from chameleon.errors import InputError
-from chameleon.formula import Formula
-from chameleon.judging import judge, windows_wanted
-from chameleon.leverage import least_score, leverage_scores
-from chameleon.many import approximate, found, fourier, memory, on_gpu
-from chameleon.many.alike import groups_alike
-from chameleon.many.approximate import approximate_scores, errors_of
-from chameleon.many.errors import errors_of_many
-from chameleon.many.exact import exact_scores
-from chameleon.many.features import Features
-from chameleon.many.fourier import fourier_scores
-from chameleon.many.linear import linear_scores
-from chameleon.many.on_gpu import gpu_scores
-from chameleon.many.pairs import width_of_pairs
-from chameleon.many.solve import solve_many
-from chameleon.options import Options
-from chameleon.sample import Sample, means_of, noise_of
-from chameleon.weights import Kernel
+from chameleon.common import machine as memory
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.confidence.bootstrap import replicate
+from chameleon.confidence.diagnostics import groups_alike
+from chameleon.confidence.many_domains import errors_of_many
+from chameleon.pipeline.judge import judge, windows_wanted
+from chameleon.pipeline.options import Options
+from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity, usable_noise
+from chameleon.weights.compute import compute_weights, solve
+from chameleon.weights.formula import Formula
+from chameleon.weights.leverage import least_score, leverage_scores
+from chameleon.weights.many_domains import blocks as found
+from chameleon.weights.many_domains import fourier
+from chameleon.weights.many_domains import fourier as approximate
+from chameleon.weights.many_domains import gpu as on_gpu
+from chameleon.weights.many_domains.exact import exact_scores, linear_scores
+from chameleon.weights.many_domains.features import Features, width_of_pairs
+from chameleon.weights.many_domains.fourier import approximate_scores, errors_of, fourier_scores
+from chameleon.weights.many_domains.gpu import gpu_scores
+from chameleon.weights.many_domains.solve import solve_many
+from chameleon.weights.sample import Sample, means_of, noise_of
+from chameleon.weights.softmax import Kernel
 
 SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
 ENDLESS = 1 << 40

@@ -15,15 +15,15 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import files_up_to, opened
 
-import chameleon.corpora.whole as whole
+import chameleon.text.corpora.documents as whole
 import chameleon.training.packer as packer
-import chameleon.training.parts as parts_of
+import chameleon.training.packer as parts_of
 from chameleon import InputError
-from chameleon.corpora import Domain, SourceTokenizer
-from chameleon.corpora.spool import UnitsText
-from chameleon.corpora.whole import Document, all_documents
+from chameleon.text.corpora import Domain, SourceTokenizer
+from chameleon.text.corpora.documents import Document, all_documents
+from chameleon.text.corpora.spool import UnitsText
 from chameleon.training.mixture import Mixture, Phase
-from chameleon.training.packed import PackedDomain
+from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.packing import pack
 from chameleon.training.trainer import MixtureRows
 

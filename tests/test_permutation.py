@@ -5,7 +5,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from chameleon.permutation import permuted
+from chameleon.common.permutation import permuted
 
 SIZES = [1, 2, 3, 4, 15, 16, 17, 100, 255, 256, 257, 1000, 1023, 1024, 1025, 65_536, 65_537, 100_000]
 KEYS = [0, 1, 2**32, 2**63, 2**64 - 1]

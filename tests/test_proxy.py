@@ -11,11 +11,11 @@ import torch
 import transformers
 from conftest import make_checkpoint
 
-from chameleon.checkpoints import digest_of_checkpoint
-from chameleon.errors import InputError
-from chameleon.proxy import Proxy, fuse_activations, load_proxy
-from chameleon.proxy_tokenizer import ProxyTokens, load_tokenizer
-from chameleon.quiet import quiet_transformers
+from chameleon.common.errors import InputError
+from chameleon.common.libraries import quiet_transformers
+from chameleon.proxy.checkpoints import digest_of_checkpoint
+from chameleon.proxy.model import Proxy, fuse_activations, load_proxy
+from chameleon.proxy.tokenizer import ProxyTokens, load_tokenizer
 
 VOCABULARY = 97
 SMALL: dict[str, Any] = {

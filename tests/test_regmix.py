@@ -14,14 +14,15 @@ import pytest
 from conftest import WORDS, make_texts, write_jsonl
 from scipy.optimize import check_grad
 
-from chameleon.engines import ray_cluster
-from chameleon.errors import InputError, NotFiniteError
-from chameleon.rivals.__main__ import main
-from chameleon.rivals.regmix import gaussian, small_models
-from chameleon.rivals.regmix.gaussian import fit_gaussian
-from chameleon.rivals.regmix.loglinear import fit_log_linear, with_best_ridge
-from chameleon.rivals.regmix.method import RegMixSettings, regress
-from chameleon.rivals.regmix.regression import (
+from chameleon.common.errors import InputError, NotFiniteError
+from chameleon.embeddings.workers import ray as ray_cluster
+from chameleon.methods.command import main
+from chameleon.methods.regmix import regressors as gaussian
+from chameleon.methods.regmix import small_models
+from chameleon.methods.regmix.method import RegMixSettings, draw_mixtures, regress, search
+from chameleon.methods.regmix.regressors import fit_gaussian, fit_log_linear, with_best_ridge
+from chameleon.methods.regmix.runs import Array, Runs, read_runs, write_tables
+from chameleon.methods.regmix.selection import (
     correlation_interval,
     fit,
     folds_of,
@@ -29,9 +30,6 @@ from chameleon.rivals.regmix.regression import (
     judged_regressors,
     rank_correlation,
 )
-from chameleon.rivals.regmix.runs import Array, Runs
-from chameleon.rivals.regmix.search import draw_mixtures, search
-from chameleon.rivals.regmix.tables import read_runs, write_tables
 
 DATA = Path(__file__).parent / "data"
 TINY = {

@@ -14,10 +14,10 @@ import pytest
 from conftest import WORDS, BytesTokenizer, Command, documents, make_texts, opened, refused, write_jsonl
 from range_server import Served, serve
 
-from chameleon.corpora.storage import BACKOFF, files_at
-from chameleon.errors import InputError
-from chameleon.grid import WindowRecipe, lay_grid
-from chameleon.windows import windows_from
+from chameleon.common.errors import InputError
+from chameleon.text.corpora.storage import BACKOFF, files_at
+from chameleon.text.grid import WindowRecipe, lay_grid
+from chameleon.text.windows import windows_from
 
 TEXTS = {name: make_texts(words, 3 + i, documents=60) for i, (name, words) in enumerate(WORDS.items())}
 RECIPE = WindowRecipe(0, 40)
@@ -26,7 +26,7 @@ BYTES = BytesTokenizer()
 
 @pytest.fixture
 def served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Served]:
-    monkeypatch.setattr("chameleon.corpora.storage.BACKOFF", (0.0,) * len(BACKOFF))
+    monkeypatch.setattr("chameleon.text.corpora.storage.BACKOFF", (0.0,) * len(BACKOFF))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     folder = tmp_path / "served"
     folder.mkdir()
@@ -78,7 +78,7 @@ def write_mixed(folder: Path, rows: int = 6000) -> int:
 def test_of_a_remote_file_only_what_windows_need_is_sent(
     served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.corpora.spool.WHOLE_BYTES", 1000)
+    monkeypatch.setattr("chameleon.text.corpora.spool.WHOLE_BYTES", 1000)
     size = write_mixed(served.folder)
     corpus = opened(served.url, domain_column="label", scratch=tmp_path)
     labels = served.bytes_sent

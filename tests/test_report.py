@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from chameleon.confidence.plane import Plane
+from chameleon.common.errors import InputError
+from chameleon.confidence.pca import Plane
 from chameleon.confidence.sensitivity import WeightPath
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.report.colours import MOVES, SERIES, THEME, contrast, levels, tint, written_on
 from chameleon.report.content import Report
 from chameleon.report.page import render_report, write_report
+from chameleon.report.style import MOVES, SERIES, THEME, contrast, levels, tint, written_on
+from chameleon.weights.domain_weights import DomainWeights
 
 HOSTILE = (
     "<script>window.hacked=1</script>", '"><img src=x onerror=window.hacked=2>', "]]><!--", "$\\frac{a}{b}$",

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from chameleon.errors import InputError
-from chameleon.reuse import stored_embeddings
-from chameleon.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
+from chameleon.common.errors import InputError
+from chameleon.embeddings.from_disk import stored_embeddings
+from chameleon.embeddings.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
 
 NOTHING_ASKED: Mapping[str, Any] = dict.fromkeys(
     ("dataset", "checkpoint_path", "sample_length", "seed", "dtype")

@@ -14,12 +14,12 @@ import torch
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from chameleon.rivals.__main__ import main
-from chameleon.rivals.cost import forward_flops
-from chameleon.rivals.doge import DoGE, DoGESettings
-from chameleon.rivals.doremi import DoReMi, DoReMiSettings
-from chameleon.rivals.moving import MovingWeights
-from chameleon.rivals.plain import tempered
+from chameleon.methods.command import main
+from chameleon.methods.cost import forward_flops
+from chameleon.methods.doge import DoGE, DoGESettings
+from chameleon.methods.doremi import DoReMi, DoReMiSettings
+from chameleon.methods.moving_weights import MovingWeights
+from chameleon.methods.run import tempered
 from chameleon.training.trainer import StreamTrainer
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.affinity import median_sigma, rbf_affinity, usable_noise
-from chameleon.errors import InputError
-from chameleon.formula import Formula
-from chameleon.sample import LEAST_UNITS, Sample, means_of, noise_of, samples_of
+from chameleon.common.errors import InputError
+from chameleon.weights.affinity import median_sigma, rbf_affinity, usable_noise
+from chameleon.weights.formula import Formula
+from chameleon.weights.sample import LEAST_UNITS, Sample, means_of, noise_of, samples_of
 
 seeded = settings(derandomize=True, deadline=None, max_examples=25)
 seeds = st.integers(0, 2**32 - 1)

@@ -13,12 +13,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import BytesTokenizer, documents, opened, write_jsonl
 
-from chameleon.corpora import Corpus
-from chameleon.corpora.spool import UnitsText
-from chameleon.corpora.storage import File
-from chameleon.grid import Grid, WindowRecipe, lay_grid
-from chameleon.text import Text
-from chameleon.windows import UNIT_STEP, Windows, windows_from
+from chameleon.text.corpora import Corpus
+from chameleon.text.corpora.spool import UnitsText
+from chameleon.text.corpora.storage import File
+from chameleon.text.grid import Grid, WindowRecipe, lay_grid
+from chameleon.text.protocols import Text
+from chameleon.text.windows import UNIT_STEP, Windows, windows_from
 
 BYTES = BytesTokenizer()
 T = 20
@@ -51,7 +51,7 @@ def as_lines(root: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def sought(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chameleon.corpora.lines.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
     for part in range(3):
         write_jsonl(root / "d" / f"{part}.jsonl", TEXTS[part * 160 : (part + 1) * 160])
 
@@ -235,7 +235,7 @@ def mixed(root: Path, rows: int = 8000, group: int = 20) -> Corpus:
 def test_of_mixed_files_only_the_row_groups_with_windows_are_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.corpora.spool.WHOLE_BYTES", 1000)  # a corpus that is not small
+    monkeypatch.setattr("chameleon.text.corpora.spool.WHOLE_BYTES", 1000)  # a corpus that is not small
     corpus = mixed(tmp_path / "c")
     texts = {domain.name: domain.text for domain in corpus.domains}
     read = []
@@ -252,8 +252,8 @@ def test_of_mixed_files_only_the_row_groups_with_windows_are_read(
 
 
 def test_labels_are_read_without_text(tmp_path: Path, reads: list[tuple[int, int]]) -> None:
-    from chameleon.corpora.parquet import parquet_texts
-    from chameleon.corpora.spool import Spool
+    from chameleon.text.corpora.parquet import parquet_texts
+    from chameleon.text.corpora.spool import Spool
 
     mixed(tmp_path / "c").close()
     path = tmp_path / "c" / "train-0.parquet"
@@ -305,7 +305,7 @@ def test_a_grid_for_more_visits_spreads_windows_over_more_units(tmp_path: Path) 
 def test_units_that_are_dear_to_read_give_all_windows_of_a_usual_run(
     wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.grid.USUAL_WINDOWS", 22)
+    monkeypatch.setattr("chameleon.text.grid.USUAL_WINDOWS", 22)
     write_parquet(tmp_path / "c" / "d.parquet", TEXTS, 4)
     write_parquet(tmp_path / "c" / "e.parquet", ["other"], 1)
     corpus = opened(tmp_path / "c", scratch=tmp_path)
@@ -373,8 +373,8 @@ def test_a_unit_of_many_times_the_mean_size_is_visited_so_much_the_more(
 def test_a_large_row_group_is_read_in_pieces(
     tmp_path: Path, reads: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chameleon.corpora.parquet import parquet_texts
-    from chameleon.corpora.spool import Spool
+    from chameleon.text.corpora.parquet import parquet_texts
+    from chameleon.text.corpora.spool import Spool
 
     texts = ["".join(random.Random(i).choices("abcdefgh ", k=5000)) for i in range(1200)]
     path = tmp_path / "d.parquet"
@@ -383,7 +383,7 @@ def test_a_large_row_group_is_read_in_pieces(
     )
     found = []
     for limit in (1 << 40, 1000):
-        monkeypatch.setattr("chameleon.corpora.parquet._IN_ONE_REQUEST", limit)
+        monkeypatch.setattr("chameleon.text.corpora.parquet._IN_ONE_REQUEST", limit)
         file = File(str(path), path.stat().st_size, str(limit), str(path), filesystem=Local())
         by_name, units = parquet_texts([file], "x", "text", None, {}, (), Spool(tmp_path))
         reads.clear()
@@ -406,7 +406,7 @@ def test_labels_that_statistics_tell_are_counted_right(tmp_path: Path) -> None:
 
 
 def test_small_sources_and_few_units_are_read_all_over() -> None:
-    from chameleon.corpora.spool import visits_of
+    from chameleon.text.corpora.spool import visits_of
 
     assert visits_of(100, 1 << 20, 0.01, 24) >= 100  # small as a whole
     assert visits_of(20, 1 << 40, 0.01, 24) >= 20  # all of it is read anyway

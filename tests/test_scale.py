@@ -12,23 +12,22 @@ import numpy as np
 import pytest
 import yaml
 
-from chameleon import check
-from chameleon.budget import Limits, within
-from chameleon.compare import main as compare_main
-from chameleon.confidence.plane import Plane
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.export.__main__ import main as export_main
+from chameleon.common.errors import InputError
+from chameleon.common.tables import heaviest_first, most_different, rounded, share_text, spread_lines
+from chameleon.confidence.pca import Plane
+from chameleon.export import check
+from chameleon.export.budget import Limits, render_limits, within
+from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw
-from chameleon.export.exporting import export
 from chameleon.export.formats import FORMATS
 from chameleon.export.mixture import Source
-from chameleon.export.table import render_limits
-from chameleon.export.yaml_text import yaml_of, yaml_text
-from chameleon.long_tables import heaviest_first, most_different, rounded, share_text, spread_lines
+from chameleon.export.parse import yaml_of, yaml_text
+from chameleon.export.write import export
+from chameleon.report.compare import main as compare_main
 from chameleon.report.content import Pictured, Report
 from chameleon.report.page import render_report
-from chameleon.table import render_change, render_table
+from chameleon.report.terminal import render_change, render_table
+from chameleon.weights.domain_weights import DomainWeights
 
 # Megatron-LM numbers datasets in 16 bits.
 IN_16_BITS = ("megatron", "megatron-file", "megatron-splits", "nemo")

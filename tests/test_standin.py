@@ -9,9 +9,9 @@ import pytest
 import torch
 from conftest import ROOT, Command, documents, indexed, opened
 
-from chameleon.proxy import load_proxy
-from chameleon.proxy_tokenizer import load_tokenizer
-from chameleon.standin import Settings, standin_checkpoint
+from chameleon.proxy.model import load_proxy
+from chameleon.proxy.tokenizer import load_tokenizer
+from chameleon.training.standin import Settings, standin_checkpoint
 
 TINY = Settings(
     vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4, learning_rate=3e-3
@@ -67,7 +67,7 @@ def test_training_that_is_interrupted_leaves_nothing(
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("chameleon.standin._train_model", interrupt)
+    monkeypatch.setattr("chameleon.training.standin._train_model", interrupt)
     with pytest.raises(KeyboardInterrupt):
         standin_checkpoint([d.text for d in opened(corpus_directory).domains], tmp_path, CPU, TINY)
     assert list(tmp_path.iterdir()) == []
@@ -94,7 +94,7 @@ def test_the_flagless_command_is_the_whole_method_from_nothing(command: Command,
 
 
 def test_of_two_runs_that_train_the_same_stand_in_the_second_uses_the_first(tmp_path: Path) -> None:
-    from chameleon.standin import _put_in_place
+    from chameleon.training.standin import _put_in_place
 
     for name in ("first", "second"):
         (tmp_path / name).mkdir()

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import save
 
-from chameleon.errors import InputError
-from chameleon.store import (
+from chameleon.common.errors import InputError
+from chameleon.embeddings.store import (
     FORMAT,
     DomainEmbeddings,
     Record,

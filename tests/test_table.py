@@ -3,7 +3,7 @@
 import numpy as np
 
 from chameleon import DomainWeights
-from chameleon.table import render_change, render_table
+from chameleon.report.terminal import render_change, render_table
 
 ODD_NAMES = ("with space", "日本語", 'quo"te', "slash/../x", "a: b", "emoji 🦎", "")
 

@@ -11,10 +11,10 @@ import pytest
 from conftest import ROOT
 from trainer_runs import DRAWN, NAMES, ROW_LENGTHS, SEQUENCE
 
-from chameleon import check
-from chameleon.domain_weights import DomainWeights
-from chameleon.export.__main__ import main as export_main
+from chameleon.export import check
+from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw
+from chameleon.weights.domain_weights import DomainWeights
 
 LIBRARIES = ROOT / ".venv" / "trainers"
 SHARES = (0.13, 0.42, 0.35, 0.10)

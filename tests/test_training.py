@@ -17,8 +17,8 @@ import torch
 from conftest import ROOT, WORDS, files_up_to, make_checkpoint, make_texts, write_jsonl
 from safetensors.torch import load_file
 
-from chameleon.evaluation.__main__ import main as evaluate
-from chameleon.training.__main__ import main as train
+from chameleon.training.command import main as train
+from chameleon.training.evaluation.command import main as evaluate
 from chameleon.training.trainer import StreamTrainer
 
 TINY = {
@@ -246,7 +246,7 @@ def test_two_processes_train_on_the_same_stream_as_one_and_go_on_from_each_other
         command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
         kept = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST")}
         done = subprocess.run(
-            [*command, "-m", "chameleon.training", *flags_for(place, tmp_path / name, *flags)],
+            [*command, "-m", "chameleon", "train", *flags_for(place, tmp_path / name, *flags)],
             env={**kept, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
@@ -487,7 +487,7 @@ def test_a_damaged_record(run: Callable[..., Path], content: str, capsys: pytest
 def test_a_package_that_is_not_there_is_named(
     run: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("chameleon.training.arguments.find_spec", lambda name: None)
+    monkeypatch.setattr("chameleon.training.trainer_settings.find_spec", lambda name: None)
     run("m", "--tensorboard", code=2)
     assert 'pip install "chameleon[tensorboard]"' in one_error(capsys.readouterr().err)
 
@@ -656,7 +656,7 @@ def test_flags_are_held_against_the_corpus_before_it_is_packed(
     def packs(*arguments: Any) -> Any:  # noqa: ANN401
         raise AssertionError("packed")
 
-    monkeypatch.setattr("chameleon.training.ground.pack", packs)
+    monkeypatch.setattr("chameleon.training.inputs.pack", packs)
     (tmp_path / "w.json").write_text('{"law": 1, "cod": 0}')
     run("m", "--weights", str(tmp_path / "w.json"), code=2)
     assert "has weights for law, cod, but" in one_error(capsys.readouterr().err)
@@ -681,20 +681,3 @@ def test_a_tokenizer_that_the_arrays_items_cannot_hold(
         r"the tokenizer of .* has 70\d+ tokens, more than items of uint16 can hold.*--token_dtype uint32",
         error,
     )
-
-
-def test_the_help_of_the_commands_loads_no_torch() -> None:
-    for module in ("chameleon.training", "chameleon.evaluation"):
-        code = [
-            "import runpy, sys",
-            "sys.argv = ['x', '--help']",
-            "try:",
-            f"    runpy.run_module('{module}', run_name='__main__')",
-            "except SystemExit as ended:",
-            "    assert ended.code == 0",
-            "assert not {'torch', 'transformers', 'numpy'} & set(sys.modules)",
-        ]
-        done = subprocess.run(
-            [sys.executable, "-c", "\n".join(code)], cwd=ROOT, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from chameleon import DomainWeights, InputError
-from chameleon.training.weighting import Domains, read_weights
+from chameleon.training.schedule import Domains, read_weights
 
 DOMAINS = Domains(["law", "code", "cooking"], np.array([600, 300, 100]), "my_corpus", {})
 

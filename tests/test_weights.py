@@ -12,17 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.affinity import Array
-from chameleon.compute import compute_weights
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.sample import means_of, samples_of
-from chameleon.weights import (
-    Mode,
-    finetune_weights,
-    pretrain_weights,
-    scaled_temperature,
-)
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.weights.compute import compute_weights
+from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.sample import means_of, samples_of
+from chameleon.weights.softmax import Mode, finetune_weights, pretrain_weights, scaled_temperature
 
 DATA = Path(__file__).parent / "data"
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")

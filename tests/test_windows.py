@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from conftest import WORDS, BytesTokenizer, indexed, make_checkpoint, make_texts, opened, write_jsonl
 
-from chameleon.corpora.builtin import domain_of_texts
-from chameleon.corpora.indexed import BLOCK_BYTES, IndexedText
-from chameleon.grid import Grid, WindowRecipe, lay_grid
-from chameleon.text import Tokenizer
-from chameleon.windows import Windows, cut_windows
+from chameleon.text.corpora.builtin import domain_of_texts
+from chameleon.text.corpora.indexed import BLOCK_BYTES, IndexedText
+from chameleon.text.grid import Grid, WindowRecipe, lay_grid
+from chameleon.text.protocols import Tokenizer
+from chameleon.text.windows import Windows, cut_windows
 
 BYTES = BytesTokenizer()
 
@@ -45,7 +45,7 @@ def whole_stream(domain: IndexedText, tokenizer: Tokenizer) -> tuple[list[int], 
 
 @pytest.fixture(scope="module")
 def bpe(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    from chameleon.proxy_tokenizer import load_tokenizer
+    from chameleon.proxy.tokenizer import load_tokenizer
 
     return load_tokenizer(make_checkpoint(tmp_path_factory.mktemp("bpe")))
 

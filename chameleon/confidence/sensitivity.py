@@ -8,13 +8,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from chameleon.affinity import Array
-from chameleon.errors import InputError
-from chameleon.formula import Formula, Solution
-from chameleon.many.found import is_many
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.weights.formula import Formula, Solution
+from chameleon.weights.many_domains.blocks import is_many
 
 # What each setting is multiplied by: for the numbers in a weights file, and for a path to look at.
 HALVED_AND_DOUBLED = (0.5, 2.0)
+
+
 PATH = tuple(2.0 ** (step / 2) for step in range(-8, 9))
 
 

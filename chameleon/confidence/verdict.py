@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from chameleon.affinity import Array
-from chameleon.confidence.kept import KeptRatios
-from chameleon.confidence.plane import Plane
-from chameleon.confidence.replicates import (
+from chameleon.common.arrays import Array
+from chameleon.confidence.bootstrap import (
     Replicates,
     Spread,
     degrees_of_freedom,
@@ -21,11 +19,13 @@ from chameleon.confidence.replicates import (
     replicate,
     spread_of,
 )
-from chameleon.confidence.rounds import windows_needed, windows_needed_of_many
-from chameleon.domain_weights import DomainWeights
-from chameleon.formula import Formula, Solution
-from chameleon.many.errors import errors_of_many
-from chameleon.sample import Sample
+from chameleon.confidence.many_domains import errors_of_many
+from chameleon.confidence.pca import Plane
+from chameleon.confidence.stopping import windows_needed, windows_needed_of_many
+from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.formula import Formula, Solution
+from chameleon.weights.kept_ratios import KeptRatios
+from chameleon.weights.sample import Sample
 
 # Up to so many domains the order of any two is said, of more only that of neighbours.
 _ALL_PAIRS = 50

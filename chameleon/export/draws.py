@@ -10,13 +10,25 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.affinity import Array
-from chameleon.errors import InputError
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.common.tables import (
+    ALL_SHOWN,
+    decimals_of,
+    ends_of,
+    heaviest_first,
+    left_out,
+    share_text,
+    shown_name,
+    width_of,
+)
 from chameleon.export.formats import Draws, Format
 from chameleon.export.mixture import Source
-from chameleon.export.reading import Found
+from chameleon.export.parse import Found
+from chameleon.weights.domain_weights import DomainWeights
 
 Counts = npt.NDArray[np.int64]
+
 
 # Levanter's mixture_block_size, unless a run sets another.
 _BLOCK = 2048
@@ -186,3 +198,48 @@ def faults_of_numbers(read: Read, found: Found, names: Sequence[str], asked: Arr
 def _off(shares: Array, asked: Array) -> npt.NDArray[np.bool_]:
     """Which shares are off by more than one in a hundred, and more than what six digits lose."""
     return np.abs(shares - asked) > 1e-6 + 0.01 * asked
+
+
+def table_of_draws(
+    weights: DomainWeights, row: Format, read: Read, drawn: Counts, epochs: Array | None
+) -> list[str]:
+    """Lines of a table: shares that were asked for, that a file means, and that were drawn.
+
+    Of very many domains it has the heaviest and the lightest.
+
+    Args:
+        weights: Of the k domains.
+        row: The file's format.
+        read: What it says of them.
+        drawn: (k + 1,) rows of each, and of what is no domain of these.
+        epochs: (k,) how often each is seen, where that is known.
+    """
+    tokens = drawn * np.append(read.lengths, read.mean_length)
+    achieved = tokens / tokens.sum()
+    k, decimals = len(weights.names), decimals_of(len(weights.names))
+    order = list(range(k)) if k <= ALL_SHOWN else heaviest_first(weights.names, weights.weights)
+    rows = ends_of(order)
+    width = width_of((shown_name(weights.names[i]) for i in rows if i is not None), 8)
+
+    def numbers(*shares: float) -> str:
+        return "  ".join(f"{share_text(float(each), decimals):>{decimals + 2}}" for each in shares)
+
+    heads = "  ".join(f"{each:>{decimals + 2}}" for each in ("asked", "file", "drawn"))
+    lines = [
+        f"Shares of tokens with {row.trainer}",
+        "",
+        f"{'domain':<{width}}  {heads}" + ("   epochs" if epochs is not None else ""),
+    ]
+    for i in rows:
+        if i is None:
+            lines.append(left_out(order, weights.weights))
+            continue
+        shares = numbers(weights.weights[i], read.shares[i], achieved[i])
+        epoch = f"  {epochs[i]:7.2f}" if epochs is not None else ""
+        lines.append(f"{shown_name(weights.names[i]):<{width}}  {shares}{epoch}")
+    if read.elsewhere:
+        lines.append(f"{'(others)':<{width}}  {numbers(0, 1 - float(read.shares.sum()), achieved[-1])}")
+    distance = float(np.abs(achieved - np.append(weights.weights, 0.0)).sum() / 2)
+    what = "rows" if row.counts == "rows" else "sequences"
+    of_another = f"{distance:.4f} of the tokens are of another domain than asked"
+    return [*lines, "", f"drawn      {int(drawn.sum()):,} {what}; {of_another}"]

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from typing import Literal, NamedTuple
 
-from chameleon.errors import InputError
-from chameleon.export import blends, lists, snippets, tables
+from chameleon.common.errors import InputError
 from chameleon.export.mixture import Mixture
-from chameleon.export.reading import Found
+from chameleon.export.parse import Found
+from chameleon.export.trainers import json_csv as lists
+from chameleon.export.trainers import megatron as blends
+from chameleon.export.trainers import python_code as snippets
+from chameleon.export.trainers import yaml_configs as tables
 
 Draws = Literal["quota", "even", "random", "blocks"]
 
@@ -48,11 +51,14 @@ class Format(NamedTuple):
 
 
 _MEGATRON = "megatron-core 0.16.1, megatron/core/datasets"
+
+
 _DATASETS = "datasets 5, interleave_datasets"
+
 
 FORMATS: dict[str, Format] = {
     "chameleon": Format(
-        "python -m chameleon.training, --weights", ".json", lists.write_schedule, lists.read_schedule,
+        "python -m chameleon train, --weights", ".json", lists.write_schedule, lists.read_schedule,
         "name", "tokens", "quota", "repeats", keeps_zeros=True, takes_stages=True, has_comments=False,
     ),
     "megatron": Format(

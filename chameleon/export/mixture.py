@@ -11,13 +11,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from chameleon.affinity import Array
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.export.reading import json_object_in, number_from, written_number
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.export.parse import json_object_in, number_from, written_number
+from chameleon.weights.domain_weights import DomainWeights
 
 _FURTHER = ("valid", "test", "remote", "local", "split", "name")
+
+
 _SOURCE_KEYS = ("paths", "tokens", "tokens_per_row", *_FURTHER)
+
+
 # Fewer tokens are none: of a path, or of a row on average.
 _LEAST = 1e-3
 

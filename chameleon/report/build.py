@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from chameleon.confidence.plane import spreads_of
+from chameleon.confidence.pca import spreads_of
 from chameleon.confidence.sensitivity import PATH, WeightPath, paths
-from chameleon.judging import Judged
-from chameleon.pipeline import Outcome
+from chameleon.pipeline.judge import Judged
+from chameleon.pipeline.run import Outcome
 from chameleon.report.content import ALL_PICTURED, Pictured, Report
 from chameleon.report.sections import MOST_EXAMPLES
-from chameleon.sample import means_of, noise_of
+from chameleon.weights.sample import means_of, noise_of
 
 
 def report_of(outcome: Outcome) -> Report:

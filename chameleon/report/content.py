@@ -9,11 +9,11 @@ from functools import cached_property
 
 import numpy as np
 
-from chameleon.affinity import Array
+from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
+from chameleon.common.tables import heaviest_first
 from chameleon.confidence.sensitivity import WeightPath
-from chameleon.domain_weights import DomainWeights
-from chameleon.errors import InputError
-from chameleon.long_tables import heaviest_first
+from chameleon.weights.domain_weights import DomainWeights
 
 # Of more domains than this, pictures of affinity are of some, and tables have the heaviest and the lightest.
 ALL_PICTURED = 1000

@@ -8,22 +8,32 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.affinity import Array
-from chameleon.report.colours import levels
+from chameleon.common.arrays import Array
 from chameleon.report.content import Report
-from chameleon.report.labels import figure, fitted, one_line, widest, width_of
-from chameleon.report.markup import Markup, joined, tag
-from chameleon.report.png import COLOURS, png_address
+from chameleon.report.markup import Markup, figure, fitted, joined, one_line, tag, widest, width_of
+from chameleon.report.style import COLOURS, levels, png_address
 from chameleon.report.svg import NARROW, named, picture
 
 # Up to so many domains each cell is an element that tells its number, above they are one image.
 MOST_CELLS = 24
+
+
 _CELL = 60.0
+
+
 _CELL_WITH_NUMBER = 30.0
+
+
 _LABEL = 14.0
+
+
 _LARGEST_IMAGE = 560.0
+
+
 # How far slanted names reach across and up, in parts of their length.
 _SLANT = 0.72
+
+
 _PAIRS_SAID = 3
 
 

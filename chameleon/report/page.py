@@ -5,13 +5,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from chameleon import files
+from chameleon.common import files
 from chameleon.report.content import Report
 from chameleon.report.heat_map import heat_images
 from chameleon.report.markup import Markup, tag
-from chameleon.report.sections import Section, sections
+from chameleon.report.sections import Section, facts, heading, sections, summary, verdict
 from chameleon.report.style import style_sheet
-from chameleon.report.words import facts, heading, summary, verdict
 
 
 def write_report(report: Report, path: Path) -> None:

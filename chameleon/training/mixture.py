@@ -19,11 +19,15 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.permutation import permuted, ranks
+from chameleon.common.permutation import permuted, ranks
 
 BLOCK = 16
+
+
 # A weight is a whole number of these parts of one; counts of rows up to 2^32 then fit 63 bits.
 _PARTS = 1 << 30
+
+
 MOST_ROWS = 1 << 32
 
 

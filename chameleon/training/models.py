@@ -10,14 +10,16 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PreTrainedModel
 
-from chameleon.checkpoints import find_checkpoint
-from chameleon.errors import InputError
-from chameleon.files import digest_of_files, is_there, local_path
-from chameleon.proxy import context_of, fuse_activations, require_causal_architecture
-from chameleon.quiet import quiet_transformers
+from chameleon.common.errors import InputError
+from chameleon.common.files import digest_of_files, is_there, local_path
+from chameleon.common.libraries import quiet_transformers
+from chameleon.proxy.checkpoints import find_checkpoint
+from chameleon.proxy.model import context_of, fuse_activations, require_causal_architecture
 
 # Blocks, width and heads of the GPT-2 shapes of the method's papers; all with GPT-2's vocabulary of 50,257.
 SIZES = {"82M": (6, 768, 12), "124M": (12, 768, 12), "684M": (36, 1200, 24)}
+
+
 # Token embeddings have a multiple of so many rows, which matrix units take better; no text has the
 # tokens that are added.
 _VOCABULARY_STEP = 64

@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import torch
 from torch import nn
 
-from chameleon.errors import InputError
-from chameleon.files import write_atomically
+from chameleon.common.errors import InputError
+from chameleon.common.files import write_atomically
 from chameleon.training.trainer import StreamTrainer
 
 _STATE = "objective.json"

@@ -3,12 +3,18 @@
 Shapes: k domains.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from chameleon.common.errors import InputError
+from chameleon.common.figures import plain
+from chameleon.common.tables import shown_name
+from chameleon.training.options import MANY_EPOCHS
 
 
 @dataclass(frozen=True)
@@ -64,3 +70,55 @@ def outcome_of(trained: Trained) -> dict[str, Any]:
         "loss": trained.loss,
         "parameters": trained.parameters,
     }
+
+
+def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
+    """Write a PNG of the lines of a `loss.csv`; nothing where there are none.
+
+    Raises:
+        InputError: It cannot be written.
+    """
+    if not curve:
+        return
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import EngFormatter
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    tokens = [row["tokens"] for row in curve]
+    axes.plot(tokens, [row["loss"] for row in curve], color="#1f6f8b")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    axes.set_xlabel("tokens trained on")
+    axes.set_ylabel("training loss, nats a token")
+    axes.set_title(
+        f"{plain(path.parent.name)}: loss {curve[-1]['loss']:.3f} after {int(curve[-1]['step']):,} steps"
+    )
+    axes.grid(alpha=0.3)
+    axes.spines[["top", "right"]].set_visible(False)
+    try:
+        figure.savefig(path, dpi=120)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror}") from None
+
+
+def render_trained(trained: Trained) -> str:
+    """Domains with the shares asked for and achieved, their tokens and epochs, and where the model is."""
+    width = max(6, *(len(shown_name(name)) for name in trained.names))
+    lines = [
+        f"{'domain':<{width}}  weight  achieved           tokens  epochs",
+    ]
+    for i, name in enumerate(trained.names):
+        flag = f"  repeated more than {MANY_EPOCHS} times" if trained.epochs[i] > MANY_EPOCHS else ""
+        lines.append(
+            f"{shown_name(name):<{width}}  {trained.weights[i]:6.4f}  {trained.shares[i]:8.4f}  "
+            f"{trained.rows[i] * trained.sample_length:15,}  {trained.epochs[i]:6.2f}{flag}"
+        )
+    tokens = int(trained.rows.sum()) * trained.sample_length
+    lines += [
+        "",
+        f"parameters   {trained.parameters / 1e6:.1f}M",
+        f"trained      {trained.steps:,} steps, {tokens:,} tokens",
+    ]
+    if trained.loss is not None:
+        lines.append(f"loss         {trained.loss:.3f} nats a token at the end (loss.csv, loss.png)")
+    return "\n".join([*lines, f"model        {trained.directory}"])

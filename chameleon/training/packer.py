@@ -16,17 +16,75 @@ from typing import NamedTuple, Protocol
 import numpy as np
 from tqdm import tqdm
 
-from chameleon.corpora import Domain
-from chameleon.errors import InputError
-from chameleon.training.packed import HASHES, Array, HeldOut, PackedDomain, write_heldout
-from chameleon.training.parts import documents_in_parts
+from chameleon.common.errors import InputError
+from chameleon.text.corpora import Domain
+from chameleon.text.corpora.documents import all_documents
+from chameleon.text.protocols import Content
+from chameleon.training.packed_domain import HASHES, Array, HeldOut, PackedDomain, write_heldout
+
+# A document of over so many bytes counts as several, which are encoded and held out on their own.
+_LONG = 1 << 20
+
+
+_PART = 1 << 18
+
+
+_LONG_TOKENS = 1 << 16
+
+
+def documents_in_parts(domains: Sequence[Domain]) -> Iterator[tuple[int, bytes | Array]]:
+    """Documents of the domains, each with the index of its domain; parts are documents of their own.
+
+    Raises:
+        InputError: The text cannot be read.
+    """
+    for index, document in all_documents(domains):
+        if isinstance(document, np.ndarray):
+            for begin in range(0, len(document), _LONG_TOKENS):
+                yield index, document[begin : begin + _LONG_TOKENS].astype(np.uint32)
+        else:
+            yield from ((index, part) for part in _parts(document) if part.strip())
+
+
+def _parts(content: Content) -> Iterator[bytes]:
+    if len(content) <= _LONG:
+        yield content[0 : len(content)]
+        return
+    at = 0
+    while at < len(content):
+        read = content[at : at + _PART]
+        if at + len(read) < len(content):
+            read = read[: _end_of_part(read)]
+        yield read
+        at += len(read)
+
+
+def _end_of_part(read: bytes) -> int:
+    """Behind the last line's end in the second half, else behind the last space, else a character's end."""
+    for mark in (b"\n", b" "):
+        found = read.rfind(mark, len(read) // 2)
+        if found >= 0:
+            return found + 1
+    end = len(read)
+    while end > 1 and read[end - 1] & 0xC0 == 0x80:
+        end -= 1
+    return end - 1 if read[end - 1] >= 0xC0 else len(read)
+
 
 # Text that is encoded at once: enough for all cores, and little enough to forget.
 _BATCH_BYTES = 1 << 22
+
+
 # Tokens held in memory before they are written, of one domain and of all.
 _PENDING = 1 << 19
+
+
 _PENDING_IN_ALL = 1 << 24
+
+
 _PENDING_HASHES = 1 << 15
+
+
 # Of more held-out tokens of a domain, the documents with the least hashes are kept.
 _KEPT_HELDOUT = 1 << 22
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import numpy as np
 from filelock import FileLock
 
-from chameleon.corpora import Domain
-from chameleon.errors import InputError
-from chameleon.files import digest_of_json
-from chameleon.store import readable
-from chameleon.training.packed import FORMAT, PackedDomain, write_heldout
+from chameleon.common.errors import InputError
+from chameleon.common.files import digest_of_json, readable
+from chameleon.text.corpora import Domain
+from chameleon.training.packed_domain import FORMAT, PackedDomain, write_heldout
 from chameleon.training.packer import Packer, PackingTokenizer
 
 

@@ -18,17 +18,17 @@ import transformers
 from transformers import TrainingArguments
 
 import chameleon
-from chameleon.errors import InputError
-from chameleon.files import place_of
-from chameleon.training.arguments import number_of_steps, trainer_arguments
-from chameleon.training.ground import Ground
+from chameleon.common.errors import InputError
+from chameleon.common.files import place_of
+from chameleon.training.inputs import Ground
 from chameleon.training.mixture import Mixture, weights_at
 from chameleon.training.options import MANY_EPOCHS, TrainingOptions
 from chameleon.training.outcome import Trained
-from chameleon.training.packed import PackedDomain
+from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.record import Record
+from chameleon.training.schedule import Point, schedule_of
 from chameleon.training.trainer import MixtureRows
-from chameleon.training.weighting import Point, schedule_of
+from chameleon.training.trainer_settings import number_of_steps, trainer_arguments
 
 
 @dataclass(frozen=True, eq=False)

@@ -2,13 +2,14 @@
 
 import json
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chameleon.errors import InputError
-from chameleon.files import write_atomically
+from chameleon.common.command_line import Notify
+from chameleon.common.errors import InputError
+from chameleon.common.files import write_atomically
 from chameleon.training.trainer import is_complete, last_checkpoint, step_of
 
 RECORD = "training.json"
@@ -38,7 +39,7 @@ class Record:
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         write_atomically(directory / RECORD, text.encode())
 
-    def resumed(self, directory: Path, notify: Callable[[str], None]) -> Path | None:
+    def resumed(self, directory: Path, notify: Notify) -> Path | None:
         """The checkpoint from which to go on, or None where there is none yet.
 
         Raises:

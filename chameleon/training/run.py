@@ -11,25 +11,21 @@ from pickle import UnpicklingError
 from safetensors import SafetensorError
 from transformers import AutoTokenizer
 
-from chameleon.devices import is_out_of_memory
-from chameleon.errors import InputError
-from chameleon.files import check_writable
-from chameleon.quiet import quiet_transformers
-from chameleon.training.arguments import check_options, number_of_processes
-from chameleon.training.ground import prepare
-from chameleon.training.models import (
-    build_model,
-    number_of_parameters,
-)
+from chameleon.common.command_line import Notify
+from chameleon.common.errors import InputError
+from chameleon.common.files import check_writable
+from chameleon.common.libraries import quiet_transformers
+from chameleon.proxy.devices import is_out_of_memory
+from chameleon.training.inputs import prepare
+from chameleon.training.models import build_model, number_of_parameters
 from chameleon.training.objective import Objective, ObjectiveTrainer, restore
 from chameleon.training.options import TrainingOptions
-from chameleon.training.outcome import Trained, outcome_of
-from chameleon.training.pictures import draw_curve
+from chameleon.training.outcome import Trained, draw_curve, outcome_of
 from chameleon.training.plan import Plan, plan_run
 from chameleon.training.record import check_directory, put_in_place
 from chameleon.training.trainer import CURVE, Bar, Curve, StreamTrainer, read_curve, step_of
+from chameleon.training.trainer_settings import check_options, number_of_processes
 
-Notify = Callable[[str], None]
 _TOKENIZER_BYTES = 1 << 22
 
 

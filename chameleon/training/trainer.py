@@ -22,13 +22,17 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from chameleon.errors import InputError, NotFiniteError
-from chameleon.files import write_atomically
+from chameleon.common.errors import InputError, NotFiniteError
+from chameleon.common.files import write_atomically
 from chameleon.training.mixture import Mixture
-from chameleon.training.packed import Array
+from chameleon.training.packed_domain import Array
 
 COMPLETE = "complete.json"
+
+
 CURVE = "loss.csv"
+
+
 CURVE_COLUMNS = ("step", "tokens", "loss", "learning_rate", "grad_norm", "seconds")
 
 

@@ -1,0 +1,237 @@
+"""The bootstrap: weights as they would have come out with other windows of the same domains.
+
+A replicate draws each domain's units (documents where they are told apart, windows where not) anew, as
+many as there are, with replacement, and moves the domain's mean by what they sum to. Spread is unbiased
+whatever the number of units, and shrinks with the part of the domain that was looked at. Where
+distances are freed of what sampling adds to them, those of replicates are freed of it twice: replicates lie
+around means that are themselves samples.
+
+Shapes: k domains, b replicates, d width of an embedding.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from chameleon.common.arrays import Array
+from chameleon.confidence.delta_method import variances_by_domain
+from chameleon.confidence.pca import Plane
+from chameleon.weights.formula import Formula, Solution
+from chameleon.weights.sample import Sample, means_of, noise_of
+
+REPLICATES = 1000
+
+
+# So many at least; of more than 100 domains fewer than the above, so that a thousand take a minute.
+_FEWEST = 200
+
+
+# Of the means and of the affinities of some replicates at once.
+_BYTES_AT_ONCE = 1 << 26
+
+
+# Random directions that stand for all those in which domains do not differ.
+_FURTHER = 32
+
+
+# Quantiles of Student's t at 0.975 by one over the degrees of freedom. Importing scipy.stats takes a second.
+_T_INVERSES = (0, 1 / 60, 1 / 30, 1 / 20, 1 / 15, 1 / 10, 1 / 8, 1 / 6, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 1)
+
+
+_T_QUANTILES = (
+    *(1.95996, 2.00030, 2.04227, 2.08596, 2.13145, 2.22814, 2.30600),
+    *(2.44691, 2.57058, 2.77645, 3.18245, 4.30265, 12.7062),
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """What the bootstrap found.
+
+    Attributes:
+        scores: (b, k) leverage scores.
+        weights: (b, k) weights.
+        places: (b, k, 2) the domains' places on the plane, where one was given; else of no columns.
+    """
+
+    scores: Array
+    weights: Array
+    places: Array
+
+
+@dataclass(frozen=True, eq=False)
+class Spread:
+    """How far numbers may be off.
+
+    Attributes:
+        errors: (k,) standard errors.
+        intervals: (k, 2) from and to, which hold the truth in 95 of 100 samples.
+    """
+
+    errors: Array
+    intervals: Array
+
+
+def replicate(
+    samples: list[Sample],
+    formula: Formula,
+    *,
+    replicates: int | None = None,
+    seed: int = 0,
+    plane: Plane | None = None,
+) -> Replicates:
+    """Scores and weights of replicates.
+
+    Args:
+        samples: Of the k domains. One that is exact stays what it is.
+        formula: From means to weights.
+        replicates: b; by default 1000, of over 100 domains down to 200.
+        seed: Of the draws; a domain's depend on its name and this alone.
+        plane: Where to place the replicates of each domain, if anywhere.
+    """
+    means = means_of(samples)
+    noise = noise_of(samples)
+    if replicates is None:
+        replicates = min(REPLICATES, max(_FEWEST, 100 * REPLICATES // len(means)))
+    centred = means - means.mean(axis=0)
+    directions = _directions(centred)
+    places = np.asarray(centred if directions is None else centred @ directions, dtype=np.float32)
+    k, d = places.shape
+    generators = [np.random.default_rng(_entropy(sample.name, seed)) for sample in samples]
+    at_once = max(1, min(replicates, _BYTES_AT_ONCE // (4 * k * d)))
+    scores = np.empty((replicates, k))
+    on_plane = np.empty((replicates, k, 0 if plane is None else 2))
+    for begin in range(0, replicates, at_once):
+        some = slice(begin, min(begin + at_once, replicates))
+        moved = np.empty((some.stop - begin, k, d), dtype=np.float32)
+        drawn = np.zeros(k)
+        for i, (sample, generator) in enumerate(zip(samples, generators, strict=True)):
+            influences = sample.influences()
+            if directions is not None:
+                influences = influences @ directions
+            drawn[i] = np.vdot(influences, influences)
+            moved[:, i] = places[i] + _moves(influences, generator, len(moved))
+        usable = formula.usable(means, noise + drawn)
+        scores[some] = _in_parts(moved, partial(formula.scores_of_many, noise=usable))
+        if plane is not None:
+            less = np.where(np.eye(k, dtype=bool), drawn[:, None], usable[:, None] + noise)
+            affinities = partial(formula.affinities_to, places=places, less=less, means=means)
+            on_plane[some] = _in_parts(moved, partial(_placed, plane, affinities))
+    return Replicates(scores, formula.weights(scores), on_plane)
+
+
+def _placed(plane: Plane, affinities: Callable[..., Any], moved: npt.NDArray[np.float32]) -> Array:
+    return plane.place(affinities(moved))
+
+
+def _in_parts(moved: npt.NDArray[np.float32], function: Callable[..., Array]) -> Array:
+    """A function of replicates, of so few at a time that (b, k, k) numbers take little memory."""
+    k = moved.shape[1]
+    at_once = max(1, _BYTES_AT_ONCE // (32 * k * k))
+    return np.concatenate(
+        [function(moved[begin : begin + at_once]) for begin in range(0, len(moved), at_once)]
+    )
+
+
+def _directions(centred: Array) -> npt.NDArray[np.float32] | None:
+    """(d, r) orthonormal directions in which replicates are looked at; None for all as they are.
+
+    Those in which domains differ are there as they are. All others matter only by the squares of what
+    samples move in them, and a random few, stretched, stand for them.
+    """
+    k, d = centred.shape
+    if k + _FURTHER >= d:
+        return None
+    random = np.random.default_rng(0).standard_normal((d, _FURTHER))
+    _, sizes, rows = np.linalg.svd(centred, full_matrices=False)
+    differing = rows[sizes > 1e-12 * max(sizes[0], 1e-300)].T
+    others, _ = np.linalg.qr(random - differing @ (differing.T @ random))
+    others *= np.sqrt((d - differing.shape[1]) / _FURTHER)
+    return np.asarray(np.hstack([differing, others]), dtype=np.float32)
+
+
+def spread_of(values: Array, replicated: Array, degrees: Array) -> Spread:
+    """Standard errors and intervals of shares or scores from their replicates.
+
+    Intervals are symmetric on the scale of the logit, log(x / (1 - x)), on which neither end is passed,
+    with the quantile of Student's t for the degrees of freedom.
+
+    Args:
+        values: (k,) the estimates, from 0 to 1.
+        replicated: (b, k) their replicates.
+        degrees: (k,) degrees of freedom of the estimates of variance, at least 1.
+    """
+    errors = replicated.std(axis=0, ddof=1)
+    spreads = _logit(replicated).std(axis=0, ddof=1)
+    return Spread(errors, intervals_of(values, errors, spreads, degrees))
+
+
+def intervals_of(values: Array, errors: Array, spreads: Array, degrees: Array) -> Array:
+    """(k, 2) ends of intervals: see `spread_of`.
+
+    Args:
+        values: (k,) the estimates, from 0 to 1.
+        errors: (k,) their standard errors; where one is 0 both ends are the estimate.
+        spreads: (k,) standard errors of their logits.
+        degrees: (k,) degrees of freedom, at least 1.
+    """
+    quantiles = np.interp(1 / degrees, _T_INVERSES, _T_QUANTILES)
+    centre, half = _logit(values), quantiles * spreads
+    with np.errstate(over="ignore"):
+        ends = np.stack([1 / (1 + np.exp(-(centre - half))), 1 / (1 + np.exp(-(centre + half)))], axis=1)
+    return np.where(errors[:, None] == 0, values[:, None], ends)
+
+
+def degrees_of_freedom(samples: list[Sample], formula: Formula, solution: Solution) -> Array:
+    """(k,) degrees of freedom of the weights' variances by Satterthwaite's rule: each domain's units less
+    one, by how much of the variance comes from it.
+    """
+    parts = variances_by_domain(samples, formula, solution)
+    units = np.array([max(sample.num_units - 1, 1) for sample in samples])
+    totals = parts.sum(axis=1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        degrees = totals**2 / (parts**2 / units).sum(axis=1)
+    return np.where(totals > 0, np.maximum(degrees, 1.0), float(units.sum()))
+
+
+def order_probabilities(replicated: Array, reach: int) -> Array:
+    """(k, reach) share of replicates in which domain i weighs more than domain i + j, at [i, j]; equals half.
+
+    Args:
+        replicated: (b, k) weights of replicates.
+        reach: j goes from 0 to reach - 1; beyond the last domain there is 1.
+    """
+    k = replicated.shape[1]
+    above = np.ones((k, reach))
+    for i in range(k):
+        others = replicated[:, i : i + reach]
+        mine = replicated[:, i : i + 1]
+        above[i, : others.shape[1]] = (mine > others).mean(axis=0) + 0.5 * (mine == others).mean(axis=0)
+    return above
+
+
+def _moves(
+    influences: npt.NDArray[np.float32], generator: np.random.Generator, count: int
+) -> npt.NDArray[np.float32]:
+    """(count, r) by what replicates of a domain's mean differ from it."""
+    u = len(influences)
+    if u == 0:
+        return np.zeros((count, influences.shape[1]), dtype=np.float32)
+    draws = generator.integers(u, size=(count, u), dtype=np.uint16) + np.arange(count)[:, None] * u
+    counts = np.bincount(draws.ravel(), minlength=count * u).reshape(count, u)
+    return np.asarray(counts.astype(np.float32) @ influences)
+
+
+def _entropy(name: str, seed: int) -> list[int]:
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
+    return [seed, int.from_bytes(digest[:8], "little")]
+
+
+def _logit(shares: Array) -> Array:
+    inside = np.clip(shares, 1e-300, np.nextafter(1.0, 0.0))
+    return np.asarray(np.log(inside) - np.log1p(-inside))

@@ -1,0 +1,237 @@
+"""Embeddings that are already on disk, without corpus, checkpoint, torch or transformers.
+
+What the flags name must agree with what is stored; what they leave open is taken from there. Files
+of the method's published code, `<domain>_embeddings.pt`, are read too.
+"""
+
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import is_there, local_path
+from chameleon.embeddings.options import require_removable
+from chameleon.embeddings.pieces import MOST_FILES, Pieces, StoredDomains
+from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record, read_records
+
+_PUBLISHED_SUFFIX = "_embeddings.pt"
+
+
+_MAKE_THEM = "run once without --skip_embedding_generation to make them"
+
+
+def stored_embeddings(
+    directory: Path,
+    asked: Mapping[str, Any],
+    num_samples: int | None = None,
+    domains: Sequence[str] | None = None,
+    removed: Sequence[str] = (),
+) -> EmbeddedCorpus:
+    """The embeddings of the one corpus in `directory` that agrees with what is asked.
+
+    Args:
+        directory: Where embeddings are kept.
+        asked: Settings that the user named, by the names of their flags; None for those left open.
+        num_samples: Windows of each domain; by default as many as the last run used.
+        domains: The domains to take, in this order; by default all.
+        removed: Those of them to leave out.
+
+    Raises:
+        InputError: There are none, or none or several agree with what is asked (names the values),
+            or they are incomplete, damaged, or fewer than asked for.
+    """
+    if not (is_there(directory) and directory.is_dir()):
+        raise InputError(f"there are no embeddings: no directory {directory}; {_MAKE_THEM}")
+    records = read_records(directory)
+    published = sorted(directory.glob(f"*{_PUBLISHED_SUFFIX}"))
+    if records and published:
+        raise InputError(
+            f"{directory} holds embeddings of this program and of the published code ({published[0].name}); "
+            "keep them in two directories and name one by --embeddings_dir"
+        )
+    if published:
+        embedded = _published_embeddings(directory, published, asked, num_samples)
+        taken = {name: embedded.domains[name] for name in _taken(domains, embedded.domains)}
+        return _without(replace(embedded, domains=taken), removed)
+    # A run on some of a corpus's domains is taken where it is the only one, or its domains are asked for.
+    named = {*(domains or ()), *removed}
+    holding = [record for record in records if record.files.keys() >= named]
+    record = _choose(directory, holding or records, asked)
+    pieces = Pieces(directory)
+    names = _taken(domains, record.files)
+    if len(record.files) > MOST_FILES:
+        require_removable(names, removed)
+        counts = {
+            name: _enough(pieces, record.files[name], name, num_samples or record.windows[name])
+            for name in names
+        }
+        kept = {name: number for name, number in counts.items() if name not in set(removed)}
+        gone = {name: counts[name] for name in removed}
+        in_use, left_out = (StoredDomains(pieces, record.files, each) for each in (kept, gone))
+        return EmbeddedCorpus(record, in_use, left_out)
+    taken = {
+        name: _complete(pieces, record.files[name], name, num_samples or record.windows[name])
+        for name in names
+    }
+    return _without(EmbeddedCorpus(record, taken), removed)
+
+
+def _without(embedded: EmbeddedCorpus, removed: Sequence[str]) -> EmbeddedCorpus:
+    """Embeddings with some domains set aside."""
+    require_removable(list(embedded.domains), removed)
+    kept = {name: stored for name, stored in embedded.domains.items() if name not in removed}
+    return replace(embedded, domains=kept, removed={name: embedded.domains[name] for name in removed})
+
+
+def _taken(asked: Sequence[str] | None, there: Mapping[str, Any]) -> Sequence[str]:
+    """The domains asked for, which must be there."""
+    for name in asked or ():
+        if name not in there:
+            raise InputError(
+                f"there are no embeddings of domain {name} (--domains); there are of {', '.join(there)}"
+            )
+    if asked is not None and len(asked) < 2:
+        raise InputError(f"weights need at least 2 domains, --domains names only {', '.join(asked)}")
+    return list(there) if asked is None else asked
+
+
+def _choose(directory: Path, records: list[Record], asked: Mapping[str, Any]) -> Record:
+    if not records:
+        raise InputError(f"there are no embeddings in {directory}; {_MAKE_THEM}")
+    agreeing = [record for record in records if not _contradictions(record, asked)]
+    if not agreeing:
+        nearest = min(records, key=lambda record: len(_contradictions(record, asked)))
+        name, (wanted, stored) = next(iter(_contradictions(nearest, asked).items()))
+        raise InputError(
+            f"--{name} {wanted} contradicts the embeddings in {directory}, made with {name} {stored}; "
+            f"leave the flag out to use them, or {_MAKE_THEM}"
+        )
+    if any(record.settings != agreeing[0].settings for record in agreeing):
+        raise InputError(
+            f"{directory} holds {len(agreeing)} sets of embeddings that agree with the flags given: "
+            f"{_differences(agreeing)}; name one by these flags"
+        )
+    # The same command ran on a corpus that has changed since: its last state counts.
+    newest = max(agreeing, key=lambda record: record.written)
+    if len(agreeing) == 1:
+        return newest
+    notice = f"using the embeddings of {newest.written}; {directory} holds earlier states of the corpus too"
+    return replace(newest, notices=(*newest.notices, notice))
+
+
+def _contradictions(record: Record, asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """What was asked and what is stored, for each setting in which they differ."""
+    return {
+        name: (value, record.settings.get(name))
+        for name, value in asked.items()
+        if value is not None and not _same(value, record.settings.get(name))
+    }
+
+
+def _same(asked: Any, stored: Any) -> bool:  # noqa: ANN401
+    if isinstance(asked, str) and isinstance(stored, str):
+        return asked == stored or _from_the_root(asked) == _from_the_root(stored)
+    return bool(asked == stored)
+
+
+def _from_the_root(name: str) -> str:
+    return os.path.realpath(local_path(name))
+
+
+def _differences(records: list[Record]) -> str:
+    """The settings in which records differ, record by record."""
+    every = [record.settings for record in records]
+    names = [
+        name
+        for name in dict.fromkeys(name for settings in every for name in settings)
+        if any(settings.get(name) != every[0].get(name) for settings in every)
+    ]
+    return "; ".join(
+        " ".join(f"--{name} {settings.get(name, '(not given)')}" for name in names) for settings in every
+    )
+
+
+def _enough(pieces: Pieces, key: str, domain: str, wanted: int) -> int:
+    """Windows of a domain to use, of those that are stored."""
+    extent = pieces.extent(key)
+    if extent is None or extent.windows < min(wanted, extent.available):
+        return len(_complete(pieces, key, domain, wanted))  # says what is missing
+    return min(wanted, extent.windows)
+
+
+def _complete(pieces: Pieces, key: str, domain: str, wanted: int) -> DomainEmbeddings:
+    stored, path = pieces.stored(key), pieces.directory / key
+    if stored is None:
+        raise InputError(f"the embeddings of domain {domain} are missing ({path}); {_MAKE_THEM}")
+    if len(stored) < min(wanted, stored.available):
+        raise InputError(
+            f"domain {domain} has embeddings of {len(stored)} windows in {path}, "
+            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others, or give "
+            "a smaller --num_samples"
+        )
+    return stored.first(wanted)
+
+
+def _published_embeddings(
+    directory: Path, paths: list[Path], asked: Mapping[str, Any], num_samples: int | None
+) -> EmbeddedCorpus:
+    """Embeddings as the published code writes them, its exact duplicates removed as it does when it reads."""
+    unknown = [name for name, value in asked.items() if value is not None]
+    if unknown:
+        raise InputError(
+            f"--{unknown[0]} {asked[unknown[0]]} cannot be held against {paths[0]}: files of the published "
+            "code do not say what made them; leave the flag out"
+        )
+    domains = {}
+    for path in paths:
+        tensor = _tensor(path)
+        distinct = np.sort(np.unique(tensor, axis=0, return_index=True)[1])
+        rows = tensor[distinct][:num_samples]
+        unknown_numbers = np.full(len(rows), -1, dtype=np.int64)
+        domains[path.name.removesuffix(_PUBLISHED_SUFFIX)] = DomainEmbeddings(
+            rows, unknown_numbers, unknown_numbers, unknown_numbers, available=len(rows)
+        )
+    record = Record(
+        dataset=str(directory),
+        settings={"dataset": str(directory)},
+        num_samples=num_samples,
+        windows={name: len(rows) for name, rows in domains.items()},
+        files={domain: path.name for domain, path in zip(domains, paths, strict=True)},
+        facts={},
+        provenance={"embeddings": "files of the method's published code"},
+        notices=(
+            "these embeddings are of the published code: what made them is not recorded",
+            *(
+                f"{name} has only {len(rows)} windows: all are used"
+                for name, rows in domains.items()
+                if num_samples is not None and len(rows) < num_samples
+            ),
+        ),
+        written="",
+    )
+    return EmbeddedCorpus(record, domains)
+
+
+def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
+    import torch
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)
+            tensor = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch's restricted unpickler raises whatever it stumbles on
+        # Its own message advises to read the file unsafely.
+        raise InputError(
+            f"{path} holds no plain tensor or is damaged ({type(error).__name__}); make it again"
+        ) from None
+    plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
+    if not plain or tensor.ndim != 2 or 0 in tensor.shape:
+        found = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {found}")
+    rows: np.ndarray[Any, np.dtype[np.float32]] = tensor.detach().float().numpy()
+    return rows

@@ -1,0 +1,134 @@
+"""Workers that are processes of this machine."""
+
+import multiprocessing
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerProcess
+from time import monotonic
+from typing import Any
+
+from chameleon.common.errors import InputError
+from chameleon.embeddings.pieces import CannotWriteError
+from chameleon.embeddings.workers.messages import Event, Kind, Setup, Shard
+
+_SECONDS_TO_END = 5.0
+
+
+_SECONDS_FOR_EXIT_CODE = 60.0
+
+
+def prepare() -> None:
+    """Have a process load the libraries of workers, which are then there at once."""
+    multiprocessing.set_forkserver_preload(["chameleon.embeddings.workers.preloaded"])
+    forkserver.ensure_running()
+
+
+class Processes:
+    """A process for each worker; on GPUs each has one, in turn."""
+
+    def __init__(self, setup: Setup, size: int, devices: list[str]) -> None:
+        """Nothing is started yet.
+
+        Args:
+            setup: What the workers need to know.
+            size: How many they are.
+            devices: The devices that they have in turn.
+        """
+        self.size = size
+        self._setup, self._devices = setup, devices
+        # Of a process that has the libraries loaded and nothing begun: the next worker is there at once.
+        self._context = multiprocessing.get_context("forkserver")
+        self._running: dict[int, tuple[ForkServerProcess, Connection]] = {}
+
+    def start(self, worker: int) -> None:
+        """Start a worker."""
+        self._end(worker)
+        ours, its = self._context.Pipe()
+        setup = replace(self._setup, device=self._devices[worker % len(self._devices)])
+        process = self._context.Process(target=_serve, args=(its, setup), daemon=True)
+        process.start()
+        its.close()
+        self._running[worker] = process, ours
+
+    def give(self, worker: int, shard: Shard) -> None:
+        """Have a worker make a shard. One that has died meanwhile is found so by `wait`."""
+        try:
+            self._running[worker][1].send(shard)
+        except OSError:
+            return
+
+    def wait(self) -> list[Event]:
+        """What happened."""
+        by_connection = {connection: worker for worker, (_, connection) in self._running.items()}
+        events = []
+        for ready in wait(list(by_connection)):
+            assert isinstance(ready, Connection)
+            worker = by_connection[ready]
+            try:
+                kind, value = ready.recv()
+            except (EOFError, OSError):
+                kind, value = "ended", self._how_it_ended(worker)
+            if kind in ("ended", "unusable"):
+                self._end(worker)
+            events.append(Event(worker, kind, value))
+        return events
+
+    def _how_it_ended(self, worker: int) -> str:
+        process = self._running[worker][0]
+        process.join(_SECONDS_FOR_EXIT_CODE)
+        code = process.exitcode
+        if code is not None and code < 0:
+            return f"process {process.pid} by {signal.Signals(-code).name}"
+        return f"process {process.pid} with exit code {code}"
+
+    def _end(self, worker: int, seconds: float = 0.0) -> None:
+        """End a worker, which has so long to end by itself."""
+        if worker in self._running:
+            process, connection = self._running.pop(worker)
+            connection.close()
+            process.join(seconds)
+            process.kill()
+            process.join()
+
+    def close(self) -> None:
+        """End all workers: those that wait for work leave when they are left."""
+        for _, connection in self._running.values():
+            connection.close()
+        deadline = monotonic() + _SECONDS_TO_END
+        for worker in list(self._running):
+            self._end(worker, max(0.0, deadline - monotonic()))
+
+
+def _serve(connection: Connection, setup: Setup) -> None:
+    """A worker's life, until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends it
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def send(kind: Kind, value: object) -> None:
+        connection.send((kind, value))
+
+    try:
+        serve(setup, send, connection.recv)
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the driver is gone
+        return
+
+
+def serve(setup: Setup, send: Callable[[Kind, Any], None], receive: Callable[[], Shard]) -> None:
+    """Open what is needed, say so, and make what is received, for ever."""
+    from chameleon.embeddings.workers.worker import worker_of
+
+    try:
+        with worker_of(setup, lambda words: send("note", words)) as (worker, hello):
+            send("ready", hello)
+            while True:
+                shard = receive()
+                try:
+                    send("done", worker.embed(shard))
+                except CannotWriteError as error:
+                    send("unusable", f"{hello.host}: {error}")
+                    return
+    except InputError as error:
+        send("failed", str(error))

@@ -1,0 +1,119 @@
+"""Starts the workers of an engine, before this process opens what it needs itself."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import time
+
+from chameleon.common.files import check_writable, from_the_root
+from chameleon.common.libraries import loading_libraries
+from chameleon.common.machine import available_cores
+from chameleon.embeddings.options import EmbeddingOptions, checkpoint_of, dataset_of
+from chameleon.embeddings.workers.driver import Driver
+from chameleon.embeddings.workers.messages import Pool, Setup, program
+from chameleon.embeddings.workers.processes import Processes, prepare
+from chameleon.embeddings.workers.ray import RayPool
+
+# Signs of runs that were killed stay so many seconds.
+_SIGN, _OLD = ".shared-", 7 * 86400.0
+
+
+# On CPUs: workers of so many threads.
+_THREADS = 4
+
+
+@contextmanager
+def workers_for(options: EmbeddingOptions) -> Iterator[Driver | None]:
+    """Workers of an engine other than this process, started while this process opens what it needs itself.
+
+    None for the serial engine, and where the proxy is yet to be trained.
+
+    Raises:
+        InputError: There cannot be any.
+    """
+    checkpoint = checkpoint_of(options)
+    if options.engine == "serial" or checkpoint is None:
+        yield None
+        return
+    with started(options, dataset_of(options), checkpoint) as driver:
+        yield driver
+
+
+@contextmanager
+def started(options: EmbeddingOptions, dataset: str, checkpoint: str) -> Iterator[Driver]:
+    """Workers on a corpus and with a proxy of these names, until they are let go of.
+
+    Raises:
+        InputError: There cannot be any.
+    """
+    check_writable(options.embeddings_dir / "domain.safetensors")
+    with _sign(options.embeddings_dir) as sign:
+        driver = Driver(_pool(options, _setup(options, dataset, checkpoint, sign)))
+        try:
+            yield driver
+        finally:
+            driver.close()
+
+
+def _setup(options: EmbeddingOptions, dataset: str, checkpoint: str, sign: str) -> Setup:
+    """For workers that may have another working directory. Links are left to where they are followed."""
+    added = {name: from_the_root(place) for name, place in (options.add_domains or {}).items()}
+    placed = replace(
+        options,
+        embeddings_dir=Path(os.path.abspath(options.embeddings_dir)),  # noqa: PTH100
+        add_domains=added or None,
+        tokenizer=None if options.tokenizer is None else from_the_root(options.tokenizer),
+    )
+    places = from_the_root(dataset), from_the_root(checkpoint)
+    return Setup(placed, *places, options.device, None, program(), sign)
+
+
+def _pool(options: EmbeddingOptions, setup: Setup) -> Pool:
+    if options.engine == "ray":
+        return RayPool(setup, options.num_workers, options.num_gpus_per_worker, options.ray_address)
+    prepare()
+    devices = _devices(options.device)
+    if devices[0].startswith("cuda"):
+        return Processes(setup, options.num_workers or len(devices), devices)
+    cores = available_cores()
+    size = options.num_workers or max(2, cores // _THREADS)
+    return Processes(replace(setup, threads=max(1, cores // size)), size, devices)
+
+
+def _devices(name: str) -> list[str]:
+    """The devices of this machine for workers to have in turn.
+
+    Raises:
+        InputError: No device is called so, or this machine has none such.
+    """
+    if name == "cpu":
+        return [name]
+    with loading_libraries():
+        import torch
+
+        from chameleon.proxy.devices import choose_device
+
+    device = choose_device(name)
+    if device.type == "cuda":
+        count = torch.cuda.device_count() if device.index is None else 1
+        return [f"cuda:{i}" for i in range(count)] if device.index is None else [str(device)]
+    return [device.type]
+
+
+@contextmanager
+def _sign(directory: Path) -> Iterator[str]:
+    """A file by which workers show that they share a directory, while they are at work."""
+    sign = f"{_SIGN}{uuid.uuid4().hex}"
+    directory.mkdir(parents=True, exist_ok=True)
+    for old in directory.glob(f"{_SIGN}*"):  # of a run that was killed
+        if time() - old.stat().st_mtime > _OLD:
+            old.unlink(missing_ok=True)
+    try:
+        (directory / sign).touch()
+        yield sign
+    finally:
+        for path in directory.glob(f"{sign}*"):
+            path.unlink(missing_ok=True)

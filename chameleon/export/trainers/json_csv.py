@@ -1,0 +1,118 @@
+"""This program's own training, DoReMi, DoGE and plain CSV."""
+
+import csv
+import io
+import json
+
+from chameleon.common.errors import InputError
+from chameleon.export.mixture import Mixture
+from chameleon.export.parse import Found, json_of, mapping_of, numbers_of, step_of
+
+# The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
+DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
+
+
+_COLUMNS = ["domain", "share_of_tokens"]
+
+
+def write_schedule(mixture: Mixture) -> str:
+    """What `python -m chameleon train --weights` takes: weights by training step."""
+    entries = [
+        {"step": stage.step, "weights": mixture.by_name(number)}
+        for number, stage in enumerate(mixture.stages)
+    ]
+    return json.dumps({"schedule": entries}, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_schedule(text: str) -> Found:
+    """The inverse of `write_schedule`."""
+    entries = mapping_of(json_of(text)).get("schedule")
+    if not isinstance(entries, list) or not entries:
+        raise InputError("the file has no list schedule")
+    stages = []
+    for entry in entries:
+        step = step_of(mapping_of(entry).get("step"), "step")
+        stages.append((step, numbers_of(mapping_of(entry, "weights").items())))
+    return Found.staged(stages)
+
+
+def write_doremi(mixture: Mixture) -> str:
+    """DoReMi's configuration: weights of chunks of tokens by name, names sorted."""
+    ordered = dict(sorted(mixture.by_name().items()))
+    content = {"train_domain_weights": ordered, "eval_domain_weights": ordered}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_doremi(text: str) -> Found:
+    """The inverse of `write_doremi`."""
+    content = mapping_of(json_of(text))
+    numbers = numbers_of(mapping_of(content, "train_domain_weights").items())
+    problems = () if "eval_domain_weights" in content else ("the file has no eval_domain_weights",)
+    return Found(numbers, problems)
+
+
+def write_doge(mixture: Mixture) -> str:
+    """DoGE's strings of names and numbers with commas between, in the order of its data dictionary."""
+    shares = mixture.by_name()
+    for name in shares:
+        if "," in name or name != name.strip():
+            raise InputError(
+                f"DoGE splits names at commas, so it cannot take {name!r}; name the domain otherwise"
+            )
+    if set(shares) <= set(DOGE_ORDER):
+        shares = {name: shares.get(name, 0.0) for name in DOGE_ORDER}
+    numbers = ",".join(map(repr, shares.values()))
+    content = {"train_domains": ",".join(shares), "train_dw": numbers, "val_dw": numbers}
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def read_doge(text: str) -> Found:
+    """What DoGE makes of a file: SlimPajama's positions go by its data dictionary, whatever names say."""
+    content = mapping_of(json_of(text))
+    lists = []
+    for key in ("train_domains", "train_dw"):
+        if not isinstance(content.get(key), str):
+            raise InputError(f"the file has no {key}: a text with commas between")
+        lists.append(content[key].split(","))
+    names, numbers = lists
+    problems = []
+    if set(names) <= set(DOGE_ORDER):
+        order = list(DOGE_ORDER[: len(numbers)])
+        if names != order[: len(names)]:
+            problems.append(
+                f"DoGE reads train_dw in the order {', '.join(order)}, not in that of train_domains "
+                f"({', '.join(names)}): numbers reach other domains"
+            )
+        names = order
+    if len(names) != len(numbers):
+        raise InputError(f"{len(names)} names in train_domains have {len(numbers)} numbers in train_dw")
+    found = numbers_of(zip(names, numbers, strict=True))
+    if found.get("mix") == 0:
+        del found["mix"]
+    return Found(found, tuple(problems))
+
+
+def write_csv(mixture: Mixture) -> str:
+    """A line a domain: its name and its share of tokens."""
+    text = io.StringIO()
+    # A carriage return would end a line unless all is quoted.
+    ends_lines = any("\r" in name for name in mixture.names)
+    writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if ends_lines else csv.QUOTE_MINIMAL)
+    writer.writerow(_COLUMNS)
+    writer.writerows((name, repr(share)) for name, share in mixture.by_name().items())
+    return text.getvalue()
+
+
+def read_csv(text: str) -> Found:
+    """The inverse of `write_csv`."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except csv.Error as error:
+        raise InputError(f"the file is not CSV: {error}") from None
+    if not rows or rows[0] != _COLUMNS:
+        found = ",".join(rows[0])[:80] if rows else "nothing"
+        raise InputError(f"expected the columns {','.join(_COLUMNS)}, got {found}")
+    for row in rows:
+        if len(row) != 2:
+            raise InputError(f"expected two columns in each line, got {','.join(row)[:80]}")
+    return Found(numbers_of((name, number) for name, number in rows[1:]))

@@ -1,0 +1,149 @@
+"""DoGE: domain weights by how a domain's gradient helps the others (arXiv 2310.15393).
+
+With g_i the gradient of domain i's mean loss, in each step
+
+    score_i = clip(rate * sum_{j in targets, j != i} <g_i, g_j> / mean_i |g_i|, 0, 5 rate),
+    log w_i += score_i / mu,  w <- softmax(log w),
+
+and the proxy takes a step down sum_i w_i g_i. Targets are all domains (universal), or some, which may be left
+out of the training themselves (out of domain). The mean of w over the steps is the answer.
+
+At no time are there more than three gradients. A first pass over the domains, one after the other, leaves the
+sum G of the targets' gradients and the norm of each; a second makes each gradient anew, and
+
+    sum_j <g_i, g_j> - [i in targets] |g_i|^2 = <g_i, G> - [i in targets] |g_i|^2,
+
+so that its weight is known up to a factor while it is there to be added up; the factor is known at the end.
+
+Shapes: b rows, t tokens, k domains.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from chameleon.common.arrays import Array
+from chameleon.methods.moving_weights import MovingWeights, token_losses
+
+Gradient = Sequence[torch.Tensor]
+
+
+_CLIP = 5.0
+
+
+@dataclass(frozen=True)
+class DoGESettings:
+    """Of the method.
+
+    Attributes:
+        mu: Lower to move faster.
+        targets: Numbers of the domains whose loss is to fall.
+        untrained: Numbers of those of them that no step is taken for.
+    """
+
+    targets: tuple[int, ...]
+    untrained: tuple[int, ...] = ()
+    mu: float = 0.01
+
+
+class DoGE:
+    """The proxy's objective (`chameleon.training.objective.Objective`)."""
+
+    def __init__(self, k: int, settings: DoGESettings) -> None:
+        """Nothing has moved yet. Args: domains, and the method's settings."""
+        self._k, self._settings = k, settings
+        self._trained = np.array([i not in settings.untrained for i in range(k)])
+        self.moving = MovingWeights(int(self._trained.sum()))
+
+    def names_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Of (k,) domains those that have a weight."""
+        return tuple(name for name, trained in zip(names, self._trained, strict=True) if trained)
+
+    @property
+    def passes(self) -> Array:
+        """(k,) forward passes of a row, a backward one counting as two; untrained rows have one of each."""
+        return np.where(self._trained, 6.0, 3.0)
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """See `Objective`."""
+        return {
+            "objective": "doge",
+            "mu": self._settings.mu,
+            "targets": list(self._settings.targets),
+            "untrained": list(self._settings.untrained),
+        }
+
+    def step(self, model: nn.Module, ids: torch.Tensor, domains: torch.Tensor, rate: float) -> torch.Tensor:
+        """See `Objective`."""
+        parameters = [each for each in model.parameters() if each.requires_grad]
+        rows = {i: ids[domains == i] for i in sorted(set(domains.tolist()))}
+        targets, norms = set(self._settings.targets), {}
+        wanted: list[torch.Tensor] | None = None
+        for i, mine in rows.items():
+            _, gradient = _gradient(model, parameters, mine)
+            norms[i] = math.sqrt(_dot(gradient, gradient))
+            if i in targets:
+                wanted = _added(wanted, gradient, 1.0)
+            del gradient
+        trained = [i for i in rows if self._trained[i]]
+        mean_norm = sum(norms[i] for i in trained) / max(len(trained), 1)
+        steps, losses = np.zeros(self._k), {}
+        before = np.zeros(self._k)
+        before[self._trained] = self.moving.weights
+        total: list[torch.Tensor] | None = None
+        for i in trained:
+            losses[i], gradient = _gradient(model, parameters, rows[i])
+            if wanted is not None and mean_norm > 0:
+                aligned = _dot(gradient, wanted) - (norms[i] ** 2 if i in targets else 0.0)
+                score = min(max(rate * aligned / mean_norm, 0.0), _CLIP * rate)
+                steps[i] = score / self._settings.mu
+            total = _added(total, gradient, float(before[i] * math.exp(steps[i])))
+            del gradient
+        # What each gradient was added with is its weight but for this factor, which absent domains share in.
+        factor = 1 / float((before * np.exp(steps)).sum())
+        after = np.zeros(self._k)
+        after[self._trained] = self.moving.move(steps[self._trained])
+        for parameter, part in zip(parameters, total or [], strict=bool(total)):
+            parameter.grad = part.mul_(factor)
+        return torch.tensor(sum(after[i] * loss for i, loss in losses.items()), device=ids.device)
+
+    def state(self) -> dict[str, Any]:
+        """See `Objective`."""
+        return {"moving": self.moving.state()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """See `Objective`."""
+        self.moving.restore(state["moving"])
+
+
+def _gradient(
+    model: nn.Module, parameters: Sequence[nn.Parameter], ids: torch.Tensor
+) -> tuple[float, list[torch.Tensor]]:
+    """The mean loss of rows, and its gradient."""
+    loss = token_losses(model, ids).mean()
+    gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
+    whole = [torch.zeros_like(each) if g is None else g for each, g in zip(parameters, gradient, strict=True)]
+    return float(loss.detach()), whole
+
+
+def _dot(one: Gradient, other: Gradient) -> float:
+    """The product of two gradients, summed over parameters in float64."""
+    products = [torch.dot(a.flatten(), b.flatten()).double() for a, b in zip(one, other, strict=True)]
+    return float(torch.stack(products).sum())
+
+
+def _added(
+    total: list[torch.Tensor] | None, gradient: list[torch.Tensor], factor: float
+) -> list[torch.Tensor]:
+    """A gradient times a factor added to a sum, in place. The first becomes the sum."""
+    if total is None:
+        torch._foreach_mul_(gradient, factor)
+        return gradient
+    torch._foreach_add_(total, gradient, alpha=factor)
+    return total

@@ -1,0 +1,88 @@
+"""Domain weights that move with each step of a training run, and their mean over it.
+
+Shapes: k domains.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from chameleon.common.arrays import Array
+
+
+def token_losses(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+    """(b, t - 1) cross-entropies of each token but a row's first, in nats, at least float32."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
+
+
+# Points of a trajectory that are kept; when there are twice as many, every other one goes.
+_POINTS = 200
+
+
+class MovingWeights:
+    """Weights in exponentiated steps, from uniform on."""
+
+    def __init__(self, k: int, smoothing: float = 0.0) -> None:
+        """Args: how many domains, and the share of uniform weights that each step mixes in."""
+        self.weights: Array = np.full(k, 1 / k)
+        self._smoothing = smoothing
+        self._sum, self._steps = np.zeros(k), 0
+        self._every = 1
+        self._points: list[tuple[int, list[float]]] = []
+
+    def move(self, steps: Array) -> Array:
+        """w <- (1 - e) softmax(log w + steps) + e / k.
+
+        Args:
+            steps: (k,) of the logarithms.
+
+        Returns:
+            (k,) the weights from now on.
+        """
+        with np.errstate(divide="ignore"):  # a weight may have become 0
+            logits = np.log(self.weights) + steps
+        moved = np.exp(logits - logits.max())
+        e = self._smoothing
+        self.weights = (1 - e) * moved / moved.sum() + e / len(moved)
+        self._sum += self.weights
+        self._steps += 1
+        if self._steps % self._every == 0:
+            self._points.append((self._steps, self.weights.tolist()))
+        if len(self._points) >= 2 * _POINTS:
+            self._every *= 2
+            self._points = [point for point in self._points if point[0] % self._every == 0]
+        return self.weights
+
+    @property
+    def mean(self) -> Array:
+        """(k,) over all steps so far; the weights themselves before the first."""
+        if not self._steps:
+            return self.weights
+        mean = self._sum / self._steps
+        return np.asarray(mean / mean.sum())
+
+    @property
+    def trajectory(self) -> list[tuple[int, list[float]]]:
+        """Steps, and the (k,) weights after them."""
+        return list(self._points)
+
+    def state(self) -> dict[str, Any]:
+        """All that it is, of JSON types, without a digit lost."""
+        return {
+            "weights": self.weights.tolist(),
+            "sum": self._sum.tolist(),
+            "steps": self._steps,
+            "every": self._every,
+            "points": self._points,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state."""
+        self.weights, self._sum = np.array(state["weights"]), np.array(state["sum"])
+        self._steps, self._every = int(state["steps"]), int(state["every"])
+        self._points = [(int(step), [float(each) for each in weights]) for step, weights in state["points"]]

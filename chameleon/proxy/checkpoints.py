@@ -1,0 +1,92 @@
+"""Where a proxy's checkpoint is: a directory, or a model of the hub brought to one."""
+
+import os
+import re
+from pathlib import Path
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import digest_of_files, digest_of_json, is_there, is_utf8, local_path
+from chameleon.common.libraries import quiet_hub
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+_TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*_tokens*.json", "*.model", "*.tiktoken")
+
+
+_SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
+
+
+def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
+    """The directory of a checkpoint, downloaded into the hub's cache where it is a hub id.
+
+    Args:
+        checkpoint: Its name.
+        weights: Whether the model is wanted, or only its tokenizer.
+
+    Raises:
+        InputError: There is no such directory or hub model, or it holds no model.
+    """
+    path = local_path(checkpoint)
+    if not is_utf8(checkpoint):
+        raise InputError(f"the checkpoint's name {os.fsencode(checkpoint)!r} is not UTF-8; rename it")
+    if not is_there(path):
+        if not _HUB_ID.fullmatch(checkpoint):
+            raise InputError(
+                f"there is no checkpoint {checkpoint}; name the directory of a causal language model or "
+                "a hub id such as distilbert/distilgpt2"
+            )
+        path = _download(checkpoint, weights)
+    if not weights:
+        return path
+    if not (path / "config.json").is_file():
+        raise InputError(f"{checkpoint} is no checkpoint: it holds no config.json")
+    if not (any(path.glob("*.safetensors")) or any(path.glob("*.bin"))):
+        raise InputError(f"{checkpoint} is no checkpoint: it holds no weights (*.safetensors or *.bin)")
+    return path
+
+
+def proxy_files(checkpoint: Path) -> list[Path]:
+    """What the numbers of a checkpoint's model come from."""
+    kinds = ("*.safetensors", "*.bin", "*.py")
+    return [checkpoint / "config.json", *(path for kind in kinds for path in sorted(checkpoint.glob(kind)))]
+
+
+def digest_of_checkpoint(checkpoint: Path, of_proxy: str | None = None) -> str:
+    """Digest of all files that proxy and tokenizer come from, neither of which is loaded.
+
+    Args:
+        checkpoint: Its directory.
+        of_proxy: The digest of `proxy_files`, where it is known: weights are long.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    others = {path for kind in _TOKENIZER_FILES for path in checkpoint.glob(kind) if path.is_file()}
+    try:
+        of_proxy = of_proxy or digest_of_files(proxy_files(checkpoint))
+        return digest_of_json([of_proxy, digest_of_files(sorted(others))])[:16]
+    except OSError as error:
+        raise InputError(f"cannot read {error.filename} ({error.strerror}); mend the checkpoint") from None
+
+
+def _download(model: str, weights: bool) -> Path:
+    from huggingface_hub import snapshot_download
+
+    try:
+        with quiet_hub():
+            kinds = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
+            path = Path(snapshot_download(model, allow_patterns=kinds))
+            if weights and not any(path.glob("*.safetensors")):
+                path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
+    except Exception as error:  # of the hub's library, its HTTP library or the network
+        reason = " ".join(str(error).split())[:300]
+        raise InputError(
+            f"there is no directory {model}, and the hub does not give such a model "
+            f"({type(error).__name__}: {reason}). To work offline, name a local "
+            "directory, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
+        ) from None
+    return path
+
+
+DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"

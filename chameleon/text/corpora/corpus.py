@@ -1,0 +1,150 @@
+"""What every kind of corpus gives: named domains, each with a text."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from chameleon.common.errors import InputError
+from chameleon.text.corpora.token_arrays import SourceTokenizer
+from chameleon.text.protocols import Text
+
+
+@dataclass(frozen=True, eq=False)
+class Domain:
+    """One domain of a corpus.
+
+    Attributes:
+        name: What the user calls it.
+        text: Its text.
+        version: What tells two states of a text apart where its fingerprint may not: times of change
+            of files too large to be read whole. Empty otherwise.
+        facts: What the user says of it, by the names of the weights file: `corpus_tokens` (counted
+            elsewhere), `weight_in_use`.
+        files: For a text in several files, in order: the unit and the position in it from which on the
+            text is of each, and the file's name below the folder that they share.
+    """
+
+    name: str
+    text: Text
+    version: str = ""
+    facts: dict[str, Any] = field(default_factory=dict)
+    files: tuple[tuple[int, int, str], ...] = ()
+
+    @property
+    def count(self) -> int:
+        """Its rows, documents, bytes or tokens, whichever its source knows without reading it."""
+        return int(getattr(self.text, "num_documents", 0) or self.text.unit_sizes.sum())
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Domains and where they are from.
+
+    Attributes:
+        name: What the user named: a hub id, a directory, or "builtin".
+        domains: At least two, each name once.
+        provenance: Facts to record beside results: kind of source, revision, lines left out.
+        notices: What the user must hear about it, in words.
+        closing: What to call when it is done with.
+    """
+
+    name: str
+    domains: tuple[Domain, ...]
+    provenance: dict[str, Any]
+    notices: tuple[str, ...] = ()
+    closing: tuple[Callable[[], None], ...] = ()
+
+    def __post_init__(self) -> None:
+        names = [domain.name for domain in self.domains]
+        if len(names) < 2:
+            found = f"only {names[0]}" if names else "none"
+            raise InputError(f"weights need at least 2 domains, but {self.name} holds {found}")
+
+    def close(self) -> None:
+        """End what reads ahead for it."""
+        for close in self.closing:
+            close()
+
+
+def require_labels(place: str, wanted: Iterable[str], counts: Mapping[str, int], flag: str) -> None:
+    """Raise for a label or name that is not there, with those that are and how often."""
+    for label in wanted:
+        if label not in counts:
+            found = ", ".join(f"{each or 'an empty label'} ({count:,})" for each, count in counts.items())
+            raise InputError(f"{place} has no {label} ({flag}); it has {found[:600] or 'none'}")
+
+
+# Where SlimPajama and what is labelled like it keep their domains' names, and what the method calls them.
+SLIMPAJAMA_COLUMN = "meta.redpajama_set_name"
+
+
+SLIMPAJAMA_NAMES = {
+    "RedPajamaArXiv": "arxiv",
+    "RedPajamaBook": "book",
+    "RedPajamaC4": "c4",
+    "RedPajamaCommonCrawl": "cc",
+    "RedPajamaGithub": "github",
+    "RedPajamaStackExchange": "stackexchange",
+    "RedPajamaWikipedia": "wikipedia",
+}
+
+
+TEXT_COLUMN = "text"
+
+
+SPLIT = "train"
+
+
+TOKEN_DTYPE = "uint16"
+
+
+def _no_tokenizer(name: str) -> SourceTokenizer:
+    raise ValueError(f"no tokenizer {name}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """A corpus, and how to read it.
+
+    Attributes:
+        dataset: Its name.
+        text_column: Field or column with the document; dots lead into structures.
+        domain_column: Field or column that tells the domains apart, or None where files do.
+        domain_names: The domains' names by what stands in that column.
+        domains: The ones to use, in this order; by default all.
+        added: Sources of further domains by their names.
+        subset: Configuration of a hub dataset.
+        split: Split of it.
+        revision: Commit, branch or tag of it.
+        tokenizer: Checkpoint with the tokenizer that made token arrays.
+        token_dtype: Type of a flat array's items.
+        download: Whether to bring a hub dataset here whole first.
+        skip_bad_lines: Leave out lines that cannot be used.
+        scratch: Directory for text while it is in use.
+        proxy_tokenizer_digest: Of the tokenizer that windows are for, if that is known, or what finds it out:
+            it is wanted for token arrays alone.
+        load_tokenizer: The tokenizer of a checkpoint's name.
+    """
+
+    dataset: str
+    text_column: str = TEXT_COLUMN
+    domain_column: str | None = None
+    domain_names: dict[str, str] = field(default_factory=dict)
+    domains: tuple[str, ...] | None = None
+    added: dict[str, str] = field(default_factory=dict)
+    subset: str | None = None
+    split: str = SPLIT
+    revision: str | None = None
+    tokenizer: str | None = None
+    token_dtype: str = TOKEN_DTYPE
+    download: bool = False
+    skip_bad_lines: bool = False
+    scratch: Path = Path()
+    proxy_tokenizer_digest: str | Callable[[], str] | None = None
+    load_tokenizer: Callable[[str], SourceTokenizer] = _no_tokenizer
+
+    @property
+    def names(self) -> dict[str, str]:
+        """Names by label: those given, before those that the method uses for SlimPajama."""
+        return {**SLIMPAJAMA_NAMES, **self.domain_names}

@@ -1,0 +1,149 @@
+"""A directory, local or remote: a file or sub-directory for each domain, or domains mixed in its files."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import is_utf8, local_path
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, Domain, Request
+from chameleon.text.corpora.formats import Opening
+from chameleon.text.corpora.parquet import columns_of
+from chameleon.text.corpora.saved_datasets import is_saved, open_saved
+from chameleon.text.corpora.storage import (
+    INDEX_SUFFIX,
+    SUFFIXES,
+    File,
+    domain_name,
+    files_at,
+    format_of,
+    is_remote,
+    known_suffixes,
+)
+
+_LAYOUT = "expected one file, or one sub-directory of them, for each domain"
+
+
+def open_directory(request: Request) -> Corpus:
+    """A corpus of a directory or file of the name that is asked for.
+
+    `<domain>.<suffix>` files and sub-directories `<domain>/` with any number of files at any depth
+    are domains; with a domain column, or SlimPajama's in parquet files that are not told apart
+    otherwise, all files are one source that holds them mixed. `datasets.save_to_disk` directories
+    stand for files.
+
+    Raises:
+        InputError: The directory holds no domains or something that cannot be read or used.
+    """
+    opening = Opening.of(request)
+    if not is_remote(request.dataset):
+        path = local_path(request.dataset)
+        if path.is_dir() and is_saved(path):
+            return finished(opening, open_saved(opening, path), "saved dataset")
+    files = [file for file in files_at(request.dataset) if not _is_beside_the_data(file)]
+    if not files:
+        raise InputError(f"{request.dataset} is empty; {_LAYOUT}")
+    column = request.domain_column or _label_column(request.dataset, files)
+    if column is not None:
+        data = opening.of_split(
+            [file for file in files if format_of(file) in ("parquet", "jsonl")], request.dataset
+        )
+        if not data:
+            raise InputError(f"{request.dataset} holds no parquet files or JSON Lines with a column {column}")
+        return finished(opening, opening.labelled(data, column), "files with mixed domains", column)
+    domains = [
+        _domain(opening, name, request.dataset, found)
+        for name, found in _files_of_domains(request.dataset, files).items()
+    ]
+    return finished(opening, domains, "directory")
+
+
+def finished(opening: Opening, domains: Sequence[Domain], kind: str, column: str | None = None) -> Corpus:
+    """The corpus of domains that are open, with what was learned on the way."""
+    provenance = {"kind": kind, "skipped_lines": dict(opening.skipped)}
+    if column is not None:
+        provenance["label_column"] = column
+    if opening.tokenizers:
+        provenance["tokenizers"] = dict(opening.tokenizers)
+    name = opening.request.dataset
+    return Corpus(name, tuple(domains), provenance, tuple(opening.notices), tuple(opening.closing))
+
+
+def _label_column(dataset: str, files: Sequence[File]) -> str | None:
+    """SlimPajama's column, where nothing else tells domains apart and it is there."""
+    entries = {_entry(file, dataset)[0] for file in files}
+    parquet = [file for file in files if format_of(file) == "parquet"]
+    if len(entries) == 1 and parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]):
+        return SLIMPAJAMA_COLUMN
+    return None
+
+
+def _domain(opening: Opening, name: str, dataset: str, files: Sequence[File]) -> Domain:
+    if not is_remote(dataset):
+        folder = local_path(dataset) / name
+        if folder.is_dir() and is_saved(folder):
+            domains = open_saved(opening, folder, name)
+            return domains[0]
+    return opening.domain(name, files)
+
+
+def _files_of_domains(dataset: str, files: Sequence[File]) -> dict[str, list[File]]:
+    """The files of each domain, domains in alphabetical order."""
+    domains: dict[str, list[File]] = {}
+    claims: dict[str, str] = {}
+    saved = _saved_folders(dataset)
+    for file in files:
+        entry, below = _entry(file, dataset)
+        in_folder = bool(below)
+        known = format_of(file) is not None or file.path.endswith(INDEX_SUFFIX)
+        readable = file.filesystem is not None or Path(file.path).is_file()
+        if not (known and readable and not _is_foreign_json(file)) and entry not in saved:
+            raise InputError(
+                f"{dataset}: {_LAYOUT}, of {known_suffixes()}; found {entry}{'/' if below else ''}{below}; "
+                "move it out, or convert it"
+            )
+        name = entry if in_folder else domain_name(entry)
+        if not is_utf8(name):
+            raise InputError(f"{dataset}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
+        claim = f"{entry}/" if in_folder else entry.removesuffix(INDEX_SUFFIX).removesuffix(".bin")
+        if claims.setdefault(name, claim) != claim:
+            other = claims[name]
+            raise InputError(f"{dataset} holds both {other} and {claim}: rename or join them")
+        domains.setdefault(name, []).append(file)
+    for entry in _folders(dataset) - {_entry(file, dataset)[0] for file in files}:
+        raise InputError(f"{dataset}/{entry} holds no text files; remove it, or give the domain some text")
+    return dict(sorted(domains.items()))
+
+
+def _entry(file: File, dataset: str) -> tuple[str, str]:
+    """The name in the directory under which a file is, and the rest of its path."""
+    root = file.path if file.filesystem else str(local_path(dataset.removeprefix("file://")))
+    if file.filesystem:
+        root = file.filesystem._strip_protocol(dataset)
+    inner = file.path[len(root) :].lstrip("/") if file.path != root else file.path.rpartition("/")[2]
+    first, _, rest = inner.partition("/")
+    return first, rest
+
+
+def _folders(dataset: str) -> set[str]:
+    if is_remote(dataset) or not local_path(dataset).is_dir():
+        return set()
+    path = local_path(dataset)
+    return {each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")}
+
+
+def _saved_folders(dataset: str) -> set[str]:
+    if is_remote(dataset):
+        return set()
+    return {name for name in _folders(dataset) if is_saved(local_path(dataset) / name)}
+
+
+def _is_foreign_json(file: File) -> bool:
+    return file.path.endswith(".json")
+
+
+def _is_beside_the_data(file: File) -> bool:
+    """Whether it is something that people keep next to data, and no data itself."""
+    name = file.path.rpartition("/")[2]
+    told_apart = name.startswith(("_", "README", "LICENSE")) or name.endswith((".md", ".pkl"))
+    return told_apart and not any(name.endswith(suffix) for suffix in SUFFIXES)

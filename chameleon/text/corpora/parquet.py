@@ -1,0 +1,268 @@
+"""Parquet files, whose row groups are read one by one as windows lie in them.
+
+What is known of a row group without reading its text: its number of rows and, where domains are mixed,
+how many rows each label has, from the label column alone (or from its statistics where they say it).
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tqdm import tqdm
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import digest_of_json
+from chameleon.text.corpora.corpus import require_labels
+from chameleon.text.corpora.spool import Labelled, Spool, Units, UnitsText, visits_of
+from chameleon.text.corpora.storage import File
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+_READERS = 8
+
+
+# A parquet file ends with the length of its footer in 4 bytes and this.
+_MAGIC = b"PAR1"
+
+
+_ENDING = 8
+
+
+_ROWS_AT_ONCE = 256
+
+
+# Text columns of row groups beyond so many bytes are read page by page, others in one request.
+_IN_ONE_REQUEST = 1 << 25
+
+
+# A usual run may read this share of the row groups that hold a domain, but at least so many.
+_SHARE_READ = 0.014
+
+
+_LEAST_READ = 24
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """A row group: its file, its number there, its rows, and the rows of each label in it."""
+
+    file: File
+    number: int
+    rows: int
+    labels: Mapping[str, int]
+
+
+def parquet_texts(
+    files: Sequence[File],
+    fingerprint: str,
+    text_column: str,
+    label_column: str | None,
+    names: Mapping[str, str],
+    required: Iterable[str],
+    spool: Spool,
+) -> tuple[dict[str, UnitsText], Units]:
+    """The text of each domain in parquet files.
+
+    Args:
+        files: They, all with the columns named.
+        fingerprint: Digest (hex) of them.
+        text_column: Strings; dots lead into structures.
+        label_column: What tells the domains apart, or None where all rows are of one: "".
+        names: The domains' names by label; a label that is not there is a name as it stands.
+        required: Labels that must be there.
+        spool: Where text is kept while it is in use.
+
+    Raises:
+        InputError: A file cannot be read or lacks a column, or a row has no label.
+    """
+    groups = _row_groups(files, text_column, label_column)
+    # By the files' order: names differ between the hub and its cache, and may be the same in two folders.
+    places = {file: number for number, file in enumerate(files)}
+    keys = [f"{fingerprint} {places[group.file]} {group.number}" for group in groups]
+
+    def read(number: int) -> Labelled:
+        group = groups[number]
+        for label, text in _documents(group, text_column, label_column):
+            yield names.get(label, label), text
+
+    units = Units(read, keys, spool, [group.file for group in groups])
+    rows: dict[str, dict[int, int]] = {}  # by name and row group: of many names most are in few
+    counts: dict[str, int] = {}
+    for number, group in enumerate(groups):
+        for label, count in group.labels.items():
+            name = names.get(label, label)
+            counts[label] = counts.get(label, 0) + count
+            of_name = rows.setdefault(name, {})
+            of_name[number] = of_name.get(number, 0) + count
+    try:
+        require_labels(files[0].name.rpartition("/")[0], required, counts, "--domain_names")
+    except InputError:
+        units.close()
+        raise
+    size = sum(file.size for file in files)
+    texts = {}
+    for name in sorted(rows):
+        numbers = np.array(list(rows[name]), dtype=np.int64)
+        sizes = np.array(list(rows[name].values()), dtype=np.float64)
+        digest = digest_of_json(
+            {"files": fingerprint, "column": text_column, "label": label_column, "name": name}
+        )
+        # In the order that they share, domains that reach as far read the same row groups.
+        visits = visits_of(len(numbers), size, _SHARE_READ, _LEAST_READ)
+        texts[name] = UnitsText(units, name, numbers, sizes, digest, visits)
+    return texts, units
+
+
+def columns_of(file: File) -> dict[str, str]:
+    """The columns of a parquet file and their types, those inside structures by dotted names.
+
+    Raises:
+        InputError: It is no parquet file, or truncated.
+    """
+    schema = _metadata(file).schema
+    found = {}
+    for column in map(schema.column, range(len(schema))):
+        kind = column.logical_type.type
+        found[column.path] = str(column.physical_type if kind == "NONE" else kind)
+    return found
+
+
+def _row_groups(files: Sequence[File], text_column: str, label_column: str | None) -> list[RowGroup]:
+    def of_file(file: File) -> list[RowGroup]:
+        return _groups_of_file(file, text_column, label_column)
+
+    with ThreadPoolExecutor(_READERS, thread_name_prefix="labels") as readers:
+        bar = tqdm(
+            readers.map(of_file, files),
+            desc="reading labels",
+            total=len(files),
+            unit="file",
+            delay=1,
+            disable=None,
+        )
+        return [group for groups in bar for group in groups]
+
+
+def _groups_of_file(file: File, text_column: str, label_column: str | None) -> list[RowGroup]:
+    metadata = _metadata(file)
+    columns = {metadata.schema.column(i).path: i for i in range(len(metadata.schema))}
+    for column in (text_column, label_column):
+        if column is not None and column not in columns:
+            found = ", ".join(f"{name} ({kind})" for name, kind in columns_of(file).items())
+            flag = "--text_column" if column == text_column else "--domain_column"
+            raise InputError(f"{file.name} has no column {column}; it has {found[:400]}: name one by {flag}")
+    kind = metadata.schema.column(columns[text_column])
+    if kind.physical_type != "BYTE_ARRAY":
+        raise InputError(
+            f"{file.name}: expected strings in the column {text_column}, found {kind.physical_type}; name "
+            "another by --text_column"
+        )
+    groups = []
+    for number in range(metadata.num_row_groups):
+        rows = metadata.row_group(number).num_rows
+        labels = {"": rows}
+        if label_column is not None:
+            labels = _labels(
+                file, number, metadata.row_group(number).column(columns[label_column]), label_column
+            )
+        if rows:
+            groups.append(RowGroup(file, number, rows, labels))
+    return groups
+
+
+def _labels(file: File, number: int, column: Any, label_column: str) -> dict[str, int]:  # noqa: ANN401
+    """How many rows of a row group have each label."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    statistics = column.statistics
+    exact = statistics is not None and statistics.has_min_max and statistics.null_count == 0
+    if (
+        exact
+        and isinstance(statistics.min, str)
+        and statistics.min == statistics.max
+        and len(statistics.min) < 60
+    ):
+        return {statistics.min: column.num_values}
+    found: dict[str, int] = {}
+    for batch in _batches(file, number, [label_column]):
+        values = pc.value_counts(pc.cast(_column(batch, label_column), pa.string()))
+        for value in values.to_pylist():
+            if value["values"] is None:
+                raise InputError(
+                    f"{file.name}: {value['counts']} rows of row group {number} have no label in "
+                    f"{label_column}"
+                )
+            found[value["values"]] = found.get(value["values"], 0) + value["counts"]
+    return found
+
+
+def _documents(group: RowGroup, text_column: str, label_column: str | None) -> Labelled:
+    """The documents of a row group with their labels."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    columns = [text_column] if label_column is None else [text_column, label_column]
+    for batch in _batches(group.file, group.number, columns):
+        texts = pc.cast(_column(batch, text_column), pa.large_binary()).to_pylist()
+        labels = [""] * len(texts)
+        if label_column is not None:
+            labels = pc.cast(_column(batch, label_column), pa.string()).to_pylist()
+        for label, text in zip(labels, texts, strict=True):
+            if text and text.strip():
+                yield label, text
+
+
+def _batches(file: File, number: int, columns: list[str]) -> "Iterator[pa.RecordBatch]":
+    import pyarrow as pa
+
+    try:
+        metadata = _metadata(file)
+        large = metadata.row_group(number).total_byte_size > _IN_ONE_REQUEST
+        opened = _opened(file, metadata, 1 << 20 if large else 0)
+        yield from opened.iter_batches(_ROWS_AT_ONCE, row_groups=[number], columns=columns, use_threads=False)
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _opened(file: File, metadata: Any, buffer_size: int) -> "pq.ParquetFile":  # noqa: ANN401
+    import pyarrow.parquet as pq
+
+    source = file.path if file.filesystem is None else file.open()
+    return pq.ParquetFile(source, metadata=metadata, buffer_size=buffer_size, pre_buffer=False)
+
+
+# A file's metadata takes a few hundred bytes a row group and column.
+@lru_cache(maxsize=256)
+def _metadata(file: File) -> Any:  # noqa: ANN401
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        # The last bytes say how long the footer is; the library would guess, and read what it has again.
+        ending = file.read(max(file.size - _ENDING, 0), file.size)
+        length = int.from_bytes(ending[:4], "little") + _ENDING
+        if len(ending) < _ENDING or ending[4:] != _MAGIC or length > file.size:
+            raise pa.ArrowInvalid("it does not end as parquet files do")
+        return pq.read_metadata(pa.BufferReader(file.read(file.size - length, file.size)))
+    except (pa.ArrowException, OSError) as error:
+        raise _damaged(file, error) from None
+
+
+def _damaged(file: File, error: Exception) -> InputError:
+    reason = " ".join(str(error).split())[:200]
+    return InputError(f"{file.name} is truncated, damaged or no parquet file ({reason}); get it again")
+
+
+def _column(batch: "pa.RecordBatch", path: str) -> "pa.Array":
+    """A column of a batch by its dotted name."""
+    import pyarrow.compute as pc
+
+    name, _, inner = path.partition(".")
+    array = batch.column(name)
+    return pc.struct_field(array, inner.split(".")) if inner else array

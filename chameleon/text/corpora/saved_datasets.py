@@ -1,0 +1,220 @@
+"""Tables that are here and mapped into memory: `datasets.save_to_disk`, and what that library has cached.
+
+The lengths of all texts are known from the table's offsets, so every document's place is; rows are
+read through the memory map.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+from tqdm import tqdm
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import digest_of_json
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Domain
+from chameleon.text.corpora.indexed import IndexedText
+
+if TYPE_CHECKING:
+    import datasets
+    import pyarrow as pa
+
+    from chameleon.text.corpora.formats import Opening
+
+_ROWS_PER_BLOCK = 256
+
+
+_STATE, _INFO, _DICTIONARY = "state.json", "dataset_info.json", "dataset_dict.json"
+
+
+@dataclass(frozen=True, eq=False)
+class TableBlocks:
+    """The rows of some labels, or all, in blocks of a fixed number of rows of the whole table.
+
+    Attributes:
+        table: It.
+        numbers: Of the blocks that hold any of these rows.
+        text_column, label_column: Its columns.
+        labels: Those of the rows.
+    """
+
+    table: "datasets.Dataset"
+    numbers: npt.NDArray[np.int64]
+    text_column: str
+    label_column: str | None
+    labels: frozenset[str]
+
+    def documents(self, block: int) -> list[bytes]:
+        """The texts of the labels' rows in the block."""
+        import pyarrow as pa
+        import pyarrow.compute as pc
+
+        first = int(self.numbers[block]) * _ROWS_PER_BLOCK
+        rows = self.table[first : first + _ROWS_PER_BLOCK]
+        texts = _column(rows, self.text_column)
+        if self.label_column is not None:
+            labels = pc.cast(_column(rows, self.label_column), pa.string())
+            texts = texts.filter(pc.is_in(labels, value_set=pa.array(sorted(self.labels), pa.string())))
+        return [text for text in (each.as_py() for each in texts.cast("large_binary")) if text]
+
+
+def is_saved(directory: Path) -> bool:
+    """Whether it is what `datasets.save_to_disk` writes."""
+    return (directory / _DICTIONARY).is_file() or (
+        (directory / _STATE).is_file() and (directory / _INFO).is_file()
+    )
+
+
+def open_saved(opening: "Opening", directory: Path, name: str | None = None) -> list[Domain]:
+    """The domains of a saved dataset: by a column, by its splits, or all of it as the one named.
+
+    Raises:
+        InputError: It cannot be read, lacks a column, or has nothing that tells domains apart.
+    """
+    import datasets
+
+    request = opening.request
+    try:
+        saved = datasets.load_from_disk(str(directory))
+    except Exception as error:  # of the library, arrow or the files
+        reason = " ".join(str(error).split())[:200]
+        raise InputError(
+            f"{directory} is no dataset saved by save_to_disk, or damaged ({type(error).__name__}: {reason})"
+        ) from None
+    splits = dict(saved) if isinstance(saved, datasets.DatasetDict) else {request.split: saved}
+    for table in splits.values():
+        if not table.cache_files:
+            raise InputError(f"{directory} was loaded into memory; unset HF_DATASETS_IN_MEMORY_MAX_SIZE")
+    identity = digest_of_json(
+        {split: [Path(each["filename"]).stat().st_size for each in table.cache_files] + [table._fingerprint]
+         for split, table in splits.items()}
+    )  # fmt: skip
+    column = request.domain_column
+    first = next(iter(splits.values()))
+    if column is None and name is None and _has_column(first, SLIMPAJAMA_COLUMN):
+        column = SLIMPAJAMA_COLUMN
+    if column is not None or name is not None or len(splits) == 1:
+        if request.split not in splits:
+            raise InputError(
+                f"{directory} has no split {request.split}; it has {', '.join(splits)} (--split)"
+            )
+        table = splits[request.split]
+        if column is None and name is None:
+            raise InputError(
+                f"{directory} is one table; name by --domain_column the column that tells its domains "
+                f"apart: it has {_columns(table)}"
+            )
+        domains = domains_of_table(
+            str(directory), table, identity, request.text_column, column, request.names
+        )
+        return domains if name is None else [Domain(name, domains[0].text)]
+    domains = []
+    for split, table in sorted(splits.items()):
+        found = domains_of_table(
+            f"{directory}/{split}", table, identity + split, request.text_column, None, {}
+        )
+        domains.append(Domain(split, found[0].text))
+    return domains
+
+
+def domains_of_table(
+    place: str,
+    table: "datasets.Dataset",
+    identity: str,
+    text_column: str,
+    label_column: str | None,
+    names: dict[str, str],
+) -> list[Domain]:
+    """The domains of a table that is loaded, one for each name that its labels have, or one in all.
+
+    Raises:
+        InputError: It lacks a column, or a row has no label, or there is no text.
+    """
+    for column, flag in ((text_column, "--text_column"), (label_column, "--domain_column")):
+        if column is not None and not _has_column(table, column):
+            raise InputError(f"{place} has no column {column}; it has {_columns(table)}: name one by {flag}")
+    if not _is_text(table, text_column):
+        raise InputError(f"{place}: expected strings in the column {text_column}; it has {_columns(table)}")
+    columns = [column.partition(".")[0] for column in (text_column, label_column) if column is not None]
+    rows = table.select_columns(sorted(set(columns))).with_format("arrow")
+    sizes = _sizes_by_label(rows, place, text_column, label_column)
+    by_name: dict[str, list[str]] = {}
+    for label in sizes:
+        by_name.setdefault(names.get(label, label), []).append(label)
+    domains = []
+    for name, labels in sorted(by_name.items()):
+        num_bytes: dict[int, int] = {}
+        for label in labels:
+            for block, size in sizes[label][0].items():
+                num_bytes[block] = num_bytes.get(block, 0) + size
+        numbers = np.array(sorted(num_bytes), dtype=np.int64)
+        starts = np.cumsum([0, *(num_bytes[int(block)] for block in numbers)], dtype=np.int64)
+        if starts[-1] == 0:
+            raise InputError(f"{place}: no text in domain {name or place}")
+        digest = digest_of_json(
+            {"table": identity, "text": text_column, "column": label_column, "labels": sorted(labels)}
+        )
+        blocks = TableBlocks(rows, numbers, text_column, label_column, frozenset(labels))
+        documents = sum(sizes[label][1] for label in labels)
+        domains.append(Domain(name, IndexedText(blocks, starts, documents, digest)))
+    if not domains:
+        raise InputError(f"{place} has no rows")
+    return domains
+
+
+def _feature(table: "datasets.Dataset", path: str) -> object:
+    found: object = table.features
+    for name in path.split("."):
+        found = found.get(name) if isinstance(found, dict) else None
+    return found
+
+
+def _has_column(table: "datasets.Dataset", path: str) -> bool:
+    return _feature(table, path) is not None
+
+
+def _is_text(table: "datasets.Dataset", path: str) -> bool:
+    return getattr(_feature(table, path), "dtype", None) in ("string", "large_string")
+
+
+def _columns(table: "datasets.Dataset") -> str:
+    return ", ".join(f"{name} ({kind})" for name, kind in table.features.items())[:400]
+
+
+def _column(rows: "pa.Table", path: str) -> "pa.ChunkedArray":
+    import pyarrow.compute as pc
+
+    name, _, inner = path.partition(".")
+    return pc.struct_field(rows[name], inner.split(".")) if inner else rows[name]
+
+
+def _sizes_by_label(
+    rows: "datasets.Dataset", place: str, text_column: str, label_column: str | None
+) -> dict[str, tuple[dict[int, int], int]]:
+    """For each label the bytes of its documents and joints in the blocks that hold some, and how many
+    documents it has.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    num_blocks = -(-len(rows) // _ROWS_PER_BLOCK)
+    sizes: dict[str, dict[int, int]] = {}
+    counts: dict[str, int] = {}
+    blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
+    for block, batch in enumerate(tqdm(blocks, "reading lengths", num_blocks, delay=1, disable=None)):
+        lengths = pc.binary_length(_column(batch, text_column)).fill_null(0).to_numpy()
+        labels = np.full(len(lengths), "", dtype=object)
+        if label_column is not None:
+            labels = pc.cast(_column(batch, label_column), pa.string()).to_numpy(zero_copy_only=False)
+        if None in labels:
+            row = block * _ROWS_PER_BLOCK + labels.tolist().index(None)
+            raise InputError(f"{place}: row {row} has no label in {label_column}")
+        for label in set(labels.tolist()):
+            of_label = lengths[(labels == label) & (lengths > 0)]
+            of_blocks = sizes.setdefault(label, {})
+            if len(of_label):
+                of_blocks[block] = int(of_label.sum()) + len(of_label)
+            counts[label] = counts.get(label, 0) + len(of_label)
+    return {label: (sizes[label], counts[label]) for label in sizes}

@@ -1,0 +1,90 @@
+"""Which kind of corpus a name stands for."""
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from chameleon.common.errors import InputError
+from chameleon.common.files import is_there, is_utf8, local_path
+from chameleon.text.corpora.builtin import open_builtin
+from chameleon.text.corpora.corpus import Corpus, Request, require_labels
+from chameleon.text.corpora.directory import open_directory
+from chameleon.text.corpora.formats import Opening
+from chameleon.text.corpora.hub import HUB_ID, open_hub_dataset
+from chameleon.text.corpora.manifest import open_entry, open_manifest
+from chameleon.text.corpora.storage import is_remote
+from chameleon.text.options import BUILTIN
+
+
+def open_corpus(request: Request) -> Corpus:
+    """Open the corpus that is asked for.
+
+    It is "builtin", a manifest (a .json file), a local or remote directory or file, or else a dataset
+    of the hub.
+
+    Raises:
+        InputError: There is no such corpus, it cannot be had, or what it holds cannot be used.
+    """
+    corpus = _with_added(_open(request), request)
+    if request.domains is None:
+        return corpus
+    by_name = {domain.name: domain for domain in corpus.domains}
+    counts = {name: domain.count for name, domain in by_name.items()}
+    require_labels(request.dataset, request.domains, counts, "--domains")
+    return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
+
+
+def _with_added(corpus: Corpus, request: Request) -> Corpus:
+    """A corpus and the domains that are added to it."""
+    domains, notices, closing = list(corpus.domains), list(corpus.notices), list(corpus.closing)
+    for name, source in request.added.items():
+        if name in [domain.name for domain in domains]:
+            raise InputError(
+                f"{request.dataset} has a domain {name} already; give that of --add_domains another name"
+            )
+        opening = Opening.of(replace(request, dataset=source, domain_column=None))
+        try:
+            domains += open_entry(opening, {"name": name, "sources": [source]}, Path())
+        except InputError as error:
+            raise InputError(f"--add_domains {name}={source}: {error}") from None
+        notices += opening.notices
+        closing += opening.closing
+    provenance = corpus.provenance | ({"added": dict(request.added)} if request.added else {})
+    return replace(
+        corpus, domains=tuple(domains), provenance=provenance, notices=tuple(notices), closing=tuple(closing)
+    )
+
+
+def _open(request: Request) -> Corpus:
+    dataset = request.dataset
+    if not is_utf8(dataset):
+        raise InputError(f"the dataset's name {os.fsencode(dataset)!r} is not UTF-8; rename it")
+    if dataset == BUILTIN:
+        return open_builtin()
+    if is_remote(dataset):
+        _require_no_hub_flags(request)
+        return open_directory(request)
+    path = local_path(dataset)
+    if is_there(path):
+        try:
+            if path.is_file() and path.suffix == ".json":
+                return open_manifest(request, path)
+            _require_no_hub_flags(request)
+            return open_directory(request)
+        except OSError as error:
+            raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
+    if not HUB_ID.fullmatch(dataset):
+        raise InputError(
+            f"there is no directory {dataset}, and it is no hub id (owner/name) either; "
+            f'name a directory with a file for each domain, a manifest, a hub id, or "{BUILTIN}"'
+        )
+    return open_hub_dataset(request)
+
+
+def _require_no_hub_flags(request: Request) -> None:
+    given = {"download": request.download, "subset": request.subset, "revision": request.revision}
+    for flag, value in given.items():
+        if value:
+            raise InputError(
+                f"--{flag} is for datasets of the hub, and {request.dataset} is none; leave it out"
+            )

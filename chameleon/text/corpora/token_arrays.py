@@ -1,0 +1,279 @@
+"""Arrays of tokens: flat ones (nanoGPT, DoGE, OLMo), Megatron's with an index, and numpy's own files.
+
+Positions are tokens. Where the proxy's tokenizer made them, its windows are cut from them as they
+stand; where another did, they are decoded and encoded anew.
+"""
+
+import struct
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from chameleon.common.errors import InputError
+from chameleon.text.corpora.indexed import SingleUnit
+from chameleon.text.corpora.storage import File
+from chameleon.text.protocols import Content, Passage
+
+_INDEX_MAGIC = b"MMIDIDX\x00\x00"
+
+
+_INDEX_HEADER = struct.Struct("<9sQBQQ")
+
+
+_MEGATRON_DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
+
+
+_READ_TOKENS = 1 << 16
+
+
+# How far back the beginning of a document is looked for.
+_LOOK_BACK = 1 << 20
+
+
+# A share of text in tokens is taken from so many of them.
+_SHARE_TOKENS = 256
+
+
+@dataclass(frozen=True)
+class SourceTokenizer:
+    """The tokenizer that made the tokens.
+
+    Attributes:
+        name: As the user named it.
+        digest: Tells tokenizers apart.
+        vocabulary: Its ids are 0 to vocabulary - 1.
+        end_of_text: The token between documents.
+        decode: Ids to text.
+    """
+
+    name: str
+    digest: str
+    vocabulary: int
+    end_of_text: int
+    decode: Callable[[Sequence[int]], str]
+
+
+@dataclass(frozen=True, eq=False)
+class TokenArray:
+    """Tokens of one file.
+
+    Attributes:
+        file: It.
+        dtype: Of an item, such as "<u2".
+        begin: The byte at which the items begin.
+        documents: (s,) int64, the item at which each document begins, rising; None where only
+            end-of-text tokens tell.
+    """
+
+    file: File
+    dtype: str
+    begin: int = 0
+    documents: npt.NDArray[np.int64] | None = None
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return (self.file.size - self.begin) // np.dtype(self.dtype).itemsize
+
+    def read(self, first: int, last: int) -> npt.NDArray[np.int64]:
+        """Tokens `first` to `last` - 1."""
+        size = np.dtype(self.dtype).itemsize
+        content = self.file.read(self.begin + first * size, self.begin + last * size)
+        return np.frombuffer(content, dtype=self.dtype).astype(np.int64)
+
+
+@dataclass(frozen=True, eq=False)
+class TokenText(SingleUnit):
+    """Token arrays of a domain, one after the other, as one unit, which is itself.
+
+    Attributes:
+        arrays: They, none of them empty.
+        tokenizer: What made them.
+        direct: Whether the proxy's tokenizer did.
+        fingerprint: Digest (hex) of files and tokenizer.
+        begins: (a + 1,) int64, the position at which each of the a arrays begins, and the length.
+    """
+
+    arrays: tuple[TokenArray, ...]
+    tokenizer: SourceTokenizer
+    direct: bool
+    fingerprint: str
+    begins: npt.NDArray[np.int64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        begins = np.cumsum([0, *(array.length for array in self.arrays)], dtype=np.int64)
+        object.__setattr__(self, "begins", begins)
+
+    @property
+    def tokenizer_digest(self) -> str | None:
+        """See `chameleon.text.protocols.Text`."""
+        return self.tokenizer.digest if self.direct else None
+
+    @property
+    def length(self) -> int:
+        """Number of tokens."""
+        return int(self.begins[-1])
+
+    def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
+        """See `chameleon.text.protocols.TokenUnit`; at most to the end of the array at that position."""
+        number, at = self._array_at(position)
+        array = self.arrays[number]
+        ids = array.read(at, min(at + count, array.length))
+        wrong = (ids < 0) | (ids >= self.tokenizer.vocabulary)
+        if wrong.any():
+            raise InputError(
+                f"{array.file.name}: token {ids[wrong][0]} at item {at + int(np.argmax(wrong))} is not in "
+                f"the vocabulary of {self.tokenizer.name} ({self.tokenizer.vocabulary} tokens); is it "
+                f"another's, or are items not {np.dtype(array.dtype).name}? See --tokenizer and --token_dtype"
+            )
+        return ids.astype(np.int32)
+
+    def document_at(self, position: int) -> int:
+        """See `chameleon.text.protocols.TokenUnit`; of a very long document, a place within it."""
+        number, at = self._array_at(position)
+        array, begin = self.arrays[number], int(self.begins[number])
+        if array.documents is not None:
+            return begin + int(array.documents[np.searchsorted(array.documents, at, side="right") - 1])
+        while at > 0 and position - begin - at < _LOOK_BACK:
+            low = max(at - _READ_TOKENS, 0)
+            ends = np.flatnonzero(array.read(low, at) == self.tokenizer.end_of_text)
+            if len(ends):
+                return begin + low + int(ends[-1]) + 1
+            at = low
+        return begin + at
+
+    def passage(self, position: int) -> Passage:
+        """See `chameleon.text.protocols.Unit`."""
+        return Passage(self.document_at(position), 0, self._documents(position))
+
+    def share(self, position: int) -> float:
+        """Bytes of text that a token stands for."""
+        ids = self.ids(position, _SHARE_TOKENS)
+        return max(len(self._decoded(ids)), 1) / len(ids)
+
+    def beginning(self) -> Iterator[Content]:
+        """See `chameleon.text.protocols.Unit`."""
+        return self._documents(0)
+
+    def token_documents(self) -> Iterator[npt.NDArray[np.int32]]:
+        """See `chameleon.text.protocols.TokenUnit`."""
+        return self._parts(0)
+
+    def _documents(self, position: int) -> Iterator[bytes]:
+        for ids in self._parts(position):
+            text = self._decoded(ids)
+            if text.strip():
+                yield text
+
+    def _parts(self, position: int) -> Iterator[npt.NDArray[np.int32]]:
+        """Documents from a position on; one of over `_READ_TOKENS` tokens comes in parts."""
+        while position < self.length:
+            ids = self.ids(position, _READ_TOKENS)
+            ends = np.flatnonzero(ids == self.tokenizer.end_of_text)
+            stop = int(ends[0]) if len(ends) else len(ids)
+            following = self._document_begins(position, position + stop)
+            taken = min(stop, following - position) if following is not None else stop
+            if taken:
+                yield ids[:taken]
+            position += taken + (taken == stop < len(ids))
+
+    def _document_begins(self, position: int, last: int) -> int | None:
+        """Where a document begins after a position and before another, by the index if there is one."""
+        number, at = self._array_at(position)
+        array = self.arrays[number]
+        if array.documents is None:
+            return None
+        following = int(np.searchsorted(array.documents, at, side="right"))
+        if following == len(array.documents):
+            return None
+        begin = int(self.begins[number] + array.documents[following])
+        return begin if begin < last else None
+
+    def _decoded(self, ids: npt.NDArray[np.int32]) -> bytes:
+        kept = ids[ids != self.tokenizer.end_of_text]
+        # A window may begin within a character of several tokens.
+        return self.tokenizer.decode(kept.tolist()).strip("\ufffd").encode(errors="replace")
+
+    def _array_at(self, position: int) -> tuple[int, int]:
+        number = int(np.searchsorted(self.begins, position, side="right")) - 1
+        return number, position - int(self.begins[number])
+
+
+def flat_array(file: File, dtype: str) -> TokenArray:
+    """A file of items and nothing else, or a numpy file of one dimension.
+
+    Raises:
+        InputError: Its size is no multiple of an item's, or its header is not of such an array.
+    """
+    if file.read(0, min(6, file.size)) == b"\x93NUMPY":
+        return _numpy_array(file)
+    size = np.dtype(dtype).itemsize
+    if file.size % size:
+        raise InputError(
+            f"{file.name}: expected items of {size} bytes ({np.dtype(dtype).name}), but its {file.size} "
+            "bytes are no multiple of that; it is truncated or of another type (--token_dtype)"
+        )
+    return TokenArray(file, np.dtype(dtype).newbyteorder("<").str)
+
+
+def _numpy_array(file: File) -> TokenArray:
+    import io
+
+    header = io.BytesIO(file.read(0, min(file.size, 1 << 16)))
+    try:
+        version = np.lib.format.read_magic(header)
+        reader = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        shape, _, dtype = reader(header)
+    except Exception as error:  # whatever numpy's parser stumbles on
+        reason = " ".join(str(error).split())[:100]
+        raise InputError(f"{file.name}: its numpy header is damaged ({reason})") from None
+    begin = header.tell()
+    if len(shape) != 1 or dtype.kind not in "iu":
+        raise InputError(f"{file.name}: expected one dimension of whole numbers, found {shape} of {dtype}")
+    if begin + shape[0] * dtype.itemsize != file.size:
+        raise InputError(
+            f"{file.name}: its header says {shape[0]} items of {dtype.itemsize} bytes, but it has "
+            f"{file.size} bytes; it is truncated"
+        )
+    return TokenArray(file, dtype.str, begin)
+
+
+def megatron_array(file: File, index: File) -> TokenArray:
+    """Megatron's `.bin` with its `.idx`.
+
+    Raises:
+        InputError: The index is damaged or does not match the file.
+    """
+    if index.size < _INDEX_HEADER.size:
+        raise InputError(f"{index.name} is truncated: {index.size} bytes are less than a header")
+    magic, version, code, sequences, documents = _INDEX_HEADER.unpack(index.read(0, _INDEX_HEADER.size))
+    if magic != _INDEX_MAGIC or version != 1 or code not in _MEGATRON_DTYPES:
+        raise InputError(f"{index.name} is no index of Megatron's, or its items are no tokens (type {code})")
+    begin = _INDEX_HEADER.size
+    if index.size < begin + sequences * 12 + documents * 8:
+        raise InputError(
+            f"{index.name} is truncated: for {sequences} sequences and {documents} documents it would have "
+            f"{begin + sequences * 12 + documents * 8} bytes, it has {index.size}"
+        )
+    pointers_at = begin + sequences * 4
+    lengths = np.frombuffer(index.read(begin, pointers_at), dtype="<i4")
+    pointers = np.frombuffer(index.read(pointers_at, pointers_at + sequences * 8), dtype="<i8")
+    size = np.dtype(_MEGATRON_DTYPES[code]).itemsize
+    total = int(lengths.sum(dtype=np.int64)) * size
+    expected = np.cumsum(lengths[:-1], dtype=np.int64) * size
+    if (lengths < 0).any() or total != file.size or (sequences and pointers[0] != 0):
+        raise InputError(
+            f"{index.name} does not match {file.name}: its sequences have {total} bytes, the file {file.size}"
+        )
+    if not np.array_equal(pointers[1:], expected):
+        raise InputError(f"{index.name}: its sequences do not follow each other in {file.name}")
+    firsts_at = pointers_at + sequences * 8
+    firsts = np.frombuffer(index.read(firsts_at, firsts_at + documents * 8), dtype="<i8")
+    if len(firsts) and ((firsts < 0).any() or (firsts > sequences).any() or (np.diff(firsts) < 0).any()):
+        raise InputError(f"{index.name}: its documents are not in order or beyond its {sequences} sequences")
+    begins = pointers[firsts[firsts < sequences]] // size
+    return TokenArray(file, _MEGATRON_DTYPES[code], 0, np.unique(np.append(0, begins)))

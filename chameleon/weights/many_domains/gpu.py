@@ -1,0 +1,249 @@
+"""Exact scores of the RBF kernel on a GPU, in the place of one matrix of all pairs.
+
+The numbers of `chameleon.weights.many_domains.exact`, in float64, to a few units in the tenth digit. What
+needs columns of an inverse solves for some of them at a time, so nothing of the matrix's size is beside it.
+
+Shapes: k domains, d width of an embedding, r some of the domains.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from chameleon.common.arrays import Array
+from chameleon.common.machine import gibibytes
+from chameleon.weights.affinity import sigma_of_median, usable_noise
+from chameleon.weights.formula import Means
+from chameleon.weights.leverage import least_score, ridge_of, settled
+
+if TYPE_CHECKING:
+    import torch
+
+# Fewer domains than this are solved for on the CPU before a GPU is ready.
+WORTH_IT = 4000
+
+
+# Scores below this are solved for without cancellation, and distances below this share of |x|^2 + |y|^2
+# are computed anew, as on the CPU.
+_CANCELLED_SCORE, _CANCELLED_DISTANCE = 1e-4, 1e-3
+
+
+# Columns at a time, by their numbers: 512 MiB.
+_AT_ONCE = 1 << 26
+
+
+_LEADING_BITS = 20
+
+
+@dataclass(frozen=True, eq=False)
+class GpuScores:
+    """Exact scores from a GPU, and what their derivatives take.
+
+    Attributes:
+        x: (k, d) float64 on the device, about the centroid, in the unit.
+        unit: Power of two that x is in.
+        sigma: Width in the unit of the means.
+        noise: (k,) what was taken off squared distances.
+        factor: (k, k) lower Cholesky factor of K + mu I, on the device.
+        scores: (k,) float64 in [0, 1), on the CPU.
+    """
+
+    x: "torch.Tensor"
+    unit: float
+    sigma: float
+    noise: Array
+    factor: "torch.Tensor"
+    scores: Array
+
+    def gradients(self, rows: slice) -> Array:
+        """(r, d) derivatives of scores by their own means: as of `ExactScores.gradients`."""
+        import torch
+
+        found = []
+        for some in _blocks(rows.start or 0, len(self.x) if rows.stop is None else rows.stop, len(self.x)):
+            solved, affinity = _columns(self.factor, self.x, some, self.sigma / self.unit, self._less())
+            affinity[some.start : some.stop].diagonal().zero_()
+            pulls = solved * affinity
+            towards = pulls.sum(dim=0)[:, None] * self.x[some] - pulls.mT @ self.x
+            remaining = torch.as_tensor(1 - self.scores[some], device=self.x.device)
+            found.append((remaining[:, None] * towards).cpu().numpy())
+        return np.asarray(-2 * self.unit / self.sigma**2 * np.concatenate(found))
+
+    def _less(self) -> "torch.Tensor":
+        import torch
+
+        return torch.as_tensor(self.noise / self.sigma**2, device=self.x.device)
+
+
+def gpu_of(device: str) -> str | None:
+    """The CUDA device that a --device names or finds; None for any other."""
+    if device != "auto" and not device.startswith("cuda"):
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return "cuda" if device == "auto" else device
+
+
+def lacking_on(device: str, k: int, d: int) -> str | None:
+    """Words on why the exact scores of k domains do not fit on a CUDA device; None where they do."""
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(torch.device(device))
+    needed = 8 * k * k + 16 * k * d + 12 * 8 * _AT_ONCE
+    if needed <= free:
+        return None
+    return f"they need {gibibytes(needed)} of {device}'s memory, of which {gibibytes(free)} are free"
+
+
+def gpu_scores(
+    means: Means, lambda_reg: float, sigma: float | None, noise: Array | None, device: str
+) -> GpuScores:
+    """Exact scores of domains under the RBF kernel, on a device.
+
+    Args:
+        means: (k, d) domain embeddings.
+        lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
+        sigma: Width; None for the median distance over all pairs.
+        noise: (k,) noise to take off squared distances so far as it can be; None for none.
+        device: As torch names it.
+
+    Raises:
+        InputError: As of `chameleon.weights.many_domains.exact.exact_scores`.
+    """
+    import torch
+
+    k = len(means)
+    ridge, rounding = ridge_of(lambda_reg, k, float(k))
+    x = torch.as_tensor(np.asarray(means, dtype=np.float64), device=device)
+    largest = float(x.abs().max())
+    unit = float(2.0 ** np.floor(np.log2(largest))) if largest else 1.0
+    x = x / unit
+    x -= x.mean(dim=0)
+    matrix = torch.empty((k, k), dtype=torch.float64, device=device)
+    for rows in _blocks(0, k, k):
+        matrix[rows] = _squared(x, rows).mT
+    taken = None
+    if noise is not None and noise.any():
+        whole = sigma
+        if whole is None:
+            whole = sigma_of_median(_median(matrix, torch.zeros(k, device=device)), unit)
+        taken = usable_noise(noise, whole, ridge, from_median=sigma is None)
+    less = torch.zeros(k, dtype=torch.float64, device=device)
+    if taken is not None:
+        less = torch.as_tensor(taken, device=device) / unit / unit
+    if sigma is None:
+        sigma = sigma_of_median(_median(matrix, less), unit)
+    less = less * (unit / sigma) ** 2
+    for rows in _blocks(0, k, k):
+        matrix[rows] = _affinity(matrix[rows].mT, rows, sigma / unit, less).mT
+    matrix.diagonal().add_(ridge)
+    # The transpose is the same matrix in the order of columns that the factorisation works in, in place.
+    factor = matrix.mT
+    info = torch.empty((), dtype=torch.int32, device=device)
+    torch.linalg.cholesky_ex(factor, out=(factor, info))
+    if int(info):
+        raise ArithmeticError(f"an affinity matrix with its ridge is not positive definite ({int(info)})")
+    scores = _scores(factor, x, ridge, sigma / unit, less)
+    settled(scores, rounding, None if taken is None else least_score(k, ridge))
+    return GpuScores(x, unit, sigma, np.zeros(k) if taken is None else taken, factor, scores)
+
+
+def _scores(
+    factor: "torch.Tensor", x: "torch.Tensor", ridge: float, sigma: float, less: "torch.Tensor"
+) -> Array:
+    """(k,) scores: 1 - mu |L^-1 e_i|^2, or where one is small, all from columns of (K + mu I)^-1 K."""
+    k = len(factor)
+    scores = np.empty(k)
+    for rows in _blocks(0, k, k):
+        scores[rows] = 1 - ridge * _halves(factor, rows).square().sum(dim=0).cpu().numpy()
+    if scores.min() >= _CANCELLED_SCORE:
+        return scores
+    for rows in _blocks(0, k, k):
+        solved, affinity = _columns(factor, x, rows, sigma, less)
+        scores[rows] = (solved * affinity).sum(dim=0).cpu().numpy()
+    return scores
+
+
+def _halves(factor: "torch.Tensor", rows: slice) -> "torch.Tensor":
+    """(k, r) some columns of the factor's inverse."""
+    import torch
+
+    units = torch.zeros((len(factor), rows.stop - rows.start), dtype=torch.float64, device=factor.device)
+    units[rows].diagonal().fill_(1.0)
+    halves: torch.Tensor = torch.linalg.solve_triangular(factor, units, upper=False)
+    return halves
+
+
+def _columns(
+    factor: "torch.Tensor", x: "torch.Tensor", rows: slice, sigma: float, less: "torch.Tensor"
+) -> tuple["torch.Tensor", "torch.Tensor"]:
+    """(k, r) some columns of (K + mu I)^-1, and of K."""
+    import torch
+
+    solved = torch.linalg.solve_triangular(factor.mT, _halves(factor, rows), upper=True)
+    return solved, _affinity(_squared(x, rows), rows, sigma, less)
+
+
+def _squared(x: "torch.Tensor", rows: slice) -> "torch.Tensor":
+    """(k, r) squared distances to some domains, anew from differences where the product loses digits."""
+    import torch
+
+    sizes = x.square().sum(dim=1)
+    sums = sizes[:, None] + sizes[rows]
+    squared = sums - 2 * (x @ x[rows].mT)
+    near = (squared <= _CANCELLED_DISTANCE * sums).nonzero()
+    for pairs in torch.split(near, max(1, _AT_ONCE // (4 * x.shape[1]))):
+        one, other = pairs[:, 0], pairs[:, 1]
+        squared[one, other] = (x[one] - x[rows][other]).square().sum(dim=1)
+    return squared
+
+
+def _affinity(squared: "torch.Tensor", rows: slice, sigma: float, less: "torch.Tensor") -> "torch.Tensor":
+    """(k, r) affinities to some domains; `less` is what to take off in units of the squared width."""
+    found = (squared / sigma / sigma - less[:, None] - less[rows]).mul_(-0.5).exp_()
+    found[rows].diagonal().fill_(1.0)
+    return found
+
+
+def _median(squared: "torch.Tensor", less: "torch.Tensor") -> float:
+    """Median over pairs of squared distances less what is taken off: as of `median_of_pairs`."""
+    import torch
+
+    k = len(squared)
+
+    def parts() -> "list[slice]":
+        return _blocks(0, k, k)
+
+    def values(rows: slice) -> "torch.Tensor":
+        places = torch.arange(k, device=squared.device)
+        is_pair = places < places[rows, None]
+        return (squared[rows] - less - less[rows, None])[is_pair]
+
+    def leading(numbers: "torch.Tensor") -> "torch.Tensor":
+        bits = (numbers + 0.0).view(torch.int64)  # no negative zero
+        ordered = torch.where(bits < 0, bits ^ ((1 << 63) - 1), bits)
+        return (ordered >> (64 - _LEADING_BITS)) + (1 << (_LEADING_BITS - 1))
+
+    middle = ((k * (k - 1) // 2 - 1) // 2, k * (k - 1) // 2 // 2)
+    counts = torch.zeros(1 << _LEADING_BITS, dtype=torch.int64, device=squared.device)
+    for rows in parts():
+        counts += torch.bincount(leading(values(rows)), minlength=len(counts))
+    upto = counts.cumsum(0).cpu().numpy()
+    first, last = (int(np.searchsorted(upto, rank, side="right")) for rank in middle)
+    found = []
+    for rows in parts():
+        part = values(rows)
+        bins = leading(part)
+        found.append(part[(bins >= first) & (bins <= last)])
+    inside = torch.cat(found).sort().values
+    before = int(upto[first] - counts[first])
+    return float(sum(float(inside[rank - before]) for rank in middle) / 2)
+
+
+def _blocks(begin: int, end: int, k: int) -> list[slice]:
+    """Rows from one to another, so many that their columns hold what can be had at once."""
+    size = max(1, _AT_ONCE // k)
+    return [slice(each, min(each + size, end)) for each in range(begin, end, size)]
