@@ -12,13 +12,13 @@ from pathlib import Path
 
 from chameleon.common.command_line import (
     Parser,
-    carry_out,
-    draws,
-    leave_on_termination,
+    can_draw_blocks,
+    exit_on_sigterm,
     note,
     print_json,
+    print_stderr,
     print_table,
-    tell,
+    run_command,
 )
 from chameleon.pipeline.options import (
     Options,
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         **{name: arguments.pop(name) for name in ("export", "sources", "tokens_per_row", "budget")},
     )  # fmt: skip
     work = partial(_run, Options(**arguments), output, exporting)
-    return carry_out(work, "windows embedded so far are kept")
+    return run_command(work, "windows embedded so far are kept")
 
 
 def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
@@ -74,22 +74,22 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
     if output != "-":
         weights.write(output)
     if options.report is not None:
-        from chameleon.report.build import report_of
+        from chameleon.report.build import build_report
         from chameleon.report.page import write_report
 
-        write_report(report_of(outcome), options.report)
+        write_report(build_report(outcome), options.report)
     terminal = sys.stderr if output == "-" else sys.stdout
     place = "stdout" if output == "-" else output
-    table = render_table(weights, place, unicode=draws(terminal), report=options.report)
+    table = render_table(weights, place, unicode=can_draw_blocks(terminal), report=options.report)
     if outcome.change is not None:
         table += "\n\n" + render_change(weights, outcome.change.before, outcome.change.moved_by)
     if output == "-":
         print_json(weights.to_json())
-        tell(table)
+        print_stderr(table)
     else:
         print_table(table, f"the weights are in {output}")
     if exporting.export is not None:
-        export_beside(weights, exporting, beside, tell)
+        export_beside(weights, exporting, beside, print_stderr)
 
 
 def _embed_share(options: Options) -> None:
@@ -104,5 +104,5 @@ def _embed_share(options: Options) -> None:
 
 
 if __name__ == "__main__":
-    leave_on_termination()
+    exit_on_sigterm()
     sys.exit(main())

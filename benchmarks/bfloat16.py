@@ -27,7 +27,7 @@ from chameleon.pipeline.options import Options
 from chameleon.pipeline.run import run
 from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.proxy.model import Proxy, load_proxy
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.training.standin import standin_checkpoint
 from chameleon.weights.softmax import Mode
 
@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     in_hardware = choose_dtype("auto", device) == torch.bfloat16
-    domains = open_corpus(Request(arguments.dataset)).domains
+    domains = open_corpus(CorpusRequest(arguments.dataset)).domains
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         checkpoints = {

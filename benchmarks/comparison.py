@@ -1,10 +1,11 @@
 """All methods on one corpus: their weights, their costs, and equal base models trained on each mixture.
 
 Runs the real commands throughout: `python -m chameleon methods all`, the main script with a proxy of the same
-shape (the reference model of DoReMi, trained on uniform weights), then `python -m chameleon train` from scratch
-for each mixture and seed, and one `python -m chameleon evaluate` of all models on held-out documents. The baseline
-is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences from uniform are
-between models of the same seed, so that the seed's effect cancels; their standard errors are over seeds.
+shape (the reference model of DoReMi, trained on uniform weights), then `python -m chameleon train` from
+scratch for each mixture and seed, and one `python -m chameleon evaluate` of all models on held-out documents.
+The baseline is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences
+from uniform are between models of the same seed, so that the seed's effect cancels; their standard errors are
+over seeds.
 """
 
 import json

@@ -24,7 +24,7 @@ import torch
 from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
 from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.text.corpora import Corpus, Request, open_corpus, storage
+from chameleon.text.corpora import Corpus, CorpusRequest, open_corpus, storage
 from chameleon.text.corpora import json_lines as lines
 from chameleon.text.corpora.spool import UnitsText
 from chameleon.text.grid import WindowRecipe, lay_grid
@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         texts = texts_of(arguments.dataset)
-        corpus = open_corpus(Request(arguments.dataset))
+        corpus = open_corpus(CorpusRequest(arguments.dataset))
         checkpoint = standin_checkpoint([d.text for d in corpus.domains], directory, torch.device("cpu"))
         embedder = _Embedder(checkpoint)
         independent = {name: embedder.independent(documents) for name, documents in texts.items()}
@@ -85,7 +85,9 @@ def _effects(
 def _opened(directory: Path, layout: str) -> Corpus:
     mixed = layout.startswith("parquet")
     with patch.object(lines, "WHOLE_BYTES", 0 if layout == "lines, sought" else storage.WHOLE_BYTES):
-        request = Request(str(directory), domain_column="domain" if mixed else None, scratch=directory.parent)
+        request = CorpusRequest(
+            str(directory), domain_column="domain" if mixed else None, scratch=directory.parent
+        )
         corpus = open_corpus(request)
     if layout != FEW_VISITS:
         return corpus

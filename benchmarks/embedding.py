@@ -35,7 +35,7 @@ from chameleon.embeddings.pieces import Pieces
 from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.grid import WindowRecipe
 from chameleon.text.windows import Windows, cut_windows
 from chameleon.training.tokenizer import learn_tokenizer
@@ -53,7 +53,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     on_cpu = device.type == "cpu"
-    domains = open_corpus(Request(arguments.dataset)).domains
+    domains = open_corpus(CorpusRequest(arguments.dataset)).domains
     recipe = WindowRecipe(seed=0, sample_length=CONTEXT)
     with tempfile.TemporaryDirectory() as name:
         checkpoint = random_checkpoint(arguments.dataset, Path(name) / "checkpoint")

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
@@ -70,7 +70,7 @@ def texts_of(dataset: str) -> dict[str, list[str]]:
             for index in range(len(domain.text.unit_keys))
             for content in domain.text.unit(index).beginning()
         ]
-        for domain in open_corpus(Request(dataset)).domains
+        for domain in open_corpus(CorpusRequest(dataset)).domains
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, publish, whole
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 
 SHARE = 0.8
 MODEL = {
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("--steps", type=whole, default=400, help="of each model (default: 400)")
     arguments = parser.parse_args(argv)
-    names = [domain.name for domain in open_corpus(Request(arguments.dataset)).domains]
+    names = [domain.name for domain in open_corpus(CorpusRequest(arguments.dataset)).domains]
     halves = (names[::2], names[1::2])
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

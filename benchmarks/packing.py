@@ -18,7 +18,7 @@ from time import perf_counter
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
 from chameleon.proxy.tokenizer import load_tokenizer
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.training.packing import pack
 from chameleon.training.tokenizer import train_tokenizer
 
@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         size = _make_corpus(arguments.dataset, directory / "corpus", arguments.megabytes * 10**6)
-        domains = open_corpus(Request(str(directory / "corpus"))).domains
+        domains = open_corpus(CorpusRequest(str(directory / "corpus"))).domains
         made = train_tokenizer([domain.text for domain in domains], VOCABULARY, 1 << 21)
         made.save_pretrained(directory / "tokenizer")
         small = directory / "small"
@@ -124,7 +124,7 @@ def _packed(directory: Path) -> tuple[float, float]:
 def _child(directory: Path) -> int:
     tokenizer = load_tokenizer(directory / "tokenizer")
     with tempfile.TemporaryDirectory(dir=directory) as target:
-        corpus = open_corpus(Request(str(directory / "corpus")))
+        corpus = open_corpus(CorpusRequest(str(directory / "corpus")))
         begin = perf_counter()
         pack(corpus.domains, tokenizer, Path(target), 0.01)
         seconds = perf_counter() - begin

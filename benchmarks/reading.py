@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
 from benchmarks.range_server import Traffic, apart, download, serve, traffic
-from chameleon.text.corpora import Request, open_corpus
+from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, SLIMPAJAMA_NAMES
 from chameleon.text.grid import WindowRecipe, lay_grid
 from chameleon.text.windows import windows_from
@@ -170,7 +170,7 @@ def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num
 
     tokenizer, recipe = load_tokenizer(checkpoint), WindowRecipe(seed=0, sample_length=TOKENS)
     before, begin = sent(), perf_counter()
-    with closing(open_corpus(Request(dataset, domain_column=column, scratch=scratch))) as corpus:
+    with closing(open_corpus(CorpusRequest(dataset, domain_column=column, scratch=scratch))) as corpus:
         opened, opening = perf_counter(), sent()
         # The command measures all domains before it cuts any window.
         grids = [lay_grid(domain.text, tokenizer, recipe) for domain in corpus.domains]

@@ -17,7 +17,7 @@ from chameleon.common.errors import InputError
 from chameleon.methods.options import REGRESSORS
 from chameleon.methods.regmix.method import RegMixSettings, regress
 from chameleon.methods.regmix.runs import Runs, read_runs
-from chameleon.methods.regmix.selection import fit, judged_regressors, rank_correlation
+from chameleon.methods.regmix.selection import fit, rank_correlation, validated_regressors
 
 _DATA = ROOT.parent / "shared" / "data" / "regmix"
 _SIZES = (54, 128, 256, 512)
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures, found = [], {}
     for n in _SIZES:
         some = _first(runs, n)
-        judged = judged_regressors(some, None, 0)
+        judged = validated_regressors(some, None, 0)
         for regressor in REGRESSORS:
             if n < 50 and regressor == "lightgbm":
                 continue

@@ -16,7 +16,13 @@ from time import perf_counter
 import numpy as np
 
 from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, whole
-from chameleon.embeddings.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
+from chameleon.embeddings.store import (
+    DomainEmbeddings,
+    EmbeddingRecord,
+    file_name,
+    write_embeddings,
+    write_record,
+)
 
 DOMAINS, WINDOWS, WIDTH, TOKENS = 7, 2048, 768, 512
 _LOADED_FIRST = (
@@ -73,7 +79,7 @@ def store_embeddings(directory: Path) -> None:
         files[domain] = file_name(domain, recipe)
         write_embeddings(directory / files[domain], domain, recipe, stored)
     settings = {"dataset": "random", "checkpoint_path": "none", "seed": 0, "sample_length": TOKENS}
-    record = Record(
+    record = EmbeddingRecord(
         dataset="random",
         settings=settings | {"dtype": "float32"},
         num_samples=WINDOWS,

@@ -24,8 +24,8 @@ from benchmarks.machine import Figure, Report, command_line, medians, publish, w
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.devices import choose_dtype
 from chameleon.proxy.tokenizer import load_tokenizer
-from chameleon.text.corpora import Request, open_corpus
-from chameleon.training.mixture import Mixture, Phase
+from chameleon.text.corpora import CorpusRequest, open_corpus
+from chameleon.training.mixture import Phase, RowStream
 from chameleon.training.models import SIZES, ModelSource, build_model
 from chameleon.training.packing import pack
 from chameleon.training.tokenizer import train_tokenizer
@@ -120,14 +120,14 @@ def flops_a_token(blocks: int, width: int) -> float:
 def _rows(dataset: str, directory: Path, number: int) -> MixtureRows:
     """Rows of equal shares of a corpus's domains, packed as the command packs them."""
     with quiet_transformers():
-        corpus = open_corpus(Request(dataset, scratch=directory))
+        corpus = open_corpus(CorpusRequest(dataset, scratch=directory))
         texts = [domain.text for domain in corpus.domains]
         train_tokenizer(texts, VOCABULARY, 1 << 20).save_pretrained(directory / "tokenizer")
         packed = pack(corpus.domains, load_tokenizer(directory / "tokenizer"), directory, 0.01)
         corpus.close()
     sizes = np.array([each.tokens // LENGTH for each in packed], dtype=np.int64)
     uniform = np.full(len(packed), 1 / len(packed))
-    mixture = Mixture(tuple(each.name for each in packed), sizes, (Phase(0, uniform),), 0)
+    mixture = RowStream(tuple(each.name for each in packed), sizes, (Phase(0, uniform),), 0)
     return MixtureRows(mixture, [each.array() for each in packed], LENGTH, number)
 
 

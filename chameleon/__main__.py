@@ -4,7 +4,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from chameleon.common.command_line import BAD_INPUT, leave_on_termination, tell
+from chameleon.common.command_line import BAD_INPUT, exit_on_sigterm, print_stderr
 
 # Command: the module whose main(argv) runs it, and what it does.
 COMMANDS = {
@@ -26,7 +26,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if not arguments or arguments[0] not in COMMANDS:
         came = f"got {arguments[0]!r}" if arguments else "got none"
-        tell(
+        print_stderr(
             f"error: expected a command, one of {', '.join(COMMANDS)}, {came}; see python -m chameleon --help"
         )
         return BAD_INPUT
@@ -41,5 +41,5 @@ def _usage() -> str:
 
 
 if __name__ == "__main__":
-    leave_on_termination()
+    exit_on_sigterm()
     sys.exit(main())

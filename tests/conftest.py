@@ -23,7 +23,7 @@ import numpy.typing as npt
 import pytest
 from hypothesis import HealthCheck, settings
 
-from chameleon.text.corpora import Corpus, Domain, Request, open_corpus
+from chameleon.text.corpora import Corpus, CorpusRequest, Domain, open_corpus
 from chameleon.text.corpora.indexed import IndexedText
 from chameleon.text.protocols import Text
 
@@ -77,7 +77,7 @@ def corpus_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def opened(dataset: str | Path, **how: Any) -> Corpus:  # noqa: ANN401
     """A corpus by its name."""
-    return open_corpus(Request(str(dataset), **how))
+    return open_corpus(CorpusRequest(str(dataset), **how))
 
 
 def indexed(domain: Domain) -> IndexedText:

@@ -15,7 +15,7 @@ from typing import NoReturn, TextIO
 from chameleon.common.errors import InputError
 
 
-def whole(text: str) -> int:
+def positive_int(text: str) -> int:
     """A whole number of at least 1."""
     try:
         number = int(text)
@@ -26,19 +26,19 @@ def whole(text: str) -> int:
     return number
 
 
-def named(text: str) -> str:
+def nonempty(text: str) -> str:
     """A name that is not empty."""
     if not text:
         raise argparse.ArgumentTypeError("expected a name, got an empty one; or leave the flag out")
     return text
 
 
-def directory(text: str) -> Path:
+def nonempty_path(text: str) -> Path:
     """A path."""
-    return Path(named(text))
+    return Path(nonempty(text))
 
 
-def names(text: str) -> tuple[str, ...]:
+def name_list(text: str) -> tuple[str, ...]:
     """Names with commas between."""
     names = tuple(name.strip() for name in text.split(","))
     if not all(names) or len(set(names)) != len(names):
@@ -46,7 +46,7 @@ def names(text: str) -> tuple[str, ...]:
     return names
 
 
-def labels(text: str) -> dict[str, str]:
+def mapping(text: str) -> dict[str, str]:
     """Names by what they stand for: LABEL=NAME,..."""
     pairs = [pair.partition("=") for pair in text.split(",")]
     if not all(label and sign and name for label, sign, name in pairs):
@@ -54,9 +54,9 @@ def labels(text: str) -> dict[str, str]:
     return {label.strip(): name.strip() for label, _, name in pairs}
 
 
-def unions(text: str) -> dict[str, tuple[str, ...]]:
+def merges(text: str) -> dict[str, tuple[str, ...]]:
     """What names stand for together: NEW=A+B,..."""
-    pairs = labels(text)
+    pairs = mapping(text)
     unions = {new.strip(): tuple(part.strip() for part in parts.split("+")) for new, parts in pairs.items()}
     for new, parts in unions.items():
         if len(parts) < 2 or not all(parts):
@@ -66,10 +66,10 @@ def unions(text: str) -> dict[str, tuple[str, ...]]:
     return unions
 
 
-def partitions(text: str) -> dict[str, dict[str, str]]:
+def splits(text: str) -> dict[str, dict[str, str]]:
     """Patterns by the parts that they make of what is named: OLD=PART:PATTERN+PART:PATTERN,..."""
     partitions = {}
-    for old, parts in labels(text).items():
+    for old, parts in mapping(text).items():
         pairs = [part.partition(":") for part in parts.split("+")]
         named = {name.strip(): pattern.strip() for name, _, pattern in pairs}
         if (
@@ -85,19 +85,19 @@ def partitions(text: str) -> dict[str, dict[str, str]]:
     return partitions
 
 
-def count(text: str) -> int:
+def nonnegative_int(text: str) -> int:
     """A whole number of at least 0."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"expected a whole number, not negative, got {text!r}")
     return int(text)
 
 
-def not_negative(text: str) -> float:
+def nonnegative_number(text: str) -> float:
     """A number of at least 0."""
     return _number(text, 0, math.inf, "a number of at least 0")
 
 
-def share(text: str) -> float:
+def fraction(text: str) -> float:
     """A number from 0 to 1."""
     return _number(text, 0, math.nextafter(1, 2), "a share from 0 to 1")
 
@@ -112,7 +112,7 @@ def _number(text: str, least: float, below: float, expected: str) -> float:
     return number
 
 
-def positive(text: str) -> float:
+def positive_number(text: str) -> float:
     """A number above 0."""
     return _number(text, math.ulp(0), math.inf, "a number above 0")
 
@@ -137,7 +137,7 @@ class Parser(argparse.ArgumentParser):
         self.exit(BAD_INPUT, f"error: {_on_one_line(message)}; --help shows what each flag takes\n")
 
 
-def carry_out(work: Callable[[], None], kept: str) -> int:
+def run_command(work: Callable[[], None], kept: str) -> int:
     """Do what a command is for; the exit code is 0, 2 for bad input or 130 for an interrupt.
 
     Args:
@@ -147,15 +147,15 @@ def carry_out(work: Callable[[], None], kept: str) -> int:
     try:
         work()
     except InputError as error:
-        tell(f"error: {_on_one_line(str(error))}")
+        print_stderr(f"error: {_on_one_line(str(error))}")
         return BAD_INPUT
     except KeyboardInterrupt:
-        tell(f"interrupted; {kept}")
+        print_stderr(f"interrupted; {kept}")
         return INTERRUPTED
     return 0
 
 
-def leave_on_termination() -> None:
+def exit_on_sigterm() -> None:
     """A cluster that takes the machine back says so: leave by the ordinary way, which keeps what is done."""
 
     def leave(_signal: int, _frame: object) -> NoReturn:
@@ -164,7 +164,7 @@ def leave_on_termination() -> None:
     signal.signal(signal.SIGTERM, leave)
 
 
-def tell(text: str) -> None:
+def print_stderr(text: str) -> None:
     """Print on stderr, if anybody listens there."""
     if sys.stderr is not None:
         try:
@@ -175,7 +175,7 @@ def tell(text: str) -> None:
 
 def note(text: str) -> None:
     """Print a note on stderr."""
-    tell(f"note: {text}")
+    print_stderr(f"note: {text}")
 
 
 def print_table(table: str, kept: str) -> None:
@@ -209,7 +209,7 @@ def print_json(text: str) -> None:
         raise InputError(f"cannot write the result to stdout: {error.strerror}; name a file") from None
 
 
-def draws(stream: TextIO | None) -> bool:
+def can_draw_blocks(stream: TextIO | None) -> bool:
     """Whether block characters can be drawn there."""
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 

@@ -91,24 +91,24 @@ def local_path(name: str) -> Path:
         return Path(name)
 
 
-def place_of(name: str) -> str:
+def absolute_path(name: str) -> str:
     """A local path from the root, so that it names the same from any directory; other names as they are."""
     path = local_path(name)
-    return str(path.resolve()) if is_there(path) else name
+    return str(path.resolve()) if path_exists(path) else name
 
 
-def places_of(names: Mapping[str, str] | None) -> dict[str, str] | None:
+def absolute_paths(names: Mapping[str, str] | None) -> dict[str, str] | None:
     """The places of named things; None where there are none."""
-    return {name: place_of(place) for name, place in names.items()} if names else None
+    return {name: absolute_path(place) for name, place in names.items()} if names else None
 
 
-def from_the_root(name: str) -> str:
+def absolute_without_links(name: str) -> str:
     """A local path from the root, its links not followed; names of anything else as they are."""
     path = local_path(name)
-    return os.path.abspath(path) if is_there(path) else name  # noqa: PTH100
+    return os.path.abspath(path) if path_exists(path) else name  # noqa: PTH100
 
 
-def is_there(path: Path) -> bool:
+def path_exists(path: Path) -> bool:
     """Whether something is there; nothing is at a path that is too long or may not be looked at."""
     try:
         return path.exists()
@@ -141,6 +141,6 @@ def _umask() -> int:
     return umask
 
 
-def readable(name: str) -> str:
+def file_stem(name: str) -> str:
     """A name made of letters, digits, dots and dashes that a file may have."""
     return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[-60:] or "_"

@@ -18,7 +18,7 @@ from chameleon.confidence.sensitivity import (
     WeightPath,
     along_temperature,
     largest_move,
-    paths,
+    weight_paths,
 )
 from chameleon.weights.affinity import median_sigma, rbf_affinity
 from chameleon.weights.formula import Formula, Means, Solution
@@ -37,7 +37,7 @@ _AT_ONCE = 1 << 22
 _NO_BOUND = float(np.finfo(np.float64).max)
 
 
-def groups_alike(means: Means, noise: Array, affinity: float) -> list[list[int]]:
+def near_duplicates(means: Means, noise: Array, affinity: float) -> list[list[int]]:
     """Sets of two and more domains that are alike, one by way of the other, the largest first.
 
     Args:
@@ -102,7 +102,7 @@ def sensitivity_facts(
     return facts
 
 
-def cautions(
+def warnings_of(
     samples: list[Sample], formula: Formula, solution: Solution
 ) -> tuple[list[str], list[WeightPath]]:
     """Warnings, and the weights with each setting halved and doubled that some of them are from.
@@ -119,7 +119,7 @@ def cautions(
         return said + _few_windows(samples) + _few_documents(samples), moved
     means = means_of(samples)
     noise = noise_of(samples)
-    moved = paths(means, noise, formula, solution, HALVED_AND_DOUBLED)
+    moved = weight_paths(means, noise, formula, solution, HALVED_AND_DOUBLED)
     said = []
     if len(names) > 2:
         said += _shape(names, formula, solution)
@@ -194,7 +194,7 @@ def _duplicates_of_many(samples: Sequence[Sample], solution: Solution) -> list[s
     looked_at = some_of(len(samples), LOOKED_AT)
     some = [samples[i] for i in looked_at]
     try:
-        groups = groups_alike(means_of(some), noise_of(some), _DUPLICATE)
+        groups = near_duplicates(means_of(some), noise_of(some), _DUPLICATE)
     except InputError:  # most of them at one point
         return ["most domains are the same to the proxy: remove duplicates, or look with another proxy"]
     if not groups:

@@ -37,7 +37,7 @@ _VANISHING = 1e-150
 
 
 @dataclass(frozen=True, eq=False)
-class ManyErrors:
+class AnalyticErrors:
     """How sure the weights and scores of k domains are.
 
     Attributes:
@@ -50,9 +50,9 @@ class ManyErrors:
     how: str
 
 
-def errors_of_many(
+def analytic_errors(
     samples: list[Sample], formula: Formula, solution: Solution, kept: KeptRatios | None = None
-) -> ManyErrors:
+) -> AnalyticErrors:
     """Analytic standard errors and intervals.
 
     Args:
@@ -72,7 +72,7 @@ def errors_of_many(
     how = "analytic, from each domain's own windows"
     if fitted_on:
         how += f", times {factor:.2f} by a bootstrap of {fitted_on:,} domains"
-    return ManyErrors(
+    return AnalyticErrors(
         _spread(weights, np.sqrt(moved), degrees),
         _spread(solution.scores, np.sqrt(variances), degrees),
         how,

@@ -35,7 +35,7 @@ class WeightPath:
     weights: Array
 
 
-def paths(
+def weight_paths(
     means: Array, noise: Array, formula: Formula, solution: Solution, factors: Sequence[float]
 ) -> list[WeightPath]:
     """Weights with each setting multiplied by each factor, the others as they are.

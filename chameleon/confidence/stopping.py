@@ -13,7 +13,7 @@ import numpy.typing as npt
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.confidence.delta_method import variances_by_domain
-from chameleon.confidence.many_domains import counts_for, errors_of_many, errors_with
+from chameleon.confidence.many_domains import analytic_errors, counts_for, errors_with
 from chameleon.weights.compute import solve
 from chameleon.weights.formula import Formula
 from chameleon.weights.many_domains.blocks import is_many
@@ -105,7 +105,7 @@ def _errors_of_many(samples: list[Sample], formula: Formula) -> Array:
     """(k,) standard errors of weights; of 0 where a single window of a domain says nothing of them."""
     if not all(sample.says_spread for sample in samples):
         return np.zeros(len(samples))
-    return errors_of_many(samples, formula, solve(samples, formula, with_gradients=True)).weights.errors
+    return analytic_errors(samples, formula, solve(samples, formula, with_gradients=True)).weights.errors
 
 
 def _next_of_many(

@@ -19,7 +19,7 @@ from chameleon.confidence.bootstrap import (
     replicate,
     spread_of,
 )
-from chameleon.confidence.many_domains import errors_of_many
+from chameleon.confidence.many_domains import analytic_errors
 from chameleon.confidence.pca import Plane
 from chameleon.confidence.stopping import windows_needed, windows_needed_of_many
 from chameleon.weights.domain_weights import DomainWeights
@@ -76,7 +76,7 @@ def assess(
     if not all(sample.says_spread for sample in samples):
         return None
     if solution.many is not None:
-        errors = errors_of_many(samples, formula, solution, kept)
+        errors = analytic_errors(samples, formula, solution, kept)
         enough = bool(errors.weights.errors.max() <= target)
         needed = {} if enough else windows_needed_of_many(samples, available, errors.weights.errors, target)
         k = len(samples)

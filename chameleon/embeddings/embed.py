@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import chameleon
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
-from chameleon.common.files import check_writable, digest_of_json, place_of, places_of
+from chameleon.common.files import absolute_path, absolute_paths, check_writable, digest_of_json
 from chameleon.common.libraries import loading_libraries, quiet_transformers
 from chameleon.embeddings.keys import (
     POOLING,
@@ -24,23 +24,23 @@ from chameleon.embeddings.keys import (
     plan_more,
     recipe_of,
 )
-from chameleon.embeddings.open_corpus import Opened, opened
+from chameleon.embeddings.open_corpus import OpenCorpus, open_run_corpus
 from chameleon.embeddings.options import EmbeddingOptions, checkpoint_of
 from chameleon.embeddings.pieces import MOST_FILES, Pieces, StoredDomains
-from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record, write_record
-from chameleon.embeddings.workers.connect import filler_here, filler_of
+from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, EmbeddingRecord, write_record
+from chameleon.embeddings.workers.connect import serial_scheduler, worker_scheduler
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.fill import Filler, fill_share
+from chameleon.embeddings.workers.fill import PieceScheduler, embed_shard
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT, find_checkpoint
 from chameleon.proxy.corpus_request import reading_of
 from chameleon.text.corpora import Corpus
 from chameleon.text.windows import UNIT_STEP
 
 if TYPE_CHECKING:
-    from chameleon.embeddings.load_proxy import Loaded
+    from chameleon.embeddings.load_proxy import LoadedProxy
 
 
-class Source(Protocol):
+class CorpusSource(Protocol):
     """Has windows of an open corpus embedded.
 
     Attributes:
@@ -63,7 +63,7 @@ class _Here:
 
     is_ahead = False
 
-    def __init__(self, there: "Loaded", pieces: Pieces, tell: Notify) -> None:
+    def __init__(self, there: "LoadedProxy", pieces: Pieces, tell: Notify) -> None:
         self.keys: Mapping[str, str] = keys_of(there.corpus.domains, there.identity, there.recipe)
         self._there, self._pieces, self._tell = there, pieces, tell
         self._tasks: list[Task] = []
@@ -96,7 +96,9 @@ class _Workers:
 
     is_ahead = True
 
-    def __init__(self, there: Opened, identity: ProxyIdentity, pieces: Pieces, filler: Filler) -> None:
+    def __init__(
+        self, there: OpenCorpus, identity: ProxyIdentity, pieces: Pieces, filler: PieceScheduler
+    ) -> None:
         self.keys: Mapping[str, str] = filler.keys
         self._there, self._identity = there, identity
         self._pieces, self._filler = pieces, filler
@@ -132,7 +134,7 @@ class _Workers:
 @contextmanager
 def source_of(
     options: EmbeddingOptions, pieces: Pieces, tell: Notify, driver: Driver | None
-) -> Iterator[tuple[Opened, ProxyIdentity, Source]]:
+) -> Iterator[tuple[OpenCorpus, ProxyIdentity, CorpusSource]]:
     """The corpus while it is in use, the proxy that embeds it, and who has that.
 
     A process that only drives workers does not load the proxy.
@@ -152,26 +154,26 @@ def source_of(
 
 def _opened(
     options: EmbeddingOptions, pieces: Pieces, tell: Notify, driver: Driver | None, stack: ExitStack
-) -> tuple[Opened, ProxyIdentity, Source]:
+) -> tuple[OpenCorpus, ProxyIdentity, CorpusSource]:
     checkpoint = checkpoint_of(options)
     if options.engine != "serial" and checkpoint is not None:
         path = find_checkpoint(checkpoint)  # what cannot be had is told before a corpus is read
         digest = partial(_tokenizer_digest, path, options.trust_remote_code)
-        there = stack.enter_context(opened(options, checkpoint, digest, tell))
-        identity, filler = stack.enter_context(filler_of(there, path, pieces, tell, driver))
+        there = stack.enter_context(open_run_corpus(options, checkpoint, digest, tell))
+        identity, filler = stack.enter_context(worker_scheduler(there, path, pieces, tell, driver))
         return there, identity, _Workers(there, identity, pieces, filler)
     with loading_libraries():
         import torch
 
-        from chameleon.embeddings.load_proxy import loaded
+        from chameleon.embeddings.load_proxy import load_run_proxy
 
     # A stand-in that workers are to have is trained here, and they leave a GPU to nobody else.
     runs_on = None if options.engine == "serial" else (torch.device("cpu"), torch.float32)
-    own = stack.enter_context(loaded(options, tell, runs_on))
+    own = stack.enter_context(load_run_proxy(options, tell, runs_on))
     if options.engine != "serial":
-        identity, filler = stack.enter_context(filler_of(own, own.path, pieces, tell))
+        identity, filler = stack.enter_context(worker_scheduler(own, own.path, pieces, tell))
         return own, identity, _Workers(own, identity, pieces, filler)
-    here = filler_here(own, pieces, tell)
+    here = serial_scheduler(own, pieces, tell)
     if here is not None:
         return own, own.identity, _Workers(own, own.identity, pieces, here)
     return own, own.identity, _Here(own, pieces, tell)
@@ -244,10 +246,10 @@ def embed_share(options: EmbeddingOptions, notify: Notify) -> int:
         raise InputError(
             f"--num_shards needs a proxy: name one by --checkpoint_path, or put one in {DEFAULT_CHECKPOINT}"
         )
-    from chameleon.embeddings.load_proxy import loaded
+    from chameleon.embeddings.load_proxy import load_run_proxy
 
-    with loaded(options, notify) as there:
-        return fill_share(there, options.num_samples, options.num_shards, options.shard_index, notify)
+    with load_run_proxy(options, notify) as there:
+        return embed_shard(there, options.num_samples, options.num_shards, options.shard_index, notify)
 
 
 @dataclass(frozen=True)
@@ -262,9 +264,9 @@ class _Rounds:
         told, tell: What the user was told, and how.
     """
 
-    there: Opened
+    there: OpenCorpus
     identity: ProxyIdentity
-    source: Source
+    source: CorpusSource
     more: Callable[[EmbeddedCorpus], Mapping[str, int]]
     told: list[str]
     tell: Notify
@@ -304,14 +306,14 @@ class _Rounds:
                 f"({', '.join(few[:_NAMED])}, ...)"
             )
 
-    def _record(self, windows: Mapping[str, int]) -> Record:
+    def _record(self, windows: Mapping[str, int]) -> EmbeddingRecord:
         there, options = self.there, self.there.options
-        domains, added = there.corpus.domains, places_of(options.add_domains)
-        return Record(
-            dataset=place_of(there.dataset),
+        domains, added = there.corpus.domains, absolute_paths(options.add_domains)
+        return EmbeddingRecord(
+            dataset=absolute_path(there.dataset),
             settings={
-                "dataset": place_of(there.dataset),
-                "checkpoint_path": place_of(there.checkpoint),
+                "dataset": absolute_path(there.dataset),
+                "checkpoint_path": absolute_path(there.checkpoint),
                 "seed": there.recipe.seed,
                 "sample_length": there.recipe.sample_length,
                 "dtype": self.identity.dtype,

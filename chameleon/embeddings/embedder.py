@@ -17,13 +17,13 @@ from tqdm import tqdm
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.embeddings.keys import Task
-from chameleon.embeddings.read_ahead import cut_ahead, embedded_part, windows_at_once
+from chameleon.embeddings.read_ahead import embed_windows, windows_ahead, windows_at_once
 from chameleon.embeddings.store import DomainEmbeddings, read_embeddings, write_embeddings
 from chameleon.proxy.devices import is_out_of_memory
 from chameleon.proxy.model import Proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer
 from chameleon.text.grid import WindowRecipe
-from chameleon.text.windows import Draft, Windows, drafts_from
+from chameleon.text.windows import PendingWindows, Windows, pending_windows_from
 
 # Tokens of a batch that suit the device. On CPUs larger batches spill the caches and are slower; on
 # accelerators larger ones only cost memory, and are halved where that runs out.
@@ -161,7 +161,7 @@ def embed(
     total = sum(task.missing for task in tasks)
     bar = tqdm(total=total, desc="embedding", unit="window", delay=1, disable=None)
     embedded = {}
-    with bar, closing(cut_ahead(drafts)) as cut:
+    with bar, closing(windows_ahead(drafts)) as cut:
         for task in tasks:
             name = task.domain.name
             bar.set_postfix_str(name, refresh=False)
@@ -170,12 +170,14 @@ def embed(
     return embedded
 
 
-def _drafts(task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int) -> Iterator[Draft]:
+def _drafts(
+    task: Task, tokenizer: ProxyTokenizer, windows: WindowRecipe, at_once: int
+) -> Iterator[PendingWindows]:
     """The windows that a task lacks, a few batches at a time: as many as a fault loses at most."""
     if task.grid is None:
         return
     first, visit = (0, 0) if task.stored is None else (len(task.stored), task.stored.next_visit)
-    yield from drafts_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
+    yield from pending_windows_from(task.grid, tokenizer, windows, first, visit, task.wanted, at_once)
 
 
 def _embedded(
@@ -210,7 +212,7 @@ def _extend(
     try:
         for windows, rows in chunks:
             assert task.grid is not None  # windows come from it
-            part = embedded_part(task.grid, windows, rows)
+            part = embed_windows(task.grid, windows, rows)
             parts.append(part if parts else replace(part, examples=examples_of(tokenizer, windows)))
             unwritten = True
             progress(len(rows))

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import is_there, local_path
+from chameleon.common.files import local_path, path_exists
 from chameleon.embeddings.options import require_removable
 from chameleon.embeddings.pieces import MOST_FILES, Pieces, StoredDomains
-from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record, read_records
+from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, EmbeddingRecord, read_records
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
 
@@ -45,7 +45,7 @@ def stored_embeddings(
         InputError: There are none, or none or several agree with what is asked (names the values),
             or they are incomplete, damaged, or fewer than asked for.
     """
-    if not (is_there(directory) and directory.is_dir()):
+    if not (path_exists(directory) and directory.is_dir()):
         raise InputError(f"there are no embeddings: no directory {directory}; {_MAKE_THEM}")
     records = read_records(directory)
     published = sorted(directory.glob(f"*{_PUBLISHED_SUFFIX}"))
@@ -100,7 +100,7 @@ def _taken(asked: Sequence[str] | None, there: Mapping[str, Any]) -> Sequence[st
     return list(there) if asked is None else asked
 
 
-def _choose(directory: Path, records: list[Record], asked: Mapping[str, Any]) -> Record:
+def _choose(directory: Path, records: list[EmbeddingRecord], asked: Mapping[str, Any]) -> EmbeddingRecord:
     if not records:
         raise InputError(f"there are no embeddings in {directory}; {_MAKE_THEM}")
     agreeing = [record for record in records if not _contradictions(record, asked)]
@@ -124,7 +124,7 @@ def _choose(directory: Path, records: list[Record], asked: Mapping[str, Any]) ->
     return replace(newest, notices=(*newest.notices, notice))
 
 
-def _contradictions(record: Record, asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+def _contradictions(record: EmbeddingRecord, asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
     """What was asked and what is stored, for each setting in which they differ."""
     return {
         name: (value, record.settings.get(name))
@@ -143,7 +143,7 @@ def _from_the_root(name: str) -> str:
     return os.path.realpath(local_path(name))
 
 
-def _differences(records: list[Record]) -> str:
+def _differences(records: list[EmbeddingRecord]) -> str:
     """The settings in which records differ, record by record."""
     every = [record.settings for record in records]
     names = [
@@ -196,7 +196,7 @@ def _published_embeddings(
         domains[path.name.removesuffix(_PUBLISHED_SUFFIX)] = DomainEmbeddings(
             rows, unknown_numbers, unknown_numbers, unknown_numbers, available=len(rows)
         )
-    record = Record(
+    record = EmbeddingRecord(
         dataset=str(directory),
         settings={"dataset": str(directory)},
         num_samples=num_samples,

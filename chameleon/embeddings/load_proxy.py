@@ -12,7 +12,7 @@ import transformers
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.embeddings.keys import ProxyIdentity
-from chameleon.embeddings.open_corpus import Opened, opened
+from chameleon.embeddings.open_corpus import OpenCorpus, open_run_corpus
 from chameleon.embeddings.options import EmbeddingOptions, checkpoint_of
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT, find_checkpoint
 from chameleon.proxy.devices import choose_device, choose_dtype
@@ -28,7 +28,7 @@ _BETTER_PROXY = (
 
 
 @dataclass(frozen=True, eq=False)
-class Loaded(Opened):
+class LoadedProxy(OpenCorpus):
     """An open corpus and a loaded proxy.
 
     Attributes:
@@ -65,9 +65,9 @@ def identity_of(tokenizer: ProxyTokenizer, proxy: Proxy) -> ProxyIdentity:
 
 
 @contextmanager
-def loaded(
+def load_run_proxy(
     options: EmbeddingOptions, notify: Notify, runs_on: tuple[torch.device, torch.dtype] | None = None
-) -> Iterator[Loaded]:
+) -> Iterator[LoadedProxy]:
     """Corpus and proxy while they are in use.
 
     Args:
@@ -84,7 +84,7 @@ def loaded(
     path = None if named is None else find_checkpoint(named)
     tokenizer = None if path is None else load_tokenizer(path, options.trust_remote_code)
     digest = None if tokenizer is None else tokenizer.digest
-    with opened(options, named or "", digest, notify) as there:
+    with open_run_corpus(options, named or "", digest, notify) as there:
         if path is None or tokenizer is None:
             path = _standin(options, there.whole, device, notify)
             tokenizer = load_tokenizer(path, options.trust_remote_code)
@@ -92,7 +92,7 @@ def loaded(
         proxy = load_proxy(path, device, dtype, options.trust_remote_code, options.block)
         name = named or str(path)
         _require_within_context(there.recipe, proxy, name)
-        yield Loaded(**{**vars(there), "checkpoint": name}, path=path, tokenizer=tokenizer, proxy=proxy)
+        yield LoadedProxy(**{**vars(there), "checkpoint": name}, path=path, tokenizer=tokenizer, proxy=proxy)
 
 
 def _require_within_context(windows: WindowRecipe, proxy: Proxy, checkpoint: str) -> None:

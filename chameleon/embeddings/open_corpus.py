@@ -18,7 +18,7 @@ _LONGEST_WINDOW = 1 << 20
 
 
 @dataclass(frozen=True, eq=False)
-class Opened:
+class OpenCorpus:
     """An open corpus.
 
     Attributes:
@@ -41,12 +41,12 @@ class Opened:
 
 
 @contextmanager
-def opened(
+def open_run_corpus(
     options: EmbeddingOptions,
     checkpoint: str,
     tokenizer_digest: str | Callable[[], str] | None,
     notify: Notify,
-) -> Iterator[Opened]:
+) -> Iterator[OpenCorpus]:
     """A corpus while it is in use.
 
     Args:
@@ -69,7 +69,7 @@ def opened(
         kept = tuple(domain for domain in corpus.domains if domain.name not in options.remove_domains)
         in_use = replace(corpus, domains=kept) if removed else corpus
         recipe = _window_recipe(options)
-        yield Opened(options, dataset, checkpoint, corpus, in_use, removed, recipe)
+        yield OpenCorpus(options, dataset, checkpoint, corpus, in_use, removed, recipe)
 
 
 def _window_recipe(options: EmbeddingOptions) -> WindowRecipe:

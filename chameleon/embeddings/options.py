@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from chameleon.common.command_line import count, directory, named, whole
+from chameleon.common.command_line import nonempty, nonempty_path, nonnegative_int, positive_int
 from chameleon.common.errors import InputError
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT
 from chameleon.proxy.options import add_dtype_flag, add_trust_flag
@@ -82,7 +82,7 @@ def add_text_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     group = parser.add_argument_group("text")
     group.add_argument(
         "--dataset",
-        type=named,
+        type=nonempty,
         metavar="NAME",
         help=f"corpus (default: {DEFAULT_DATASET}, or builtin where there is no proxy in the default place "
         "and none is named). Change it for your own text: a directory with a file or sub-directory for each "
@@ -92,21 +92,21 @@ def add_text_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
     add_domains_flag(group)
     group.add_argument(
         "--num_samples",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="windows of each domain (default: as many as --target_se needs, up to 2048). Give it for "
         "exactly so many; windows embedded before are kept",
     )
     group.add_argument(
         "--sample_length",
-        type=whole,
+        type=positive_int,
         metavar="TOKENS",
         help=f"tokens of a window (default: {DEFAULT_SAMPLE_LENGTH}). Lower it for a proxy with a shorter "
         "context",
     )
     group.add_argument(
         "--seed",
-        type=count,
+        type=nonnegative_int,
         metavar="N",
         help=f"which windows are drawn (default: {DEFAULT_SEED}). Change it to see how far the weights hang "
         "on that",
@@ -119,21 +119,21 @@ def add_embedding_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     group = parser.add_argument_group("embedding")
     group.add_argument(
         "--checkpoint_path",
-        type=named,
+        type=nonempty,
         metavar="PATH",
         help=f"proxy: directory or hub id of any causal language model (default: {DEFAULT_CHECKPOINT}, or a "
         "small stand-in trained on the spot where that is missing). Change it to look with another model",
     )
     group.add_argument(
         "--embeddings_dir",
-        type=directory,
+        type=nonempty_path,
         default=Path(DEFAULT_EMBEDDINGS_DIR),
         metavar="DIR",
         help=f"where embeddings are kept (default: {DEFAULT_EMBEDDINGS_DIR}). Change it for a larger disk",
     )
     group.add_argument(
         "--embedding_batch_size",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="windows in one forward pass (default: found for the device, and halved where memory runs out). "
         "Lower it to leave memory to others; the windows stay the same",
@@ -146,7 +146,7 @@ def add_embedding_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGr
     )
     group.add_argument(
         "--block",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="block of the proxy whose output is taken (default: the middle one). Change it to see how far "
         "the weights hang on that",
@@ -174,14 +174,14 @@ def add_worker_flags(parser: argparse.ArgumentParser, does: str, beside: str = "
     )
     group.add_argument(
         "--num_workers",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="workers of processes or ray (default: as many as there are GPUs, or one for four cores). Lower "
         "it to leave some to others",
     )
     group.add_argument(
         "--ray_address",
-        type=named,
+        type=nonempty,
         metavar="HOST:PORT",
         help="running Ray cluster to join (default: one is started here that only this machine reaches). "
         "Give it for several machines",
@@ -201,14 +201,14 @@ def add_engine_flags(parser: argparse.ArgumentParser) -> None:
     group = add_worker_flags(parser, "embeds", "; the embeddings are the same")
     group.add_argument(
         "--num_shards",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="parts to embed the windows in, each by a command of its own, as of a Slurm array (default: not "
         "in parts). Give it with --shard_index; the command without both puts the parts together",
     )
     group.add_argument(
         "--shard_index",
-        type=count,
+        type=nonnegative_int,
         metavar="I",
         help="which of the parts this command embeds, from 0 on (default: none). Give it with --num_shards, "
         "another to each command",

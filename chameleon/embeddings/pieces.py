@@ -60,7 +60,7 @@ class Piece:
     num_visits: int
 
 
-class Place(NamedTuple):
+class PieceLocation(NamedTuple):
     """Where a piece is: a file, and which rows and which entry of it."""
 
     path: Path
@@ -124,7 +124,7 @@ def facts_in(path: Path) -> list[dict[str, Any]]:
         return [dict(each) for each in facts]
 
 
-def read_piece(place: Place) -> DomainEmbeddings:
+def read_piece(place: PieceLocation) -> DomainEmbeddings:
     """The windows of a piece. Errors as of `facts_in`."""
     facts = place.facts
     with reading(place.path), safe_open(place.path, framework="numpy") as file:
@@ -165,7 +165,7 @@ class Pieces:
             InputError: A file is damaged.
         """
         self.directory = directory
-        self._places: dict[str, dict[int, Place]] = {}
+        self._places: dict[str, dict[int, PieceLocation]] = {}
         self._by_path: dict[Path, list[tuple[str, int, int]]] = {}
         self.look()
 
@@ -195,7 +195,7 @@ class Pieces:
             end = int(facts["next_visit"])
             places = self._places.setdefault(key, {})
             if begin not in places or end > int(places[begin].facts["next_visit"]):
-                places[begin] = Place(path, rows, facts)
+                places[begin] = PieceLocation(path, rows, facts)
             found.append((key, begin, end))
 
     def hold(self, key: str, first: int, begin: int, end: int) -> bool:
@@ -245,7 +245,7 @@ class Pieces:
             found = Extent(windows, int(place.facts["next_visit"]), available)
         return found
 
-    def _from(self, key: str, visit: int) -> Iterator[Place]:
+    def _from(self, key: str, visit: int) -> Iterator[PieceLocation]:
         """The pieces of a domain that go on from a visit."""
         places = self._places.get(key, {})
         while (place := places.get(visit)) is not None:

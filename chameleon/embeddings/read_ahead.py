@@ -14,7 +14,7 @@ import numpy.typing as npt
 from chameleon.embeddings.keys import naming
 from chameleon.embeddings.store import DomainEmbeddings
 from chameleon.text.grid import Grid
-from chameleon.text.windows import Draft, Windows
+from chameleon.text.windows import PendingWindows, Windows
 
 # Windows that are cut at once: some batches where those are small.
 _BATCHES_PER_CHUNK = 8
@@ -34,7 +34,7 @@ def windows_at_once(batch_size: int) -> int:
     return max(batch_size, min(batch_size * _BATCHES_PER_CHUNK, _CHUNK))
 
 
-def cut_ahead(drafts: Iterable[tuple[str, Iterator[Draft]]]) -> Generator[Windows | None]:
+def windows_ahead(drafts: Iterable[tuple[str, Iterator[PendingWindows]]]) -> Generator[Windows | None]:
     """The windows of one domain after the other, None behind each.
 
     Meanwhile a thread reads the text of the next ones and others encode them: the interpreter runs the
@@ -82,12 +82,12 @@ def cut_ahead(drafts: Iterable[tuple[str, Iterator[Draft]]]) -> Generator[Window
         encoders.shutdown(cancel_futures=True)
 
 
-def _encoded(name: str, draft: Draft) -> Windows:
+def _encoded(name: str, draft: PendingWindows) -> Windows:
     with naming(name):
         return draft.windows()
 
 
-def embedded_part(grid: Grid, windows: Windows, rows: npt.NDArray[np.float32]) -> DomainEmbeddings:
+def embed_windows(grid: Grid, windows: Windows, rows: npt.NDArray[np.float32]) -> DomainEmbeddings:
     """Windows of a domain that were cut by its grid, with their (n, d) embeddings."""
     amount = grid.amount(windows.next_visit)
     return DomainEmbeddings(

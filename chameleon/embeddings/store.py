@@ -23,7 +23,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_json, readable, write_atomically
+from chameleon.common.files import digest_of_json, file_stem, write_atomically
 
 FORMAT = "chameleon-embeddings/2"
 
@@ -87,7 +87,7 @@ class DomainEmbeddings:
 
 def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
     """Name of a domain's file: readable, and unlike that of any other domain or recipe."""
-    return f"{readable(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
+    return f"{file_stem(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
 
 
 def write_embeddings(path: Path, domain: str, recipe: Mapping[str, Any], stored: DomainEmbeddings) -> None:
@@ -169,7 +169,7 @@ def reading(path: Path) -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Record:
+class EmbeddingRecord:
     """Which files hold the embeddings of a corpus, and what made them.
 
     Attributes:
@@ -199,7 +199,7 @@ class Record:
     @property
     def name(self) -> str:
         """The record's file name: the same for every run on the same domains with the same recipes."""
-        return f"{readable(self.dataset)}-{digest_of_json(dict(self.files))[:8]}{RECORD_SUFFIX}"
+        return f"{file_stem(self.dataset)}-{digest_of_json(dict(self.files))[:8]}{RECORD_SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -212,12 +212,12 @@ class EmbeddedCorpus:
         removed: Those of domains that were left out, so far as they are stored.
     """
 
-    record: Record
+    record: EmbeddingRecord
     domains: Mapping[str, DomainEmbeddings]
     removed: Mapping[str, DomainEmbeddings] = field(default_factory=dict)
 
 
-def write_record(directory: Path, record: Record) -> None:
+def write_record(directory: Path, record: EmbeddingRecord) -> None:
     """Write a record, whole or not at all.
 
     Raises:
@@ -227,7 +227,7 @@ def write_record(directory: Path, record: Record) -> None:
     write_atomically(directory / record.name, text.encode())
 
 
-def read_records(directory: Path) -> list[Record]:
+def read_records(directory: Path) -> list[EmbeddingRecord]:
     """All records of a directory, by name.
 
     Raises:
@@ -242,7 +242,7 @@ def read_records(directory: Path) -> list[Record]:
     return records
 
 
-def _record_of(content: Any) -> Record:  # noqa: ANN401
+def _record_of(content: Any) -> EmbeddingRecord:  # noqa: ANN401
     """The record of a file's content, which may be anything; a ValueError says what is wrong."""
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
@@ -273,4 +273,4 @@ def _record_of(content: Any) -> Record:  # noqa: ANN401
         }
     except TypeError:
         raise ValueError("sources are not places and files") from None
-    return Record(**{**content, "sources": sources, "notices": tuple(map(str, content["notices"]))})
+    return EmbeddingRecord(**{**content, "sources": sources, "notices": tuple(map(str, content["notices"]))})

@@ -7,24 +7,31 @@ from pathlib import Path
 import numpy as np
 
 from chameleon.common.arrays import Array
-from chameleon.common.command_line import Parser, carry_out, count, print_table, tell, whole
+from chameleon.common.command_line import (
+    Parser,
+    nonnegative_int,
+    positive_int,
+    print_stderr,
+    print_table,
+    run_command,
+)
 from chameleon.common.errors import InputError
 from chameleon.common.tables import shown_name
 from chameleon.export.budget import shown_tokens
 from chameleon.export.draws import (
     Counts,
-    Read,
+    DrawResult,
     draw,
     faults_of_numbers,
-    never_drawn,
+    read_file,
     table_of_draws,
-    understood,
+    undrawn_domains,
 )
 from chameleon.export.formats import Format, format_named
-from chameleon.export.mixture import Source, number_in
+from chameleon.export.mixture import TrainerSource, number_in
 from chameleon.export.options import add_count_flags, add_limit_flags, add_place_flags, add_stage_flags
-from chameleon.export.parse import Found
-from chameleon.export.write import Asked, asked_for, places
+from chameleon.export.parse import ParsedFile
+from chameleon.export.write import ExportPlan, asked_for, places
 from chameleon.weights.domain_weights import DomainWeights
 
 # Beyond so many epochs text has little more to give (Muennighoff et al. 2023).
@@ -50,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         faults.extend(found)
         print_table(table, "the file was read")
 
-    code = carry_out(work, "nothing was written")
+    code = run_command(work, "nothing was written")
     return FAULTY if faults and code == 0 else code
 
 
@@ -67,7 +74,7 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     weights = asked.weights
     sources = places(arguments, weights.names)
     found = _found(arguments.file, row)
-    read = understood(found.numbers, row, weights.names, weights.weights, sources)
+    read = read_file(found.numbers, row, weights.names, weights.weights, sources)
     rows, are_all = _rows(arguments, read, found, sources)
     drawn = draw(np.append(read.numbers, read.elsewhere), rows, row.draws, arguments.seed)
     epochs = _epochs(weights, read)
@@ -83,11 +90,11 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     notes = _notes(found, asked, read, drawn, are_all, epochs)
     table = table_of_draws(weights, row, read, drawn, epochs)
     for notice in asked.notices:
-        tell(f"note: {notice}")
+        print_stderr(f"note: {notice}")
     return "\n".join([*table, *notes, *_listed(faults)]), faults
 
 
-def _found(path: Path, row: Format) -> Found:
+def _found(path: Path, row: Format) -> ParsedFile:
     try:
         return row.read(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -99,7 +106,7 @@ def _found(path: Path, row: Format) -> Found:
 
 
 def _rows(
-    arguments: argparse.Namespace, read: Read, found: Found, sources: dict[str, Source]
+    arguments: argparse.Namespace, read: DrawResult, found: ParsedFile, sources: dict[str, TrainerSource]
 ) -> tuple[int, bool]:
     """Rows to draw, and whether they are all that the run will draw, so far as that is known."""
     lengths = [source.tokens_per_row for source in sources.values()]
@@ -112,7 +119,7 @@ def _rows(
     return min(all_rows, arguments.draws), all_rows <= arguments.draws
 
 
-def _epochs(weights: DomainWeights, read: Read) -> Array | None:
+def _epochs(weights: DomainWeights, read: DrawResult) -> Array | None:
     """(k,) how often each domain is seen, where tokens at hand and to train on are known."""
     budget = number_in(weights.settings, "budget", "settings")
     at_hand = [number_in(weights.domains[name], "tokens_at_hand", f"domain {name}") for name in weights.names]
@@ -122,9 +129,9 @@ def _epochs(weights: DomainWeights, read: Read) -> Array | None:
 
 
 def _faults_of_draws(
-    row: Format, found: Found, read: Read, names: Sequence[str], drawn: Counts, are_all: bool
+    row: Format, found: ParsedFile, read: DrawResult, names: Sequence[str], drawn: Counts, are_all: bool
 ) -> list[str]:
-    never = never_drawn(read.numbers, row.draws)
+    never = undrawn_domains(read.numbers, row.draws)
     faults = [
         f"{name}: never drawn; its share is too small for blocks of 2048 sequences"
         for name, is_so in zip(names, never, strict=True)
@@ -141,7 +148,7 @@ def _faults_of_draws(
     return faults
 
 
-def _faults_of_epochs(row: Format, found: Found, weights: DomainWeights, epochs: Array) -> list[str]:
+def _faults_of_epochs(row: Format, found: ParsedFile, weights: DomainWeights, epochs: Array) -> list[str]:
     """What happens where domains are used up."""
     faults = []
     budget = float(weights.settings["budget"])
@@ -164,7 +171,9 @@ def _faults_of_epochs(row: Format, found: Found, weights: DomainWeights, epochs:
     return faults
 
 
-def _faults_of_stages(row: Format, found: Found, asked: Asked, sources: dict[str, Source]) -> list[str]:
+def _faults_of_stages(
+    row: Format, found: ParsedFile, asked: ExportPlan, sources: dict[str, TrainerSource]
+) -> list[str]:
     """What is wrong with the stages after the first, against those that are asked for if any are."""
     names = asked.weights.names
     faults = []
@@ -176,16 +185,16 @@ def _faults_of_stages(row: Format, found: Found, asked: Asked, sources: dict[str
         weights = (
             np.zeros(len(names)) if later is None else np.array([later.by_name()[name] for name in names])
         )
-        read = understood(numbers, row, names, weights, sources)
+        read = read_file(numbers, row, names, weights, sources)
         further = [*read.problems]
         if later is not None:
-            further += faults_of_numbers(read, Found(numbers), names, weights)
+            further += faults_of_numbers(read, ParsedFile(numbers), names, weights)
         faults += [f"from step {step} on: {fault}" for fault in further]
     return faults
 
 
 def _notes(
-    found: Found, asked: Asked, read: Read, drawn: Counts, are_all: bool, epochs: Array | None
+    found: ParsedFile, asked: ExportPlan, read: DrawResult, drawn: Counts, are_all: bool, epochs: Array | None
 ) -> list[str]:
     """What else there is to know."""
     notes = []
@@ -233,13 +242,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--draws",
-        type=whole,
+        type=positive_int,
         default=100_000,
         help="rows to draw at most (default: 100000). Raise it for domains of tiny weight",
     )
     group.add_argument(
         "--seed",
-        type=count,
+        type=nonnegative_int,
         default=0,
         help="of random draws (default: 0). Change it to see how far they vary",
     )

@@ -4,7 +4,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from chameleon.common.command_line import Parser, carry_out, count, directory, tell
+from chameleon.common.command_line import Parser, nonempty_path, nonnegative_int, print_stderr, run_command
 from chameleon.common.errors import InputError
 from chameleon.export.formats import FORMATS, format_named
 from chameleon.export.options import add_count_flags, add_limit_flags, add_place_flags, add_stage_flags
@@ -15,7 +15,7 @@ from chameleon.weights.domain_weights import DomainWeights
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
-    return carry_out(lambda: _export(arguments), "nothing was written")
+    return run_command(lambda: _export(arguments), "nothing was written")
 
 
 def _export(arguments: argparse.Namespace) -> None:
@@ -28,7 +28,7 @@ def _export(arguments: argparse.Namespace) -> None:
     output = None if str(arguments.output) == "-" else arguments.output
     per_row = None if arguments.tokens_per_row is None else Path(arguments.tokens_per_row)
     inputs = (arguments.weights, arguments.then, arguments.sources, arguments.token_counts, per_row)
-    export_to(asked, arguments.format, sources, output, arguments.seed, inputs, tell)
+    export_to(asked, arguments.format, sources, output, arguments.seed, inputs, print_stderr)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--output",
-        type=directory,
+        type=nonempty_path,
         default=Path("-"),
         metavar="PATH",
         help="file to write (default: -, standard output). Give it to keep a file; where the format has no "
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument(
         "--seed",
-        type=count,
+        type=nonnegative_int,
         default=0,
         help="of the trainer's draws (default: 0). Change it with the run's own",
     )

@@ -23,8 +23,8 @@ from chameleon.common.tables import (
     width_of,
 )
 from chameleon.export.formats import Draws, Format
-from chameleon.export.mixture import Source
-from chameleon.export.parse import Found
+from chameleon.export.mixture import TrainerSource
+from chameleon.export.parse import ParsedFile
 from chameleon.weights.domain_weights import DomainWeights
 
 Counts = npt.NDArray[np.int64]
@@ -65,7 +65,7 @@ def draw(numbers: Array, rows: int, how: Draws, seed: int = 0) -> Counts:
     return counts
 
 
-def never_drawn(numbers: Array, how: Draws) -> npt.NDArray[np.bool_]:
+def undrawn_domains(numbers: Array, how: Draws) -> npt.NDArray[np.bool_]:
     """(k,) which domains with a number above 0 are not drawn however long a run is."""
     if how != "blocks":
         return np.zeros(len(numbers), dtype=bool)
@@ -78,7 +78,7 @@ def _rounded_down(shares: Array, rows: int) -> Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class Read:
+class DrawResult:
     """A trainer's file, as it is understood for the domains of a weights file.
 
     Attributes:
@@ -106,13 +106,13 @@ class Read:
         return np.asarray(tokens / (tokens.sum() + self.elsewhere * self.mean_length))
 
 
-def understood(
+def read_file(
     numbers: Mapping[str, float],
     row: Format,
     names: Sequence[str],
     asked: Array,
-    sources: Mapping[str, Source],
-) -> Read:
+    sources: Mapping[str, TrainerSource],
+) -> DrawResult:
     """Numbers of a file by domain.
 
     Args:
@@ -142,7 +142,9 @@ def understood(
         elif number > 0:
             problems += _faults_of_parts(name, number, keys[name], numbers)
     total = float(found.sum()) + sum(others.values())
-    return Read(found / total, sum(others.values()) / total, _lengths(row, names, sources), tuple(problems))
+    return DrawResult(
+        found / total, sum(others.values()) / total, _lengths(row, names, sources), tuple(problems)
+    )
 
 
 def _faults_of_parts(
@@ -156,7 +158,7 @@ def _faults_of_parts(
     ]
 
 
-def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, Source]) -> Array:
+def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, TrainerSource]) -> Array:
     if row.counts == "tokens":
         return np.ones(len(names))
     if unknown := [name for name in names if sources[name].tokens_per_row is None]:
@@ -167,7 +169,7 @@ def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, Source]) -
     return np.array([sources[name].tokens_per_row for name in names], dtype=np.float64)
 
 
-def faults_of_numbers(read: Read, found: Found, names: Sequence[str], asked: Array) -> list[str]:
+def faults_of_numbers(read: DrawResult, found: ParsedFile, names: Sequence[str], asked: Array) -> list[str]:
     """What is wrong with the numbers of a file, in words, with what may have gone wrong.
 
     Args:
@@ -201,7 +203,7 @@ def _off(shares: Array, asked: Array) -> npt.NDArray[np.bool_]:
 
 
 def table_of_draws(
-    weights: DomainWeights, row: Format, read: Read, drawn: Counts, epochs: Array | None
+    weights: DomainWeights, row: Format, read: DrawResult, drawn: Counts, epochs: Array | None
 ) -> list[str]:
     """Lines of a table: shares that were asked for, that a file means, and that were drawn.
 

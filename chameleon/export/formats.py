@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Literal, NamedTuple
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import Mixture
-from chameleon.export.parse import Found
+from chameleon.export.mixture import TrainerMixture
+from chameleon.export.parse import ParsedFile
 from chameleon.export.trainers import json_csv as lists
 from chameleon.export.trainers import megatron as blends
 from chameleon.export.trainers import python_code as snippets
@@ -36,8 +36,8 @@ class Format(NamedTuple):
 
     trainer: str
     suffix: str
-    write: Callable[[Mixture], str]
-    read: Callable[[str], Found]
+    write: Callable[[TrainerMixture], str]
+    read: Callable[[str], ParsedFile]
     key: Literal["path", "name"]
     counts: Literal["tokens", "rows"]
     draws: Draws

@@ -27,7 +27,7 @@ _LEAST = 1e-3
 
 
 @dataclass(frozen=True)
-class Source:
+class TrainerSource:
     """Where a trainer finds a domain.
 
     Attributes:
@@ -68,7 +68,7 @@ class Stage(NamedTuple):
     shares: Array
 
 
-class Later(NamedTuple):
+class LaterStage(NamedTuple):
     """Weights that follow others, from training step `step` on."""
 
     step: int
@@ -76,7 +76,7 @@ class Later(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class TrainerMixture:
     """Domains with shares of tokens, as an exporter takes them.
 
     Attributes:
@@ -91,7 +91,7 @@ class Mixture:
 
     names: tuple[str, ...]
     stages: tuple[Stage, ...]
-    sources: tuple[Source, ...]
+    sources: tuple[TrainerSource, ...]
     comment: tuple[str, ...] = ()
     budget: float | None = None
     epochs: Array | None = None
@@ -157,8 +157,11 @@ class Mixture:
 
 
 def mixture_of(
-    weights: DomainWeights, sources: Mapping[str, Source], keeps_zeros: bool, later: Sequence[Later] = ()
-) -> Mixture:
+    weights: DomainWeights,
+    sources: Mapping[str, TrainerSource],
+    keeps_zeros: bool,
+    later: Sequence[LaterStage] = (),
+) -> TrainerMixture:
     """Weights with their sources, domains of no weight left out unless they are kept.
 
     Args:
@@ -171,7 +174,7 @@ def mixture_of(
     kept = [name for name in weights.names if keeps_zeros or any(each[name] > 0 for each in by_name)]
     steps = [0, *(each.step for each in later)]
     epochs = [number_in(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in kept]
-    return Mixture(
+    return TrainerMixture(
         tuple(kept),
         tuple(
             Stage(step, np.array([each[name] for name in kept]))
@@ -199,7 +202,7 @@ def number_in(facts: Mapping[str, Any], key: str, place: str, least: float = 0.0
 
 def sources_of(
     names: Sequence[str], given: Path | None, tokens_per_row: float | Mapping[str, float] | None
-) -> dict[str, Source]:
+) -> dict[str, TrainerSource]:
     """The source of each domain: from a JSON file, or its own name.
 
     Args:
@@ -234,7 +237,7 @@ def sources_of(
     }
 
 
-def _source(name: str, value: Any, place: str) -> Source:  # noqa: ANN401
+def _source(name: str, value: Any, place: str) -> TrainerSource:  # noqa: ANN401
     if isinstance(value, str | list):
         value = {"paths": value}
     if not isinstance(value, dict) or not value.keys() <= set(_SOURCE_KEYS):
@@ -262,7 +265,7 @@ def _source(name: str, value: Any, place: str) -> Source:  # noqa: ANN401
         texts = each if isinstance(each, list) and key in ("valid", "test") else [each]
         if not texts or not all(isinstance(text, str) and text for text in texts):
             raise InputError(f"{place}: {key} is {each!r:.80}; expected a text")
-    return Source(
+    return TrainerSource(
         tuple(paths),
         tuple(number_from(each, f"{place}: a number of tokens", _LEAST) for each in tokens),
         None if per_row is None else _tokens_per_row(per_row, f"{place}: tokens_per_row"),

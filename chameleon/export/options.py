@@ -4,7 +4,7 @@ import argparse
 import math
 from typing import Any
 
-from chameleon.common.command_line import count, directory, positive, share
+from chameleon.common.command_line import fraction, nonempty_path, nonnegative_int, positive_number
 
 _SIZES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
@@ -13,7 +13,7 @@ def add_place_flags(group: Any) -> None:  # noqa: ANN401
     """--sources and --tokens_per_row."""
     group.add_argument(
         "--sources",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="JSON file: by domain a path, a list of paths, or an object with paths, tokens, tokens_per_row "
         "(default: each domain's own name). Give it where the trainer finds a domain by another name",
@@ -36,7 +36,7 @@ def add_count_flags(group: Any) -> None:  # noqa: ANN401
     )
     group.add_argument(
         "--token_counts",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="JSON file of the tokens of each domain (default: as the weights file says). Give it where they "
         "were counted with the trainer's tokenizer",
@@ -54,7 +54,7 @@ def add_limit_flags(group: Any) -> None:  # noqa: ANN401
     )
     group.add_argument(
         "--min_weight",
-        type=share,
+        type=fraction,
         default=0.0,
         help="least share of a domain (default: 0). Raise it where no domain may be forgotten",
     )
@@ -67,7 +67,7 @@ def add_limit_flags(group: Any) -> None:  # noqa: ANN401
     )
     group.add_argument(
         "--prior_strength",
-        type=share,
+        type=fraction,
         default=0.0,
         help="how far weights are pulled to the prior, from 0 to 1 (default: 0). Raise it to repeat less",
     )
@@ -77,14 +77,14 @@ def add_stage_flags(group: Any) -> None:  # noqa: ANN401
     """--then and --at."""
     group.add_argument(
         "--then",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="weights file to go over to, such as that of --mode finetune (default: none). Give it for "
         "trainers that take a schedule",
     )
     group.add_argument(
         "--at",
-        type=count,
+        type=nonnegative_int,
         metavar="STEP",
         help="training step at which that is (default: none). Give it with --then",
     )
@@ -109,5 +109,5 @@ def epochs(text: str) -> dict[str, float]:
         name, _, number = part.rpartition("=")
         if name.strip() in found:
             raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all domains'} in {text!r}")
-        found[name.strip()] = positive(number)
+        found[name.strip()] = positive_number(number)
     return found

@@ -23,7 +23,7 @@ _MOST = 1e30
 
 
 @dataclass(frozen=True)
-class Found:
+class ParsedFile:
     """What a trainer's file says.
 
     Attributes:

@@ -12,9 +12,16 @@ from chameleon.common.command_line import Notify, print_json
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable, write_atomically
 from chameleon.export.budget import Limits, render_limits, within
-from chameleon.export.draws import never_drawn
+from chameleon.export.draws import undrawn_domains
 from chameleon.export.formats import Format, format_named
-from chameleon.export.mixture import Later, Mixture, Source, mixture_of, number_in, sources_of
+from chameleon.export.mixture import (
+    LaterStage,
+    TrainerMixture,
+    TrainerSource,
+    mixture_of,
+    number_in,
+    sources_of,
+)
 from chameleon.export.parse import json_object_in, number_from, token_counts_in
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -28,7 +35,7 @@ _OTHERS_TOKENS = (
 
 
 @dataclass(frozen=True, eq=False)
-class Asked:
+class ExportPlan:
     """What is asked for.
 
     Attributes:
@@ -38,11 +45,11 @@ class Asked:
     """
 
     weights: DomainWeights
-    later: tuple[Later, ...]
+    later: tuple[LaterStage, ...]
     notices: tuple[str, ...]
 
 
-def asked_for(arguments: argparse.Namespace, weights: DomainWeights) -> Asked:
+def asked_for(arguments: argparse.Namespace, weights: DomainWeights) -> ExportPlan:
     """Weights and those of --then within the limits that are asked for.
 
     Raises:
@@ -52,7 +59,7 @@ def asked_for(arguments: argparse.Namespace, weights: DomainWeights) -> Asked:
     if (arguments.then is None) != (arguments.at is None):
         raise InputError("--then and --at belong together: the weights to go over to, and the step")
     if arguments.then is None:
-        return Asked(first, (), notices)
+        return ExportPlan(first, (), notices)
     if arguments.at < 1:
         raise InputError("--at 0 leaves nothing of the first stage; give a step of at least 1")
     later, further = limited(arguments, DomainWeights.read(arguments.then))
@@ -61,10 +68,10 @@ def asked_for(arguments: argparse.Namespace, weights: DomainWeights) -> Asked:
             f"{arguments.then} has weights for {', '.join(later.names)[:300]}, {arguments.weights} for "
             f"{', '.join(weights.names)[:300]}; both must be of the same domains"
         )
-    return Asked(first, (Later(arguments.at, later),), tuple(dict.fromkeys((*notices, *further))))
+    return ExportPlan(first, (LaterStage(arguments.at, later),), tuple(dict.fromkeys((*notices, *further))))
 
 
-def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, Source]:
+def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, TrainerSource]:
     """The source of each domain.
 
     Raises:
@@ -138,9 +145,9 @@ _MOST_LISTED, _FIRST_LISTED = 100, 20
 def export(
     weights: DomainWeights,
     format_name: str,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TrainerSource],
     seed: int = 0,
-    later: Sequence[Later] = (),
+    later: Sequence[LaterStage] = (),
 ) -> str:
     """The text of a trainer's file.
 
@@ -167,9 +174,9 @@ def export(
 
 
 def export_to(
-    asked: Asked,
+    asked: ExportPlan,
     format_name: str,
-    sources: Mapping[str, Source],
+    sources: Mapping[str, TrainerSource],
     output: Path | None,
     seed: int,
     inputs: Iterable[Path | None],
@@ -244,7 +251,7 @@ def export_beside(weights: DomainWeights, arguments: argparse.Namespace, output:
         sources = places(arguments, weights.names)
         path = _place(output, arguments)
         inputs = (Path(output), *_inputs(arguments))
-        export_to(Asked(within, (), notices), arguments.export, sources, path, 0, inputs, notify)
+        export_to(ExportPlan(within, (), notices), arguments.export, sources, path, 0, inputs, notify)
     except InputError as error:
         raise InputError(f"the weights are there, but not --export {arguments.export}: {error}") from None
 
@@ -259,7 +266,7 @@ def _inputs(arguments: argparse.Namespace) -> tuple[Path | None, ...]:
     return arguments.sources, None if arguments.tokens_per_row is None else Path(arguments.tokens_per_row)
 
 
-def _beside(output: Path, asked: Asked) -> list[tuple[Path, DomainWeights]]:
+def _beside(output: Path, asked: ExportPlan) -> list[tuple[Path, DomainWeights]]:
     """The files that say where a trainer's file is from, where it cannot itself."""
     if output.exists() and not output.is_file():
         return []
@@ -275,14 +282,14 @@ def _require_apart(outputs: Sequence[Path], inputs: Iterable[Path | None]) -> No
             raise InputError(f"{path} is read, and would be written over; give another --output")
 
 
-def _said(asked: Asked, row: Format) -> list[str]:
+def _said(asked: ExportPlan, row: Format) -> list[str]:
     """What there is to say of weights that go into a trainer's file."""
     words = [f"note: {notice}" for notice in asked.notices]
     stages = [(0, asked.weights), *asked.later]
     for step, weights in stages:
         if table := render_limits(weights):
             words.append(f"from step {step} on\n{table}" if len(stages) > 1 else table)
-        never = never_drawn(weights.weights, row.draws)
+        never = undrawn_domains(weights.weights, row.draws)
         if never.any():
             names = [name for name, is_so in zip(weights.names, never, strict=True) if is_so]
             words.append(
@@ -303,7 +310,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _comment(
-    weights: DomainWeights, later: Sequence[Later], mixture: Mixture, counts: str
+    weights: DomainWeights, later: Sequence[LaterStage], mixture: TrainerMixture, counts: str
 ) -> tuple[str, ...]:
     dataset = weights.provenance.get("dataset")
     corpus = dataset.get("name") if isinstance(dataset, Mapping) else None

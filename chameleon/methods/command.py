@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from chameleon.common.command_line import carry_out, note, print_json, print_table, tell
+from chameleon.common.command_line import note, print_json, print_stderr, print_table, run_command
 from chameleon.common.errors import InputError
 from chameleon.embeddings.options import require_workers
-from chameleon.methods.options import RivalOptions, build_parser, options_from
+from chameleon.methods.options import MethodOptions, build_parser, options_from
 
 _PICTURES = (".png", ".svg", ".pdf")
 
@@ -20,14 +20,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     arguments = build_parser().parse_args(argv)
     work = _run_all if arguments.method == "all" else _run
-    return carry_out(
+    return run_command(
         partial(work, arguments), "models and runs that are trained are kept: give the command again"
     )
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from chameleon.common.files import check_writable
-    from chameleon.methods.output import render_rival
+    from chameleon.methods.output import render_method
     from chameleon.methods.run import run
 
     options, method = _options(arguments), arguments.method
@@ -46,9 +46,9 @@ def _run(arguments: argparse.Namespace) -> None:
     shown = None if drawn is None else str(drawn)
     if output == "-":
         print_json(weights.to_json())
-        tell(render_rival(weights, "stdout", shown))
+        print_stderr(render_method(weights, "stdout", shown))
     else:
-        print_table(render_rival(weights, output, shown), f"the weights are in {output}")
+        print_table(render_method(weights, output, shown), f"the weights are in {output}")
 
 
 def _run_all(arguments: argparse.Namespace) -> None:
@@ -65,7 +65,7 @@ def _run_all(arguments: argparse.Namespace) -> None:
     print_table(table, f"the weights are in {directory}")
 
 
-def _options(arguments: argparse.Namespace) -> RivalOptions:
+def _options(arguments: argparse.Namespace) -> MethodOptions:
     given = vars(arguments)
     if "engine" in given:
         names = ("num_workers", "ray_address", "num_gpus_per_worker")

@@ -6,7 +6,15 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-from chameleon.common.command_line import Parser, directory, named, names, positive, share, whole
+from chameleon.common.command_line import (
+    Parser,
+    fraction,
+    name_list,
+    nonempty,
+    nonempty_path,
+    positive_int,
+    positive_number,
+)
 from chameleon.embeddings.options import add_worker_flags
 from chameleon.export.options import epochs, tokens
 from chameleon.text.options import add_reading_flags
@@ -58,7 +66,7 @@ DEFAULT_STEP_SIZE, DEFAULT_SMOOTHING, DEFAULT_MU = 1.0, 1e-3, 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class RivalOptions:
+class MethodOptions:
     """By the names of the flags; None is left to the program. Each method looks at its own.
 
     `python -m chameleon methods METHOD --help` says what each does.
@@ -87,7 +95,7 @@ class RivalOptions:
     engine: Engine = field(default_factory=Engine)
 
 
-def options_from(given: Mapping[str, Any]) -> RivalOptions:
+def options_from(given: Mapping[str, Any]) -> MethodOptions:
     """From flags by their names, of which each method has some."""
     training = {each.name: given[each.name] for each in fields(TrainingOptions) if each.name in given}
     training.setdefault("output_dir", Path(DEFAULT_OUTPUT_DIR))
@@ -95,14 +103,14 @@ def options_from(given: Mapping[str, Any]) -> RivalOptions:
         training.pop("domains", None)
     mine = {
         each.name: given[each.name]
-        for each in fields(RivalOptions)
+        for each in fields(MethodOptions)
         if each.name in given and each.name not in ("training", "engine")
     }
     engine = Engine()
     if "engine" in given:
         gpus = given["num_gpus_per_worker"]
         engine = Engine(given["engine"], given["num_workers"], given["ray_address"], gpus)
-    return RivalOptions(training=TrainingOptions(**training), engine=engine, **mine)
+    return MethodOptions(training=TrainingOptions(**training), engine=engine, **mine)
 
 
 REGRESSORS = ("gp", "loglinear", "lightgbm")
@@ -162,7 +170,7 @@ def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
     else:
         group.add_argument(
             "--output",
-            type=named,
+            type=nonempty,
             metavar="FILE",
             help=f"where the weights go (default: weights_{method}.json). Change it to keep several; - "
             "writes them to stdout and the table to stderr",
@@ -171,7 +179,7 @@ def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
         what = {"regmix": "losses predicted and measured", "all": "all weights"}
         group.add_argument(
             "--picture",
-            type=directory,
+            type=nonempty_path,
             metavar="FILE",
             help=f"where a picture goes of {what.get(method, 'the weights over the steps')}: .png, .svg or "
             ".pdf (default: beside the weights, as .png). Change it for another kind",
@@ -195,7 +203,7 @@ def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
 def _add_temperature_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("temperature").add_argument(
         "--temperature",
-        type=positive,
+        type=positive_number,
         default=DEFAULT_TEMPERATURE,
         metavar="T",
         help=f"1 is natural, towards infinity uniform (default: {DEFAULT_TEMPERATURE:g}). Raise it for more "
@@ -207,14 +215,14 @@ def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("RegMix")
     group.add_argument(
         "--num_runs",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="small models to train, each on a mixture of its own (default: 3 (k + 1) for k domains). Raise "
         "it to predict better",
     )
     group.add_argument(
         "--run_steps",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="optimizer steps of each of them (default: --max_steps; of all, so many that all runs together "
         "take the steps of DoReMi). Lower it to train more models",
@@ -227,21 +235,21 @@ def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--num_simulated",
-        type=whole,
+        type=positive_int,
         default=SIMULATED,
         metavar="N",
         help=f"random mixtures to look for the best in (default: {SIMULATED:,}). Raise it for many domains",
     )
     group.add_argument(
         "--num_best",
-        type=whole,
+        type=positive_int,
         default=BEST,
         metavar="N",
         help=f"of them so many are averaged (default: {BEST}). Lower it to trust the regression more",
     )
     group.add_argument(
         "--max_heldout_tokens",
-        type=whole,
+        type=positive_int,
         default=DEFAULT_MAX_TOKENS,
         metavar="N",
         help=f"held-out tokens of each domain to measure a model on (default: {DEFAULT_MAX_TOKENS}). Raise "
@@ -249,14 +257,14 @@ def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--runs",
-        type=directory,
+        type=nonempty_path,
         metavar="CSV",
         help="mixtures of runs that are there already: a line a run, its name and the share of each domain "
         "(default: none; they are trained). Give it with --losses for models of your own",
     )
     group.add_argument(
         "--losses",
-        type=directory,
+        type=nonempty_path,
         metavar="CSV",
         help="what they came to: a line a run, its name and its loss on each domain (default: none). Give it "
         "with --runs",
@@ -268,7 +276,7 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("DoReMi")
     group.add_argument(
         "--reference_weights",
-        type=named,
+        type=nonempty,
         default="uniform",
         metavar="W",
         help="what the reference model is trained on: uniform, natural or a weights file (default: uniform). "
@@ -276,7 +284,7 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--step_size",
-        type=positive,
+        type=positive_number,
         default=DEFAULT_STEP_SIZE,
         metavar="ETA",
         help=f"of the weights' logarithms, for a nat of excess (default: {DEFAULT_STEP_SIZE:g}). Lower it "
@@ -284,7 +292,7 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--smoothing",
-        type=share,
+        type=fraction,
         default=DEFAULT_SMOOTHING,
         metavar="E",
         help=f"share of uniform weights mixed in at each step (default: {DEFAULT_SMOOTHING:g}). Raise it "
@@ -296,7 +304,7 @@ def _add_doge_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("DoGE")
     group.add_argument(
         "--mu",
-        type=positive,
+        type=positive_number,
         default=DEFAULT_MU,
         help=f"how hard weights are to move (default: {DEFAULT_MU:g}). Lower it where they hardly do",
     )
@@ -311,7 +319,7 @@ def _add_doge_flags(parser: argparse.ArgumentParser) -> None:
 def _add_target_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("targets").add_argument(
         "--target_domains",
-        type=names,
+        type=name_list,
         metavar="A,B,...",
         help="domains whose loss is to fall (default: all). Give it for a model with a purpose",
     )
@@ -320,7 +328,7 @@ def _add_target_flag(parser: argparse.ArgumentParser) -> None:
 def _add_seeds_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("seeds").add_argument(
         "--num_seeds",
-        type=whole,
+        type=positive_int,
         default=DEFAULT_SEEDS,
         metavar="N",
         help=f"proxies to train, from --seed on; weights are their mean (default: {DEFAULT_SEEDS}, to see "
@@ -334,7 +342,7 @@ def _add_training_flags(parser: argparse.ArgumentParser, method: str) -> None:
     if not is_plain:
         group.add_argument(
             "--output_dir",
-            type=directory,
+            type=nonempty_path,
             default=Path(DEFAULT_OUTPUT_DIR),
             metavar="DIR",
             help=f"where models and runs go; what is there is gone on with (default: {DEFAULT_OUTPUT_DIR}). "
@@ -347,7 +355,7 @@ def _add_training_flags(parser: argparse.ArgumentParser, method: str) -> None:
     if method != "all" and (is_plain or method == "regmix"):
         parser.add_argument(
             "--token_counts",
-            type=directory,
+            type=nonempty_path,
             metavar="FILE",
             help="JSON file of the tokens of each domain (default: counted in the corpus). Give it where "
             "they are known, or with --runs",

@@ -17,7 +17,7 @@ from chameleon.common.tables import (
     shown_name,
     width_of,
 )
-from chameleon.methods.proxy_runs import Seed
+from chameleon.methods.proxy_runs import SeedRun
 from chameleon.weights.domain_weights import DomainWeights
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ _MOST_DOMAINS, _MOST_PANELS = 12, 12
 _NAME = 24
 
 
-def draw_trajectory(method: str, seeds: Sequence[Seed], path: Path) -> None:
+def draw_trajectory(method: str, seeds: Sequence[SeedRun], path: Path) -> None:
     """Write a picture of the weights over the steps: a colour a domain, a kind of line a seed.
 
     Raises:
@@ -128,7 +128,7 @@ _TABLE_TITLES = {
 }
 
 
-def render_rival(weights: DomainWeights, written_to: str, picture: str | None = None) -> str:
+def render_method(weights: DomainWeights, written_to: str, picture: str | None = None) -> str:
     """Domains with natural shares and weights, heaviest first, and what the method says of itself."""
     k = len(weights.names)
     order = heaviest_first(weights.names, weights.weights)

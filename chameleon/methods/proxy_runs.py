@@ -19,8 +19,8 @@ from chameleon.methods.doge import DoGE, DoGESettings
 from chameleon.methods.doremi import DoReMi, DoReMiSettings
 from chameleon.training.models import build_model, find_model
 from chameleon.training.options import TrainingOptions
-from chameleon.training.outcome import Trained
-from chameleon.training.plan import Plan
+from chameleon.training.outcome import TrainingOutcome
+from chameleon.training.plan import TrainingPlan
 from chameleon.training.record import RECORD
 from chameleon.training.run import train
 
@@ -28,7 +28,7 @@ TRAJECTORY = "weights.csv"
 
 
 @dataclass(frozen=True, eq=False)
-class Seed:
+class SeedRun:
     """What one proxy came to.
 
     Attributes:
@@ -50,7 +50,7 @@ class Seed:
 
 def by_doremi(
     options: TrainingOptions, settings: DoReMiSettings, reference: str, seeds: int, notify: Notify
-) -> tuple[list[Seed], Cost]:
+) -> tuple[list[SeedRun], Cost]:
     """Weights by DoReMi, and what they cost.
 
     Args:
@@ -68,7 +68,7 @@ def by_doremi(
     trained = _trained(first, notify, None)
     cost = training_cost(trained.directory, trained.rows, options.sample_length, 3)
 
-    def objective_for(plan: Plan) -> DoReMi:
+    def objective_for(plan: TrainingPlan) -> DoReMi:
         tokenizer = plan.ground.tokenizer
         model: Any = build_model(
             find_model(str(trained.directory)), tokenizer.vocabulary, tokenizer.end_of_text,
@@ -87,7 +87,7 @@ def by_doge(
     settings_for: Callable[[tuple[str, ...]], DoGESettings],
     seeds: int,
     notify: Notify,
-) -> tuple[list[Seed], Cost]:
+) -> tuple[list[SeedRun], Cost]:
     """Weights by DoGE, and what they cost.
 
     Args:
@@ -98,7 +98,7 @@ def by_doge(
         InputError: As of `chameleon.training.run.train`.
     """
 
-    def objective_for(plan: Plan) -> DoGE:
+    def objective_for(plan: TrainingPlan) -> DoGE:
         return DoGE(len(plan.mixture.names), settings_for(plan.mixture.names))
 
     return _by_seeds(options, objective_for, seeds, Cost(), notify)
@@ -106,17 +106,17 @@ def by_doge(
 
 def _by_seeds(
     options: TrainingOptions,
-    objective_for: Callable[[Plan], DoReMi | DoGE],
+    objective_for: Callable[[TrainingPlan], DoReMi | DoGE],
     seeds: int,
     cost: Cost,
     notify: Notify,
-) -> tuple[list[Seed], Cost]:
+) -> tuple[list[SeedRun], Cost]:
     """A proxy a seed, each on rows of all domains alike."""
     found = []
     for seed in range(options.seed, options.seed + seeds):
         made: list[DoReMi | DoGE] = []
 
-        def remembered(plan: Plan, made: list[DoReMi | DoGE] = made) -> DoReMi | DoGE:
+        def remembered(plan: TrainingPlan, made: list[DoReMi | DoGE] = made) -> DoReMi | DoGE:
             made.append(objective_for(plan))
             return made[0]
 
@@ -125,21 +125,21 @@ def _by_seeds(
         trained = _trained(proxy, notify, remembered)
         moving = made[0].moving
         names = made[0].names_of(trained.names)
-        found.append(Seed(seed, names, moving.mean, moving.trajectory))
+        found.append(SeedRun(seed, names, moving.mean, moving.trajectory))
         _write_trajectory(found[-1], directory / TRAJECTORY)
         cost += training_cost(directory, trained.rows, options.sample_length, made[0].passes)
     return found, cost
 
 
 def _trained(
-    options: TrainingOptions, notify: Notify, objective_for: Callable[[Plan], DoReMi | DoGE] | None
-) -> Trained:
+    options: TrainingOptions, notify: Notify, objective_for: Callable[[TrainingPlan], DoReMi | DoGE] | None
+) -> TrainingOutcome:
     """A run, gone on with where it was begun before."""
     begun = (options.output_dir / RECORD).exists()
     return train(replace(options, resume=begun), notify, objective_for)
 
 
-def _write_trajectory(seed: Seed, path: Path) -> None:
+def _write_trajectory(seed: SeedRun, path: Path) -> None:
     lines = [",".join(["step", *('"' + name.replace('"', '""') + '"' for name in seed.names)])]
     lines += [
         ",".join([str(step), *(f"{each:.6g}" for each in weights)]) for step, weights in seed.trajectory
@@ -147,7 +147,7 @@ def _write_trajectory(seed: Seed, path: Path) -> None:
     write_atomically(path, ("\n".join(lines) + "\n").encode())
 
 
-def apart(seeds: Sequence[Seed]) -> float:
+def seed_distance(seeds: Sequence[SeedRun]) -> float:
     """The largest distance between what two seeds came to: the share of tokens that is of other domains."""
     weights = np.stack([each.weights for each in seeds])
     return float(np.abs(weights[:, None] - weights[None]).sum(axis=2).max() / 2)

@@ -20,21 +20,28 @@ from chameleon.common.files import digest_of_json
 from chameleon.methods.cost import Cost
 from chameleon.methods.doge import DoGESettings
 from chameleon.methods.doremi import DoReMiSettings
-from chameleon.methods.options import METHODS, RivalOptions
+from chameleon.methods.options import METHODS, MethodOptions
 from chameleon.methods.output import cost_in_words, draw_predictions, draw_trajectory
-from chameleon.methods.proxy_runs import Seed, apart, by_doge, by_doremi
+from chameleon.methods.proxy_runs import SeedRun, by_doge, by_doremi, seed_distance
 from chameleon.methods.regmix.method import RegMixSettings, draw_mixtures, regress
 from chameleon.methods.regmix.runs import Runs, read_runs, write_tables
 from chameleon.methods.regmix.selection import wanted_runs
 from chameleon.methods.regmix.small_models import jobs_for, results_of
-from chameleon.methods.token_counts import Basis, caps_on, counted_basis, made, natural_shares, packed_basis
+from chameleon.methods.token_counts import (
+    TokenCounts,
+    caps_on,
+    estimated_counts,
+    method_weights,
+    natural_shares,
+    packed_counts,
+)
 from chameleon.report.compare import aligned, draw, render
-from chameleon.training.inputs import Ground, prepare
+from chameleon.training.inputs import TrainingInputs, prepare
 from chameleon.training.trainer_settings import check_options, number_of_processes, number_of_steps
 from chameleon.weights.domain_weights import DomainWeights
 
 
-def tempered(counts: Array, temperature: float) -> Array:
+def temperature_shares(counts: Array, temperature: float) -> Array:
     """Shares in proportion to counts^(1 / temperature).
 
     At 1 they are natural, towards infinity uniform. Multilingual models are trained so (mBERT, XLM-R, mT5).
@@ -57,14 +64,14 @@ _TRAINING = ("model", "max_steps", "max_tokens", "sample_length", "batch_size", 
 
 
 @dataclass(frozen=True, eq=False)
-class Outcome:
+class MethodOutcome:
     """Weights, and how to draw how they came about, where there is something to draw."""
 
     weights: DomainWeights
     draw: Callable[[Path], None] | None = None
 
 
-def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
+def run(method: str, options: MethodOptions, notify: Notify) -> MethodOutcome:
     """Weights by a method.
 
     Args:
@@ -84,7 +91,7 @@ def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
     if method == "regmix" and options.runs is not None and options.losses is not None:
         return _by_tables(read_runs(options.runs, options.losses), options, notify)
     if method in ("uniform", "natural", "temperature"):
-        return Outcome(_by_rule(method, options, notify))
+        return MethodOutcome(_by_rule(method, options, notify))
     training = options.training
     if method != "regmix":
         require_one_process(training.gradient_accumulation_steps)
@@ -97,19 +104,19 @@ def run(method: str, options: RivalOptions, notify: Notify) -> Outcome:
     return _by_proxies(method, options, ground, notify)
 
 
-def _by_rule(method: str, options: RivalOptions, notify: Notify) -> DomainWeights:
+def _by_rule(method: str, options: MethodOptions, notify: Notify) -> DomainWeights:
     begin = perf_counter()
     if options.token_counts is not None:
-        basis = counted_basis(options.token_counts)
+        basis = estimated_counts(options.token_counts)
     else:
-        basis = packed_basis(options, prepare(replace(options.training, weights="uniform"), notify))
+        basis = packed_counts(options, prepare(replace(options.training, weights="uniform"), notify))
     assert basis.counts is not None
     temperature = {"uniform": np.inf, "natural": 1.0}.get(method, options.temperature)
-    weights = tempered(np.array(list(basis.counts.values()), dtype=np.float64), temperature)
+    weights = temperature_shares(np.array(list(basis.counts.values()), dtype=np.float64), temperature)
     settings = {"temperature": temperature} if method == "temperature" else {}
     cost = Cost(seconds=perf_counter() - begin)
     diagnostics = {"cost": cost.to_dict()}
-    return made(method, tuple(basis.counts), weights, options, basis, settings, diagnostics)
+    return method_weights(method, tuple(basis.counts), weights, options, basis, settings, diagnostics)
 
 
 def require_one_process(accumulation: int) -> None:
@@ -123,7 +130,7 @@ def require_one_process(accumulation: int) -> None:
         )
 
 
-def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
+def _by_proxies(method: str, options: MethodOptions, ground: TrainingInputs, notify: Notify) -> MethodOutcome:
     training = options.training
     training = replace(training, output_dir=training.output_dir / method)
     settings: dict[str, Any] = {name: getattr(training, name) for name in _TRAINING}
@@ -145,18 +152,18 @@ def _by_proxies(method: str, options: RivalOptions, ground: Ground, notify: Noti
     }
     notices: tuple[str, ...] = ()
     if len(found) > 1:
-        diagnostics["seeds_apart"] = apart(found)
+        diagnostics["seeds_apart"] = seed_distance(found)
         notices = _notices_of_seeds(method, diagnostics["seeds_apart"])
     for notice in notices:
         notify(notice)
-    basis, weights = packed_basis(options, ground), np.mean([each.weights for each in found], axis=0)
-    weights = made(
+    basis, weights = packed_counts(options, ground), np.mean([each.weights for each in found], axis=0)
+    weights = method_weights(
         method, found[0].names, weights, options, basis, settings, diagnostics, _errors(found), notices
     )
-    return Outcome(weights, partial(draw_trajectory, method, found))
+    return MethodOutcome(weights, partial(draw_trajectory, method, found))
 
 
-def require_possible(method: str, options: RivalOptions, names: tuple[str, ...]) -> None:
+def require_possible(method: str, options: MethodOptions, names: tuple[str, ...]) -> None:
     """Raise InputError for what a method cannot do with domains of these names, before long work."""
     _require_targets(options.target_domains or (), names)
     if method == "doge":
@@ -168,7 +175,7 @@ def require_possible(method: str, options: RivalOptions, names: tuple[str, ...])
         )
 
 
-def _doge_settings(names: tuple[str, ...], options: RivalOptions) -> DoGESettings:
+def _doge_settings(names: tuple[str, ...], options: MethodOptions) -> DoGESettings:
     targets = options.target_domains
     if targets is None:
         if options.out_of_domain:
@@ -199,7 +206,7 @@ def _notices_of_seeds(method: str, distance: float) -> tuple[str, ...]:
     )
 
 
-def _errors(found: Sequence[Seed]) -> dict[str, dict[str, float]]:
+def _errors(found: Sequence[SeedRun]) -> dict[str, dict[str, float]]:
     """The standard errors of means over seeds, where there are two or more."""
     if len(found) < 2:
         return {}
@@ -207,8 +214,8 @@ def _errors(found: Sequence[Seed]) -> dict[str, dict[str, float]]:
     return {name: {"standard_error": float(e)} for name, e in zip(found[0].names, errors, strict=True)}
 
 
-def _by_small_models(options: RivalOptions, ground: Ground, notify: Notify) -> Outcome:
-    training, basis = options.training, packed_basis(options, ground)
+def _by_small_models(options: MethodOptions, ground: TrainingInputs, notify: Notify) -> MethodOutcome:
+    training, basis = options.training, packed_counts(options, ground)
     names = tuple(basis.counts or ())
     caps_on(names, options, basis)  # refuses what cannot be, before long work
     natural = natural_shares(basis, names)
@@ -226,26 +233,26 @@ def _by_small_models(options: RivalOptions, ground: Ground, notify: Notify) -> O
     return _by_runs(runs, options, basis, settings, cost, notify)
 
 
-def _by_tables(runs: Runs, options: RivalOptions, notify: Notify) -> Outcome:
+def _by_tables(runs: Runs, options: MethodOptions, notify: Notify) -> MethodOutcome:
     """RegMix from a user's own runs."""
     if runs.diverged:
         notify(
             f"{len(runs.diverged)} of {len(runs) + len(runs.diverged)} runs have a loss that is not finite, "
             f"and are left out: {', '.join(runs.diverged[:10])}"
         )
-    basis = Basis(None) if options.token_counts is None else counted_basis(options.token_counts)
+    basis = TokenCounts(None) if options.token_counts is None else estimated_counts(options.token_counts)
     settings = {"runs": str(options.runs), "losses": str(options.losses)}
     return _by_runs(runs, options, basis, settings, Cost(), notify)
 
 
 def _by_runs(
     runs: Runs,
-    options: RivalOptions,
-    basis: Basis,
+    options: MethodOptions,
+    basis: TokenCounts,
     settings: Mapping[str, Any],
     cost: Cost,
     notify: Notify,
-) -> Outcome:
+) -> MethodOutcome:
     begin = perf_counter()
     natural = natural_shares(basis, runs.names)
     if natural is None:
@@ -269,14 +276,14 @@ def _by_runs(
     diagnostics = {**found.diagnostics(), "cost": cost.to_dict()}
     spread = zip(runs.names, found.found.spread.tolist(), strict=True)
     facts = {name: {"spread_of_best": each} for name, each in spread}
-    weights = made(
+    weights = method_weights(
         "regmix", runs.names, found.found.weights, options, basis, settings, diagnostics, facts, found.notices
     )
-    return Outcome(weights, partial(draw_predictions, found))
+    return MethodOutcome(weights, partial(draw_predictions, found))
 
 
 def run_all(
-    options: RivalOptions,
+    options: MethodOptions,
     beside: Sequence[tuple[str, DomainWeights]],
     directory: Path,
     picture: Path,

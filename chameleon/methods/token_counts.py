@@ -16,17 +16,17 @@ import transformers
 import chameleon
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_json, place_of
+from chameleon.common.files import absolute_path, digest_of_json
 from chameleon.export.budget import Limits, caps, within
 from chameleon.export.parse import number_from, token_counts_in
-from chameleon.methods.options import RivalOptions
+from chameleon.methods.options import MethodOptions
 from chameleon.text.options import ReadingOptions
-from chameleon.training.inputs import Ground
+from chameleon.training.inputs import TrainingInputs
 from chameleon.weights.domain_weights import DomainWeights
 
 
 @dataclass(frozen=True)
-class Basis:
+class TokenCounts:
     """Domains and their tokens, and where those are from.
 
     Attributes:
@@ -39,14 +39,14 @@ class Basis:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def packed_basis(options: RivalOptions, ground: Ground) -> Basis:
+def packed_counts(options: MethodOptions, ground: TrainingInputs) -> TokenCounts:
     """Of packed domains."""
     training = options.training
     reading = {each.name: getattr(training, each.name) for each in fields(ReadingOptions)}
-    return Basis(
+    return TokenCounts(
         {domain.name: domain.tokens for domain in ground.packed},
         {
-            "dataset": place_of(training.dataset),
+            "dataset": absolute_path(training.dataset),
             "heldout_share": training.heldout_share,
             **{name: value for name, value in reading.items() if value not in (None, False)},
         },
@@ -60,7 +60,7 @@ def packed_basis(options: RivalOptions, ground: Ground) -> Basis:
     )
 
 
-def counted_basis(path: Path) -> Basis:
+def estimated_counts(path: Path) -> TokenCounts:
     """Of a file of token counts.
 
     Raises:
@@ -74,10 +74,10 @@ def counted_basis(path: Path) -> Basis:
     if not counts:
         raise InputError(f"{path} (--token_counts) names no domain; give the tokens of each")
     provenance = {} if digest is None else {"proxy": {"tokenizer_digest": digest}}
-    return Basis(counts, {"token_counts": place_of(str(path))}, provenance)
+    return TokenCounts(counts, {"token_counts": absolute_path(str(path))}, provenance)
 
 
-def natural_shares(basis: Basis, names: tuple[str, ...]) -> Array | None:
+def natural_shares(basis: TokenCounts, names: tuple[str, ...]) -> Array | None:
     """(k,) shares of the tokens at hand, in the order of names; None where they are not known.
 
     Raises:
@@ -94,13 +94,13 @@ def natural_shares(basis: Basis, names: tuple[str, ...]) -> Array | None:
     return np.asarray(counts / counts.sum())
 
 
-def _limits(options: RivalOptions, basis: Basis) -> Limits | None:
+def _limits(options: MethodOptions, basis: TokenCounts) -> Limits | None:
     if not (options.budget or options.max_epochs):
         return None
     return Limits(budget=options.budget, counts=basis.counts, max_epochs=options.max_epochs)
 
 
-def caps_on(names: tuple[str, ...], options: RivalOptions, basis: Basis) -> Array | None:
+def caps_on(names: tuple[str, ...], options: MethodOptions, basis: TokenCounts) -> Array | None:
     """(k,) the largest share of each domain by --max_epochs; None where it is not given.
 
     Raises:
@@ -110,12 +110,12 @@ def caps_on(names: tuple[str, ...], options: RivalOptions, basis: Basis) -> Arra
     return None if limits is None or not limits.max_epochs else caps(names, limits)
 
 
-def made(
+def method_weights(
     method: str,
     names: tuple[str, ...],
     weights: Array,
-    options: RivalOptions,
-    basis: Basis,
+    options: MethodOptions,
+    basis: TokenCounts,
     settings: Mapping[str, Any],
     diagnostics: Mapping[str, Any],
     facts: Mapping[str, Mapping[str, Any]] | None = None,

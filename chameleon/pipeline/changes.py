@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from chameleon.common.arrays import Array
 from chameleon.embeddings.store import EmbeddedCorpus
-from chameleon.pipeline.judge import judge, samples_by_name
+from chameleon.pipeline.judge import samples_by_name, score_samples
 from chameleon.pipeline.options import Options
 from chameleon.weights.compute import solve
 from chameleon.weights.domain_weights import DomainWeights
@@ -20,7 +20,7 @@ _MOST_CHANGES = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Before:
+class PreviousWeights:
     """Weights before a change, and their (b, k) replicates where these are known."""
 
     weights: DomainWeights
@@ -42,7 +42,7 @@ class Change:
 
 def weights_before(
     options: Options, previous: DomainWeights | None, samples: Samples, embedded: EmbeddedCorpus
-) -> Before | None:
+) -> PreviousWeights | None:
     """Weights before domains came, went or were put together; None where nothing did, or it is not known.
 
     Args:
@@ -52,7 +52,7 @@ def weights_before(
         embedded: What they are from, and what is stored of those that went or were split.
     """
     if previous is not None:
-        return Before(previous, None)
+        return PreviousWeights(previous, None)
     splits = options.split_domains or {}
     parts = {part for patterns in splits.values() for part in patterns}
     added = options.add_domains or {}
@@ -62,8 +62,10 @@ def weights_before(
     changed = bool(added or embedded.removed or options.merge_domains)
     if not changed or len(old) < 2:
         return None
-    judged = judge(list(old.values()), available, replace(options, report=None))
-    return Before(judged.weights, None if judged.confidence is None else judged.confidence.replicates.weights)
+    judged = score_samples(list(old.values()), available, replace(options, report=None))
+    return PreviousWeights(
+        judged.weights, None if judged.confidence is None else judged.confidence.replicates.weights
+    )
 
 
 def change_from(

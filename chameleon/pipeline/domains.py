@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record
+from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, EmbeddingRecord
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.sample import Sample
 
@@ -225,7 +225,7 @@ def _bounded(number: int, stored: DomainEmbeddings, most: int) -> int:
 
 
 def _rows_of_parts(
-    record: Record, name: str, stored: DomainEmbeddings, patterns: Mapping[str, str]
+    record: EmbeddingRecord, name: str, stored: DomainEmbeddings, patterns: Mapping[str, str]
 ) -> dict[str, npt.NDArray[np.int64]]:
     """The windows of each part."""
     begins, files = _files(record, name)
@@ -249,7 +249,7 @@ def _rows_of_parts(
     return {part: np.flatnonzero(of_window == part) for part in patterns}
 
 
-def _files(record: Record, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
+def _files(record: EmbeddingRecord, name: str) -> tuple[npt.NDArray[np.int64], list[str]]:
     """The places from which on a domain's text is of one file after the other, and these."""
     sources = record.sources.get(name, ())
     if len({file for _, file in sources}) < 2:

@@ -7,7 +7,7 @@ from functools import partial
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.confidence.diagnostics import cautions, sensitivity_facts
+from chameleon.confidence.diagnostics import sensitivity_facts, warnings_of
 from chameleon.confidence.pca import Plane
 from chameleon.confidence.stopping import estimated_error, next_windows
 from chameleon.confidence.verdict import Confidence, assess, with_confidence
@@ -32,7 +32,7 @@ _ENDLESS = 1 << 40
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class Scored:
     """What was found for some domains.
 
     Attributes:
@@ -57,9 +57,9 @@ class Judged:
         return self.solution.shown
 
 
-def judge(
+def score_samples(
     samples: list[Sample], available: Mapping[str, int], options: Options, kept: KeptRatios | None = None
-) -> Judged:
+) -> Scored:
     """Weights of samples, how sure they are, and warnings as notices.
 
     Args:
@@ -90,7 +90,7 @@ def judge(
         kept=kept,
     )
     weights = with_confidence(weights, confidence, samples, target)
-    warned, moved = cautions(samples, formula, solution)
+    warned, moved = warnings_of(samples, formula, solution)
     weights = replace(
         weights,
         diagnostics={
@@ -101,7 +101,7 @@ def judge(
     )
     if solution.many is not None:  # frees what derivatives take, gigabytes perhaps
         solution = replace(solution, many=replace(solution.many, gradients=None))
-    return Judged(samples, formula, solution, plane, confidence, weights)
+    return Scored(samples, formula, solution, plane, confidence, weights)
 
 
 def windows_wanted(samples: list[Sample], available: Mapping[str, int], options: Options) -> dict[str, int]:

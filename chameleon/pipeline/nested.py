@@ -15,7 +15,13 @@ from chameleon.common.errors import InputError
 from chameleon.confidence.stopping import MOST_WINDOWS, next_windows
 from chameleon.embeddings.store import EmbeddedCorpus
 from chameleon.pipeline.domains import merge, require_mergeable, sizes_of
-from chameleon.pipeline.judge import ASSESSED_EVERY_ROUND, Judged, formula_of, judge, target_of
+from chameleon.pipeline.judge import (
+    ASSESSED_EVERY_ROUND,
+    Scored,
+    formula_of,
+    score_samples,
+    target_of,
+)
 from chameleon.pipeline.options import Options
 from chameleon.weights.compute import solve, weights_of
 from chameleon.weights.domain_weights import DomainWeights
@@ -132,7 +138,7 @@ def target_within(target: float, share: float) -> float:
     return target / max(share, _EDGE)
 
 
-def judge_nested(levels: Levels, options: Options) -> Judged:
+def score_nested(levels: Levels, options: Options) -> Scored:
     """Weights across sources, each one domain by the sizes of its topics, times those of topics within.
 
     Relative variances of the two factors add up to that of their product, as if the factors were
@@ -146,15 +152,15 @@ def judge_nested(levels: Levels, options: Options) -> Judged:
         What was found for the sources, with the weights of the domains.
 
     Raises:
-        InputError: As of `judge`.
+        InputError: As of `score_samples`.
     """
-    across = judge(levels.put_together, levels.in_all, options)
+    across = score_samples(levels.put_together, levels.in_all, options)
     shares = across.weights.by_name()
     within: dict[str, DomainWeights] = {}
     for source, topics in levels.several.items():
         target = target_within(target_of(options), shares[source])
         try:
-            judged = judge(topics, levels.available, replace(options, report=None, target_se=target))
+            judged = score_samples(topics, levels.available, replace(options, report=None, target_se=target))
         except InputError as error:
             raise InputError(f"within {source} (--hierarchy nested): {error}") from None
         within[source] = judged.weights
@@ -280,7 +286,7 @@ def nested_windows_wanted(
         options: What is asked for.
 
     Raises:
-        InputError: As of `Levels.of` and `judge_nested`.
+        InputError: As of `Levels.of` and `score_nested`.
     """
     merges = options.merge_domains or {}
     parts_of = {name: merges.get(name, (name,)) for name in (*samples, *merges)}
@@ -312,7 +318,7 @@ def _targets(levels: Levels, options: Options) -> list[tuple[float, bool]]:
     """
     target, told = target_of(options), None
     if len(levels.names) <= ASSESSED_EVERY_ROUND:
-        judged = judge_nested(levels, replace(options, report=None))
+        judged = score_nested(levels, replace(options, report=None))
         told = judged.weights.diagnostics.get("largest_standard_error")
     if told is None:  # of too many domains, or of a weight that is 0
         return [(part * target, False) for part in _PARTS_OF_TARGET]

@@ -5,7 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chameleon.common.command_line import directory, labels, named, names, partitions, positive, unions
+from chameleon.common.command_line import (
+    mapping,
+    merges,
+    name_list,
+    nonempty,
+    nonempty_path,
+    positive_number,
+    splits,
+)
 from chameleon.common.errors import InputError
 from chameleon.embeddings.options import (
     EmbeddingOptions,
@@ -30,7 +38,7 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     text = add_text_flags(parser)
     text.add_argument(
         "--target_se",
-        type=positive,
+        type=positive_number,
         metavar="SE",
         help="standard error up to which a weight is sure enough: windows are drawn in rounds, more where "
         f"the error comes from, until all are (default: {DEFAULT_TARGET_SE}). Lower it for surer weights",
@@ -66,21 +74,21 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--output",
-        type=named,
+        type=nonempty,
         metavar="FILE",
         help="weights file to write (default: chameleon_weights_<mode>.json). Change it to keep several "
         "results; - writes the JSON to stdout and the table to stderr",
     )
     group.add_argument(
         "--report",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="page to write, such as report.html: pictures of the weights, how sure they are and why "
         "(default: none). Give it to show them to others",
     )
     group.add_argument(
         "--export",
-        type=named,
+        type=nonempty,
         metavar="F",
         help="trainer's format to write too, beside the weights file (default: none). Give it to train with "
         "them; python -m chameleon export --help lists the formats and caps epochs",
@@ -99,14 +107,14 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("domains that come and go")
     group.add_argument(
         "--add_domains",
-        type=labels,
+        type=mapping,
         metavar="NAME=SOURCE,...",
         help="further domains: files, directories, URLs or hub ids (default: none). Give it to see what they "
         "change; only they are embedded",
     )
     group.add_argument(
         "--remove_domains",
-        type=names,
+        type=name_list,
         default=(),
         metavar="A,B,...",
         help="domains to leave out (default: none). Give it to see what that changes, where they were "
@@ -114,21 +122,21 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--split_domains",
-        type=partitions,
+        type=splits,
         metavar="OLD=A:PATTERN+B:PATTERN,...",
         help="domains to split by the names of their files (default: none). Give it where one name stands "
         "for different things; nothing is embedded anew",
     )
     group.add_argument(
         "--merge_domains",
-        type=unions,
+        type=merges,
         metavar="NEW=A+B,...",
         help="domains to put together, by their tokens (default: none). Give it where two are near "
         "duplicates; nothing is embedded anew",
     )
     group.add_argument(
         "--previous",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="weights file of before, to compare with (default: computed without the changes above). Give it "
         "where the corpus has become another",

@@ -6,7 +6,7 @@ from functools import partial
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
-from chameleon.common.files import places_of
+from chameleon.common.files import absolute_paths
 from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS, require_reachable
 from chameleon.embeddings.from_disk import stored_embeddings
 from chameleon.embeddings.store import EmbeddedCorpus
@@ -22,12 +22,19 @@ from chameleon.pipeline.domains import (
     split,
     wholes_wanted,
 )
-from chameleon.pipeline.judge import Judged, formula_of, judge, samples_by_name, target_of, windows_wanted
+from chameleon.pipeline.judge import (
+    Scored,
+    formula_of,
+    samples_by_name,
+    score_samples,
+    target_of,
+    windows_wanted,
+)
 from chameleon.pipeline.nested import (
     Levels,
-    judge_nested,
     nested_windows_wanted,
     require_fitting,
+    score_nested,
     with_sources,
 )
 from chameleon.pipeline.options import Options
@@ -50,7 +57,7 @@ class Outcome:
     """
 
     weights: DomainWeights
-    judged: Judged
+    judged: Scored
     embedded: EmbeddedCorpus
     change: Change | None
     variants: Variants
@@ -90,9 +97,9 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
             )
         kept = KeptRatios.of(list(samples), before.weights, before.replicated)
     if is_nested:
-        judged = judge_nested(Levels.of(samples, available, embedded, merges), options)
+        judged = score_nested(Levels.of(samples, available, embedded, merges), options)
     else:
-        judged = judge(list(samples.values()), available, options, kept)
+        judged = score_samples(list(samples.values()), available, options, kept)
     change = None
     if before is not None and is_nested:
         change = Change(before.weights, [])
@@ -140,7 +147,7 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "seed": options.seed,
         "dtype": None if options.dtype == "auto" else options.dtype,
         "block": options.block,
-        "add_domains": places_of(options.add_domains),
+        "add_domains": absolute_paths(options.add_domains),
         **{name: getattr(options, name) for name in READING},
     }
     if options.sensitivity:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_files, digest_of_json, is_there, is_utf8, local_path
+from chameleon.common.files import digest_of_files, digest_of_json, is_utf8, local_path, path_exists
 from chameleon.common.libraries import quiet_hub
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
@@ -30,7 +30,7 @@ def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
     path = local_path(checkpoint)
     if not is_utf8(checkpoint):
         raise InputError(f"the checkpoint's name {os.fsencode(checkpoint)!r} is not UTF-8; rename it")
-    if not is_there(path):
+    if not path_exists(path):
         if not _HUB_ID.fullmatch(checkpoint):
             raise InputError(
                 f"there is no checkpoint {checkpoint}; name the directory of a causal language model or "

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from chameleon.proxy.checkpoints import find_checkpoint
-from chameleon.text.corpora import Request, SourceTokenizer
+from chameleon.text.corpora import CorpusRequest, SourceTokenizer
 from chameleon.text.options import READING, ReadingOptions
 
 
@@ -16,7 +16,7 @@ def reading_of(options: ReadingOptions) -> dict[str, Any]:
 
 def corpus_request(
     options: ReadingOptions, dataset: str, tokenizer_digest: str | Callable[[], str] | None, scratch: Path
-) -> Request:
+) -> CorpusRequest:
     """What to ask `open_corpus` for.
 
     Args:
@@ -32,7 +32,7 @@ def corpus_request(
         found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
         return SourceTokenizer(name, found.digest, found.vocabulary, found.end_of_text, found.decode)
 
-    return Request(
+    return CorpusRequest(
         dataset,
         **reading_of(options),
         domains=options.domains,

@@ -19,12 +19,12 @@ from chameleon.report.svg import (
     NARROW,
     Scale,
     Sign,
+    accessible,
     bar,
     diamond,
     dot,
     interval,
     key_to,
-    named,
     picture,
     shares_across,
     square,
@@ -116,7 +116,7 @@ def draw_weights(report: Report, key: str, width: int) -> Markup:
             if facts[i].get(fact) is not None
         ]
         row.append(_at_end(percent(share, decimals_for(k)), layout, y))
-        drawn.append(named(_row_title(weights, i), *row))
+        drawn.append(accessible(_row_title(weights, i), *row))
     said = [f"{one_line(weights.names[i])} {_with_interval(weights, i)}" for i in report.by_weight[:_SAID]]
     title = f"Weights of {k:,} domains, heaviest first"
     return picture(
@@ -159,7 +159,7 @@ def draw_others(report: Report, key: str, width: int) -> Markup:
         )
         end = _at_end(f"±\u00a0{50 * (max(known) - min(known)):.{decimals}f}", layout, y)
         row_title = f"{one_line(name)}: {_from_to(known)}"
-        drawn.append(named(row_title, span, *marks, signs[0][0](layout.scale.at(share), y), end))
+        drawn.append(accessible(row_title, span, *marks, signs[0][0](layout.scale.at(share), y), end))
     title = f"Weights by {len(others)} other blocks or seeds beside these"
     return picture(key, width, layout.height, title, f"Furthest apart is the weight of {largest[1]}.", *drawn)
 
@@ -190,7 +190,7 @@ def draw_change(report: Report, key: str, width: int) -> Markup:
         end = (
             "new" if name not in before else "gone" if name not in after else points(changes[name], decimals)
         )
-        drawn.append(named(f"{one_line(name)}: {end}", *marks, _at_end(end, layout, y)))
+        drawn.append(accessible(f"{one_line(name)}: {end}", *marks, _at_end(end, layout, y)))
     said = [f"{one_line(name)} {points(changes[name], decimals)}" for name in most[:_SAID]]
     title = "Weights before and after domains came or went"
     return picture(
@@ -212,7 +212,7 @@ def _rows(names: Sequence[str | None], width: int, top: float, reach: float, *, 
     for name, y in zip(names, tops, strict=True):
         if name is not None:
             text = tag("text", fitted(name, left - 8), class_="name end", x=left - 6, y=y + 4)
-            drawn.append(named(one_line(name), text))
+            drawn.append(accessible(one_line(name), text))
     return _Rows(scale, tops, width - 2, joined(*drawn), bottom + 26)
 
 

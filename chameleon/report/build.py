@@ -8,15 +8,15 @@ from dataclasses import replace
 import numpy as np
 
 from chameleon.confidence.pca import spreads_of
-from chameleon.confidence.sensitivity import PATH, WeightPath, paths
-from chameleon.pipeline.judge import Judged
+from chameleon.confidence.sensitivity import PATH, WeightPath, weight_paths
+from chameleon.pipeline.judge import Scored
 from chameleon.pipeline.run import Outcome
-from chameleon.report.content import ALL_PICTURED, Pictured, Report
+from chameleon.report.content import ALL_PICTURED, PlottedDomains, Report
 from chameleon.report.sections import MOST_EXAMPLES
 from chameleon.weights.sample import means_of, noise_of
 
 
-def report_of(outcome: Outcome) -> Report:
+def build_report(outcome: Outcome) -> Report:
     """The report of a run that was asked for one."""
     judged, change = outcome.judged, outcome.change
     only, shown = _pictured(outcome)
@@ -43,7 +43,7 @@ def report_of(outcome: Outcome) -> Report:
     )
 
 
-def _pictured(outcome: Outcome) -> tuple[Pictured | None, list[int]]:
+def _pictured(outcome: Outcome) -> tuple[PlottedDomains | None, list[int]]:
     """What pictures are of, None where that is all domains, and its places among what was judged."""
     judged, by_name = outcome.judged, outcome.weights.by_name()
     names = [sample.name for sample in judged.samples]
@@ -60,14 +60,14 @@ def _pictured(outcome: Outcome) -> tuple[Pictured | None, list[int]]:
         others = f"{len(shown) - half:,} others at random"
         words = f"{len(shown):,} of {k:,} {what}: the {half:,} heaviest and {others}."
     weights = judged.solution.weights if are_sources else np.array([by_name[name] for name in names])
-    return Pictured([names[i] for i in shown], weights[shown], words, kind), shown
+    return PlottedDomains([names[i] for i in shown], weights[shown], words, kind), shown
 
 
-def _paths(judged: Judged, shown: list[int]) -> list[WeightPath]:
+def _paths(judged: Scored, shown: list[int]) -> list[WeightPath]:
     """(f, m) weights along settings; of very many domains along that which takes no solve: temperature."""
     formula, solution = judged.formula, judged.solution
     if len(judged.samples) <= ALL_PICTURED:
-        return paths(means_of(judged.samples), noise_of(judged.samples), formula, solution, PATH)
+        return weight_paths(means_of(judged.samples), noise_of(judged.samples), formula, solution, PATH)
     hot = [
         replace(formula, temperature_used=factor * formula.temperature_used).weights(solution.scores)[shown]
         for factor in PATH

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.arrays import Array
-from chameleon.common.command_line import Parser, carry_out, directory, print_table, tell
+from chameleon.common.command_line import Parser, nonempty_path, print_stderr, print_table, run_command
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable
 from chameleon.common.tables import decimals_of, most_different, rounded, share_text, shown_name, width_of
@@ -36,7 +36,7 @@ _PALETTE = ("#1f6f8b", "#d9822b", "#5b8c5a", "#8a4f7d", "#b5443c", "#6b6b6b", "#
 def main(argv: Sequence[str] | None = None) -> int:
     """Carry out the command; returns its exit code."""
     arguments = _parser().parse_args(argv)
-    return carry_out(lambda: _compare(arguments), "nothing was written")
+    return run_command(lambda: _compare(arguments), "nothing was written")
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -53,7 +53,7 @@ def _compare(arguments: argparse.Namespace) -> None:
     print_table(render(labels, found), "nothing was written")
     if arguments.picture is not None:
         draw(labels, found, arguments.picture)
-        tell(f"picture: {arguments.picture}")
+        print_stderr(f"picture: {arguments.picture}")
 
 
 def labels_of(paths: Sequence[Path], files: Sequence[DomainWeights]) -> list[str]:
@@ -180,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("weights", type=Path, nargs="+", help="weights files, at least two")
     parser.add_argument(
         "--picture",
-        type=directory,
+        type=nonempty_path,
         metavar="PNG",
         help="file for a picture, .png, .svg or .pdf (default: none). Give it to show them to others",
     )

@@ -20,7 +20,7 @@ ALL_PICTURED = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class Pictured:
+class PlottedDomains:
     """What affinity, plane and paths are of.
 
     Attributes:
@@ -71,7 +71,7 @@ class Report:
     others: Sequence[tuple[str, DomainWeights]] = ()
     before: DomainWeights | None = None
     moved_by: Sequence[tuple[str, Mapping[str, float]]] = ()
-    only: Pictured | None = None
+    only: PlottedDomains | None = None
 
     def __post_init__(self) -> None:
         k = len(self.pictured.names)
@@ -84,9 +84,9 @@ class Report:
                 raise InputError(f"{name} must be finite numbers, some are not")
 
     @cached_property
-    def pictured(self) -> Pictured:
+    def pictured(self) -> PlottedDomains:
         """What affinity, plane and paths are of."""
-        return self.only or Pictured(self.weights.names, self.weights.weights)
+        return self.only or PlottedDomains(self.weights.names, self.weights.weights)
 
     @cached_property
     def by_weight(self) -> list[int]:

@@ -12,7 +12,7 @@ from chameleon.common.arrays import Array
 from chameleon.report.content import Report
 from chameleon.report.markup import Markup, figure, fitted, joined, one_line, tag, widest, width_of
 from chameleon.report.style import COLOURS, levels, png_address
-from chameleon.report.svg import NARROW, named, picture
+from chameleon.report.svg import NARROW, accessible, picture
 
 # Up to so many domains each cell is an element that tells its number, above they are one image.
 MOST_CELLS = 24
@@ -103,7 +103,7 @@ def draw_heat_map(report: Report, key: str, width: int) -> Markup:
         if is_slanted:
             turned = f"translate({left + middle + 4:.1f} {above - 6:.1f}) rotate(-45)"
             labels.append(tag("text", texts[at], class_="name", transform=turned))
-        drawn.append(named(one_line(names[at]), *labels))
+        drawn.append(accessible(one_line(names[at]), *labels))
     legend = max(230.0, min(side, 260.0))
     drawn.append(_legend(affinity, left, above + side + 14, legend))
     title = f"Affinity of {k} {report.pictured.kind}, those that are alike side by side"
@@ -142,7 +142,9 @@ def _cells(report: Report, order: list[int], left: float, above: float, cell: fl
                         y=y + cell / 2 + 4,
                     )
                 )
-            drawn.append(named(f"{names[i]} and {names[j]}: {affinity_number(value, affinity)}", *content))
+            drawn.append(
+                accessible(f"{names[i]} and {names[j]}: {affinity_number(value, affinity)}", *content)
+            )
     return joined(*drawn)
 
 

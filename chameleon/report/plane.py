@@ -11,7 +11,7 @@ import numpy as np
 from chameleon.common.arrays import Array
 from chameleon.report.content import Report
 from chameleon.report.markup import Markup, decimals_for, fitted, joined, one_line, percent, tag, width_of
-from chameleon.report.svg import NARROW, Scale, named, picture
+from chameleon.report.svg import NARROW, Scale, accessible, picture
 
 _LETTERS = 12.0
 
@@ -156,7 +156,7 @@ def draw_plane(report: Report, key: str, width: int) -> Markup:
             ellipses.append(_ellipse(report.spreads[i], dots[i], unit))
         share = percent(float(report.pictured.weights[i]), decimals_for(len(report.weights.names)))
         circle = tag("circle", class_="place", cx=dots[i].x, cy=dots[i].y, r=dots[i].radius)
-        marks.append(named(f"{one_line(dots[i].name)}: {share}", circle))
+        marks.append(accessible(f"{one_line(dots[i].name)}: {share}", circle))
     clip = tag("clipPath", _frame(frame), id=f"{key}-clip")
     names = [_drawn(label, dots[i]) for i, label in labels_of(dots, report.pictured.by_weight, frame)]
     title = f"{len(dots)} {report.pictured.kind} on the first two principal components of their affinity"
@@ -245,11 +245,11 @@ def _drawn(label: Label, dot: Dot) -> Markup:
     kind = {"start": "halo", "middle": "halo mid", "end": "halo end"}[label.anchor]
     text = tag("text", label.text, class_=kind, x=label.x, y=label.y)
     if not label.is_led:
-        return named(one_line(dot.name), text)
+        return accessible(one_line(dot.name), text)
     y = (label.box.top + label.box.bottom) / 2
     part = dot.radius / max(float(np.hypot(label.x - dot.x, y - dot.y)), dot.radius)
     x1, y1 = dot.x + part * (label.x - dot.x), dot.y + part * (y - dot.y)
-    return named(one_line(dot.name), tag("line", class_="leader", x1=x1, y1=y1, x2=label.x, y2=y), text)
+    return accessible(one_line(dot.name), tag("line", class_="leader", x1=x1, y1=y1, x2=label.x, y2=y), text)
 
 
 def _said(report: Report) -> str:

@@ -24,7 +24,7 @@ from chameleon.report.markup import (
     widest,
     width_of,
 )
-from chameleon.report.svg import NARROW, Scale, named, picture, share_decimals
+from chameleon.report.svg import NARROW, Scale, accessible, picture, share_decimals
 
 # Lines of so many domains have colours; others are thin, and of very many just the band they fill.
 COLOURED = 8
@@ -179,14 +179,14 @@ def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Pa
             y=y + 4,
         )
         labels.append(
-            named(one_line(name), tag("polyline", class_=f"elbow c{number + 1}", points=elbow), text)
+            accessible(one_line(name), tag("polyline", class_=f"elbow c{number + 1}", points=elbow), text)
         )
     return joined(tag("g", *lines, clip_path=f"url(#{panel.key}-clip)"), *labels)
 
 
 def _line(xs: Sequence[float], weights: Array, up: Scale, kind: str, name: str) -> Markup:
     places = " ".join(f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, weights, strict=True))
-    return named(one_line(name), tag("polyline", class_=kind, points=places))
+    return accessible(one_line(name), tag("polyline", class_=kind, points=places))
 
 
 def _band(xs: Sequence[float], weights: Array, up: Scale) -> Markup:
@@ -197,7 +197,7 @@ def _band(xs: Sequence[float], weights: Array, up: Scale) -> Markup:
         there = [f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, ends[0], strict=True)]
         back = [f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, ends[1], strict=True)]
         bands.append(tag("path", class_="band", d=f"M{' '.join([*there, *back[::-1]])}z"))
-    return named(f"{weights.shape[1]} other domains", *bands)
+    return accessible(f"{weights.shape[1]} other domains", *bands)
 
 
 def spread_out(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:

@@ -191,6 +191,6 @@ def key_to(signs: Sequence[tuple[Sign, str]], width: float, left: float = 0) -> 
     return joined(*drawn), (y + ROW_OF_KEY / 2 if signs else 0.0)
 
 
-def named(name: str, *content: Markup) -> Markup:
+def accessible(name: str, *content: Markup) -> Markup:
     """Elements that tell their name in full where a pointer rests on them."""
     return tag("g", tag("title", name), *content)

@@ -19,7 +19,7 @@ from chameleon.text.protocols import Content, Passage, Text, Tokenizer
 MARGIN_BYTES = 256
 
 
-class Place(NamedTuple):
+class Start(NamedTuple):
     """Where a walk begins.
 
     Attributes:
@@ -49,7 +49,7 @@ class _Part(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Piece:
+class Excerpt:
     """Part of a document to encode, of which the tokens that begin in characters `keep` are wanted."""
 
     text: str
@@ -62,7 +62,7 @@ class Piece:
         return self.text[slice(*self.keep)]
 
 
-def encode(tokenizer: Tokenizer, stretches: Sequence[Sequence[Piece]]) -> list[npt.NDArray[np.int32]]:
+def encode(tokenizer: Tokenizer, stretches: Sequence[Sequence[Excerpt]]) -> list[npt.NDArray[np.int32]]:
     """For each stretch the tokens that begin in it, joints as end-of-text tokens among them."""
     encoded = iter(tokenizer.encode([piece.text for pieces in stretches for piece in pieces]))
     joint = np.array([tokenizer.end_of_text], dtype=np.int32)
@@ -86,12 +86,12 @@ class Stretch(NamedTuple):
             no text.
     """
 
-    pieces: list[Piece]
+    pieces: list[Excerpt]
     length: int
     document: int | None
 
 
-def stretch(place: Place, begin: int, end: int) -> Stretch:
+def stretch_from(place: Start, begin: int, end: int) -> Stretch:
     """The part of a walk from `begin` to `end`.
 
     Raises:
@@ -113,7 +113,7 @@ def stretch(place: Place, begin: int, end: int) -> Stretch:
     return Stretch(pieces, max(min(at, end) - begin, 0), passage.document)
 
 
-def _walk(place: Place, passage: Passage) -> Iterator[_Part]:
+def _walk(place: Start, passage: Passage) -> Iterator[_Part]:
     low = passage.offset
     for content in passage.documents:
         yield _Part(content, low, len(content) + 1)
@@ -131,7 +131,7 @@ def _walk(place: Place, passage: Passage) -> Iterator[_Part]:
             return
 
 
-def _piece(content: Content, low: int, high: int) -> Piece:
+def _piece(content: Content, low: int, high: int) -> Excerpt:
     """The piece for the tokens that begin in bytes `low` to `high` of a document, joint included."""
     joint_follows = low <= len(content) < high
     first = max(low - MARGIN_BYTES, 0)
@@ -142,7 +142,7 @@ def _piece(content: Content, low: int, high: int) -> Piece:
     try:
         skipped = len(read[first:low].decode())
         kept = skipped + len(read[low:high].decode())
-        return Piece(read[first:last].decode(), (skipped, kept), joint_follows)
+        return Excerpt(read[first:last].decode(), (skipped, kept), joint_follows)
     except UnicodeDecodeError as error:
         raise InputError(
             f"the text is not UTF-8: byte 0x{read[error.start]:02x}; convert it, or leave it out"

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from chameleon.common.errors import InputError
 from chameleon.common.permutation import fractions, permuted, ranks
-from chameleon.text.excerpts import MARGIN_BYTES, Place, encode, stretch
+from chameleon.text.excerpts import MARGIN_BYTES, Start, encode, stretch_from
 from chameleon.text.protocols import Text, Tokenizer
 
 # The density of a domain in tokens is taken from this many stretches of this many bytes.
@@ -57,7 +57,7 @@ class WindowRecipe:
 
 
 @dataclass(frozen=True)
-class Amount:
+class TextAmount:
     """A number of tokens, and how far off it may be: its standard error, 0 for a count."""
 
     tokens: float
@@ -102,7 +102,7 @@ class Grid:
         """Visits until all windows are cut."""
         return len(self.slots) * self.rounds
 
-    def places(self, first: int, last: int) -> list[Place]:
+    def places(self, first: int, last: int) -> list[Start]:
         """Where the windows of visits `first` to `last` - 1 begin; some of these places may hold no text."""
         if len(self.order) == 1:  # a visit is a cell
             return self._cells(0, first, last, self.rounds)
@@ -135,7 +135,7 @@ class Grid:
         slots = [self._turn_and_slot(visit)[1] for visit in range(first, min(last, self.num_visits))]
         return list(dict.fromkeys(int(self.order[self.slots[slot, 0]]) for slot in slots))
 
-    def _cells(self, visited: int, first: int, last: int, kept: int) -> list[Place]:
+    def _cells(self, visited: int, first: int, last: int, kept: int) -> list[Start]:
         """Cells `first` to `last` - 1 of a unit's `kept` ones, in their random order."""
         index = int(self.order[visited])
         length = self.text.unit(index).length
@@ -146,9 +146,9 @@ class Grid:
         whole, rest = divmod(length, kept)
         first_cut = 0 if self.is_short else unit_key % length
         positions = (first_cut + cells * whole + cells * rest // kept) % length
-        return [Place(self.text, self.order, visited, position) for position in positions.tolist()]
+        return [Start(self.text, self.order, visited, position) for position in positions.tolist()]
 
-    def amount(self, visits: int) -> Amount:
+    def amount(self, visits: int) -> TextAmount:
         """Tokens of the domain, from the units of its first visits and those that it was measured by."""
         # Each turn goes on where the one before began: the furthest slot is in a block's first turn.
         whole, rest = divmod(visits, self.block * min(self.turns, self.rounds))
@@ -157,7 +157,7 @@ class Grid:
         positions, error = _positions(self.text, self.order[visited], self.share)
         tokens = positions * self.density[0]
         relative = np.hypot(error / max(positions, 1.0), self.density[1])
-        return Amount(tokens, float(tokens * relative))
+        return TextAmount(tokens, float(tokens * relative))
 
 
 def lay_grid(text: Text, tokenizer: Tokenizer, recipe: WindowRecipe) -> Grid:
@@ -231,8 +231,8 @@ def _probe(
             ats = [begin + int(each * (end - begin)) for each in chances] if is_sample else [begin]
             shares.append(unit.share(ats[0]))
             for at in ats:
-                place = Place(text, order, visited, at)
-                found, length, _ = stretch(place, 0, min(_PROBE_BYTES, end - begin))
+                place = Start(text, order, visited, at)
+                found, length, _ = stretch_from(place, 0, min(_PROBE_BYTES, end - begin))
                 if length:
                     pieces.append(found)
                     lengths.append(length)

@@ -3,7 +3,7 @@
 import argparse
 from dataclasses import dataclass
 
-from chameleon.common.command_line import labels, named, names
+from chameleon.common.command_line import mapping, name_list, nonempty
 
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
 
@@ -52,7 +52,7 @@ def add_domains_flag(group: argparse._ArgumentGroup) -> None:
     """--domains."""
     group.add_argument(
         "--domains",
-        type=names,
+        type=name_list,
         metavar="A,B,...",
         help="domains to use, in this order (default: all). Give it to leave some out",
     )
@@ -63,14 +63,14 @@ def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -
     group = parser.add_argument_group("reading text")
     group.add_argument(
         "--text_column",
-        type=named,
+        type=nonempty,
         metavar="NAME",
         help="column or field with the document; dots lead into structures (default: text). Change it to "
         "what yours is called",
     )
     group.add_argument(
         "--domain_column",
-        type=named,
+        type=nonempty,
         metavar="NAME",
         help="column or field that tells domains apart, where files hold them mixed (default: "
         "meta.redpajama_set_name where it is there, else none: a domain a file or sub-directory, subset or "
@@ -78,7 +78,7 @@ def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -
     )
     group.add_argument(
         "--domain_names",
-        type=labels,
+        type=mapping,
         metavar="LABEL=NAME,...",
         help="what to call the domains of that column (default: the names usual for SlimPajama, else the "
         "labels themselves). Change it for names of your own; several labels of one name are joined",
@@ -95,21 +95,21 @@ def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -
 def _add_flags_of_hub_and_arrays(group: argparse._ArgumentGroup, tokenizer: bool) -> None:
     group.add_argument(
         "--subset",
-        type=named,
+        type=nonempty,
         metavar="NAME",
         help="subset of a hub dataset (default: its only one, or each as a domain). Give it to use "
         "one of several",
     )
     group.add_argument(
         "--split",
-        type=named,
+        type=nonempty,
         metavar="NAME",
         help="split to read, where files or a hub dataset have several (default: train). Change it to look "
         "at another",
     )
     group.add_argument(
         "--revision",
-        type=named,
+        type=nonempty,
         metavar="COMMIT",
         help="commit, branch or tag of a hub dataset (default: its newest; recorded). Give it to repeat a "
         "run",
@@ -123,7 +123,7 @@ def _add_flags_of_hub_and_arrays(group: argparse._ArgumentGroup, tokenizer: bool
     if tokenizer:
         group.add_argument(
             "--tokenizer",
-            type=named,
+            type=nonempty,
             metavar="PATH",
             help="checkpoint with the tokenizer that made token arrays (default: none). Give it where the "
             "corpus has such arrays (.bin, .npy), which do not say it themselves",

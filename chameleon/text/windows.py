@@ -33,7 +33,7 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.text.excerpts import Piece, Place, encode, stretch
+from chameleon.text.excerpts import Excerpt, Start, encode, stretch_from
 from chameleon.text.grid import Grid, WindowRecipe
 from chameleon.text.protocols import Tokenizer, TokenUnit
 
@@ -76,7 +76,7 @@ class Windows:
     next_visit: int
 
 
-class Draft(NamedTuple):
+class PendingWindows(NamedTuple):
     """Windows of which the text is read, to be encoded by any thread.
 
     Attributes:
@@ -107,22 +107,27 @@ def windows_from(
     Raises:
         InputError: The text cannot be read.
     """
-    return (draft.windows() for draft in drafts_from(grid, tokenizer, recipe, first, visit, last, at_once))
+    return (
+        draft.windows()
+        for draft in pending_windows_from(grid, tokenizer, recipe, first, visit, last, at_once)
+    )
 
 
-def drafts_from(
+def pending_windows_from(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
-) -> Iterator[Draft]:
+) -> Iterator[PendingWindows]:
     """As `windows_from`, with the text read and the encoding left to be done beside the next reading."""
     found = first
     while found < last and visit < grid.num_visits:
-        for draft in drafts_of(grid, tokenizer, recipe, Span.of(grid, found, visit, last, at_once)):
+        for draft in pending_windows(
+            grid, tokenizer, recipe, VisitRange.of(grid, found, visit, last, at_once)
+        ):
             found += draft.num_windows
             visit = draft.next_visit
             yield draft
 
 
-class Span(NamedTuple):
+class VisitRange(NamedTuple):
     """Visits that are gone through to have so many windows more, in chunks that are cut at once.
 
     Chunks end at multiples of `chunk`, so that they are the same for whoever cuts them: one after the
@@ -138,7 +143,7 @@ class Span(NamedTuple):
     chunk: int
 
     @classmethod
-    def of(cls, grid: Grid, have: int, visit: int, wanted: int, at_once: int) -> "Span":
+    def of(cls, grid: Grid, have: int, visit: int, wanted: int, at_once: int) -> "VisitRange":
         """From `visit` on to where there are the windows wanted on average, wherever it goes on.
 
         Some visits may give none; so there may be too few, and then another span is to follow.
@@ -156,11 +161,11 @@ class Span(NamedTuple):
         size = CHUNKS_PER_PIECE * self.chunk
         return -(-self.end // size) - self.begin // size if self.end > self.begin else 0
 
-    def piece(self, number: int) -> "Span":
+    def piece(self, number: int) -> "VisitRange":
         """A piece, by its number from 0 on: a few chunks, in the same places whatever span it is of."""
         size = CHUNKS_PER_PIECE * self.chunk
         first = self.begin // size * size + number * size
-        return Span(max(first, self.begin), min(first + size, self.end), self.chunk)
+        return VisitRange(max(first, self.begin), min(first + size, self.end), self.chunk)
 
     @property
     def place(self) -> int:
@@ -168,7 +173,9 @@ class Span(NamedTuple):
         return self.begin // (CHUNKS_PER_PIECE * self.chunk)
 
 
-def drafts_of(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: Span) -> Iterator[Draft]:
+def pending_windows(
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: VisitRange
+) -> Iterator[PendingWindows]:
     """The windows of a span of visits, chunk by chunk."""
     visit = span.begin
     while visit < span.end:
@@ -176,7 +183,7 @@ def drafts_of(grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: Span
         draft = _draft_visits(grid, tokenizer, recipe, visit, stop, _UNITS_AHEAD if stop < span.end else 0)
         if visit == 0 and stop == grid.num_visits and draft.num_windows == 0:
             # Less than a window in all, and chance gave it to none of the units.
-            draft = _draft(grid, tokenizer, recipe, [Place(grid.text, grid.order, 0, 0)], stop)
+            draft = _draft(grid, tokenizer, recipe, [Start(grid.text, grid.order, 0, 0)], stop)
         visit = stop
         yield draft
 
@@ -196,7 +203,7 @@ def cut_windows(
 
 def _draft_visits(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int
-) -> Draft:
+) -> PendingWindows:
     if len(grid.order) > 1:
         grid.text.expect(grid.units_of(first, last + ahead))
     places = grid.places(first, last)
@@ -204,15 +211,17 @@ def _draft_visits(
 
 
 def _draft(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, places: Sequence[Place], next_visit: int
-) -> Draft:
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, places: Sequence[Start], next_visit: int
+) -> PendingWindows:
     if grid.text.tokenizer_digest == tokenizer.digest:
         windows = _cut_tokens(places, tokenizer, recipe, next_visit)
-        return Draft(len(windows.tokens), next_visit, lambda: windows)
+        return PendingWindows(len(windows.tokens), next_visit, lambda: windows)
     pending = [_Pending(place) for place in places]
     _read_on(pending, recipe.sample_length, grid)
     pending = [each for each in pending if each.document is not None]
-    return Draft(len(pending), next_visit, partial(_encoded, pending, grid, tokenizer, recipe, next_visit))
+    return PendingWindows(
+        len(pending), next_visit, partial(_encoded, pending, grid, tokenizer, recipe, next_visit)
+    )
 
 
 @dataclass(eq=False)
@@ -229,10 +238,10 @@ class _Pending:
         length: How many those are.
     """
 
-    place: Place
+    place: Start
     reached: int = 0
     has_ended: bool = False
-    pieces: Sequence[Piece] = ()
+    pieces: Sequence[Excerpt] = ()
     document: int | None = None
     found: list[npt.NDArray[np.int32]] = field(default_factory=list)
     length: int = 0
@@ -244,7 +253,9 @@ def _read_on(pending: Sequence[_Pending], sample_length: int, grid: Grid) -> Non
     with _READING:
         for each in sorted(pending, key=lambda each: (each.place.visited, each.place.position)):
             missing = math.ceil((sample_length - each.length) * bytes_a_token) + 256
-            each.pieces, length, each.document = stretch(each.place, each.reached, each.reached + missing)
+            each.pieces, length, each.document = stretch_from(
+                each.place, each.reached, each.reached + missing
+            )
             each.reached += length
             each.has_ended = length < missing
 
@@ -274,7 +285,7 @@ def _encoded(
 
 
 def _cut_tokens(
-    places: Sequence[Place], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
+    places: Sequence[Start], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
 ) -> Windows:
     """Windows of a source that holds the proxy's own tokens."""
     t = recipe.sample_length
@@ -296,7 +307,7 @@ def _cut_tokens(
     return Windows(tokens, lengths, positions, _numbers(places, documents), next_visit)
 
 
-def _numbers(places: Sequence[Place], within: Sequence[int]) -> npt.NDArray[np.int64]:
+def _numbers(places: Sequence[Start], within: Sequence[int]) -> npt.NDArray[np.int64]:
     """Places in the domain of places within units."""
     return np.array(
         [place.unit * UNIT_STEP + at for place, at in zip(places, within, strict=True)], dtype=np.int64

@@ -8,7 +8,7 @@ import os
 from collections.abc import Sequence
 from functools import partial
 
-from chameleon.common.command_line import Parser, carry_out, note, print_table
+from chameleon.common.command_line import Parser, note, print_table, run_command
 from chameleon.text.options import add_reading_flags
 from chameleon.training.options import (
     TrainingOptions,
@@ -39,7 +39,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     options = TrainingOptions(**vars(build_parser().parse_args(argv)))
-    return carry_out(partial(_run, options), "the last checkpoint is kept: go on with --resume")
+    return run_command(partial(_run, options), "the last checkpoint is kept: go on with --resume")
 
 
 def _run(options: TrainingOptions) -> None:

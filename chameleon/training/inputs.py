@@ -26,7 +26,7 @@ _TOKENIZER_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
-class Ground:
+class TrainingInputs:
     """What a training stands on.
 
     Attributes:
@@ -42,7 +42,7 @@ class Ground:
     packed: list[PackedDomain]
 
 
-def prepare(options: TrainingOptions, notify: Notify) -> Ground:
+def prepare(options: TrainingOptions, notify: Notify) -> TrainingInputs:
     """Find model and tokenizer, and pack the corpus so far as it is not packed.
 
     Args:
@@ -68,7 +68,7 @@ def prepare(options: TrainingOptions, notify: Notify) -> Ground:
             tokenizer = load_tokenizer(named)
         check_vocabulary(source, tokenizer.vocabulary, options.trust_remote_code)
         packed = pack(corpus.domains, tokenizer, options.packed_dir, options.heldout_share)
-    return Ground(source, named, tokenizer, packed)
+    return TrainingInputs(source, named, tokenizer, packed)
 
 
 def _tokenizer_path(options: TrainingOptions, source: ModelSource) -> Path | None:

@@ -47,7 +47,7 @@ class Rows(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Mixture:
+class RowStream:
     """The stream of rows of a mixture of domains, without end.
 
     Attributes:
@@ -154,7 +154,7 @@ class Mixture:
 
 # A few stretches: a loader goes forward, and so may what looks back at the rows of a step.
 @lru_cache(maxsize=8)
-def _rows_of_blocks(mixture: Mixture, first: int, number_of_blocks: int) -> Rows:
+def _rows_of_blocks(mixture: RowStream, first: int, number_of_blocks: int) -> Rows:
     """The rows of some blocks."""
     k = len(mixture.names)
     given = np.stack([mixture._counts_at(mixture._moment(first + i)) for i in range(number_of_blocks + 1)])

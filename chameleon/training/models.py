@@ -11,7 +11,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PreTrainedModel
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_files, is_there, local_path
+from chameleon.common.files import digest_of_files, local_path, path_exists
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.checkpoints import find_checkpoint
 from chameleon.proxy.model import context_of, fuse_activations, require_causal_architecture
@@ -57,7 +57,7 @@ def find_model(name: str) -> ModelSource:
     if name in SIZES:
         return ModelSource(name)
     path = local_path(name)
-    if is_there(path) and path.is_file():
+    if path_exists(path) and path.is_file():
         try:
             if not isinstance(json.loads(path.read_bytes()), dict):
                 raise ValueError("it is no object")

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from chameleon.common.command_line import (
-    count,
-    directory,
-    labels,
-    named,
-    not_negative,
-    positive,
-    share,
-    whole,
+    fraction,
+    mapping,
+    nonempty,
+    nonempty_path,
+    nonnegative_int,
+    nonnegative_number,
+    positive_int,
+    positive_number,
 )
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT
 from chameleon.proxy.options import add_dtype_flag, add_trust_flag
@@ -55,7 +55,7 @@ def add_packed_dir_flag(group: argparse._ArgumentGroup) -> None:
     """--packed_dir."""
     group.add_argument(
         "--packed_dir",
-        type=directory,
+        type=nonempty_path,
         default=Path(DEFAULT_PACKED_DIR),
         metavar="DIR",
         help=f"where packed tokens are kept, 2 or 4 bytes each (default: {DEFAULT_PACKED_DIR}). Change it "
@@ -132,7 +132,7 @@ def add_output_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup
     group = parser.add_argument_group("model")
     group.add_argument(
         "--output_dir",
-        type=directory,
+        type=nonempty_path,
         default=Path(DEFAULT_CHECKPOINT),
         metavar="DIR",
         help=f"where the model goes (default: {DEFAULT_CHECKPOINT}, where compute_chameleon_weights.py "
@@ -151,7 +151,7 @@ def add_model_flags(group: argparse._ArgumentGroup) -> None:
     """--model, and what follows from it."""
     group.add_argument(
         "--model",
-        type=named,
+        type=nonempty,
         default="82M",
         metavar="NAME",
         help="82M, 124M or 684M (GPT-2 shapes of the method's papers), a config.json, or a checkpoint or "
@@ -165,7 +165,7 @@ def add_tokenizer_flags(group: argparse._ArgumentGroup) -> None:
     """--tokenizer, --vocab_size and --trust_remote_code."""
     group.add_argument(
         "--tokenizer",
-        type=named,
+        type=nonempty,
         metavar="PATH",
         help="directory or hub id with the tokenizer (default: the checkpoint's, or for a new model one "
         "learnt from the corpus). Give it to share one with other models, or where the corpus has token "
@@ -173,7 +173,7 @@ def add_tokenizer_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--vocab_size",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help=f"entries of a tokenizer that is learnt (default: {DEFAULT_VOCAB_SIZE}). Lower it for small "
         "corpora",
@@ -186,7 +186,7 @@ def add_mixture_flags(parser: argparse.ArgumentParser, weights: bool) -> None:
     group = parser.add_argument_group("mixture" if weights else "text")
     group.add_argument(
         "--dataset",
-        type=named,
+        type=nonempty,
         default=DEFAULT_DATASET,
         metavar="NAME",
         help=f"corpus, as for the weights command (default: {DEFAULT_DATASET}). Change it for your own text",
@@ -196,7 +196,7 @@ def add_mixture_flags(parser: argparse.ArgumentParser, weights: bool) -> None:
         _add_weights_flags(group)
     group.add_argument(
         "--heldout_share",
-        type=share,
+        type=fraction,
         default=DEFAULT_HELDOUT_SHARE,
         metavar="SHARE",
         help="share of documents that no training sees, chosen by their hash (default: "
@@ -208,7 +208,7 @@ def add_mixture_flags(parser: argparse.ArgumentParser, weights: bool) -> None:
 def _add_weights_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--weights",
-        type=named,
+        type=nonempty,
         default="uniform",
         metavar="W",
         help="uniform, natural (shares of the corpus's tokens), a weights file, or a schedule of them "
@@ -217,7 +217,7 @@ def _add_weights_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--rename",
-        type=labels,
+        type=mapping,
         metavar="THEIRS=OURS,...",
         help="domains that the weights file calls by other names (default: none). Give it where the two "
         "differ",
@@ -230,20 +230,20 @@ def add_step_flags(parser: argparse.ArgumentParser) -> None:
     length = group.add_mutually_exclusive_group()
     length.add_argument(
         "--max_steps",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help=f"optimizer steps (default: {DEFAULT_MAX_STEPS}, about what the published proxies had). Raise "
         "it for a better model",
     )
     length.add_argument(
         "--max_tokens",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="tokens to train on, instead of steps. Give it to compare runs of unlike batches",
     )
     group.add_argument(
         "--sample_length",
-        type=whole,
+        type=positive_int,
         default=DEFAULT_SAMPLE_LENGTH,
         metavar="TOKENS",
         help=f"tokens of a row, and the context of a new model (default: {DEFAULT_SAMPLE_LENGTH}). Raise "
@@ -251,7 +251,7 @@ def add_step_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--batch_size",
-        type=whole,
+        type=positive_int,
         default=DEFAULT_BATCH_SIZE,
         metavar="N",
         help=f"rows of a step, over all processes (default: {DEFAULT_BATCH_SIZE}). Raise it for larger "
@@ -259,7 +259,7 @@ def add_step_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--gradient_accumulation_steps",
-        type=whole,
+        type=positive_int,
         default=1,
         metavar="N",
         help="forward passes of a step (default: 1). Raise it where memory does not hold the rows of a "
@@ -268,7 +268,7 @@ def add_step_flags(parser: argparse.ArgumentParser) -> None:
     _add_learning_rate_flags(group)
     group.add_argument(
         "--seed",
-        type=count,
+        type=nonnegative_int,
         default=DEFAULT_SEED,
         metavar="N",
         help=f"first weights and order of rows (default: {DEFAULT_SEED}). Change it to see how far results "
@@ -279,7 +279,7 @@ def add_step_flags(parser: argparse.ArgumentParser) -> None:
 def _add_learning_rate_flags(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--learning_rate",
-        type=positive,
+        type=positive_number,
         default=DEFAULT_LEARNING_RATE,
         metavar="X",
         help=f"highest learning rate of AdamW (default: {DEFAULT_LEARNING_RATE}). Lower it for larger "
@@ -294,21 +294,21 @@ def _add_learning_rate_flags(group: argparse._ArgumentGroup) -> None:
     )
     group.add_argument(
         "--min_learning_rate",
-        type=not_negative,
+        type=nonnegative_number,
         metavar="X",
         help=f"where the cosine ends (default: {DEFAULT_MIN_LEARNING_RATE}, or a fifth of a lower "
         "--learning_rate). Change it to 0 for short runs",
     )
     group.add_argument(
         "--warmup_steps",
-        type=count,
+        type=nonnegative_int,
         metavar="N",
         help=f"steps in which the learning rate rises (default: {DEFAULT_WARMUP_STEPS}, at most a quarter "
         "of the run). Raise it where the loss jumps",
     )
     group.add_argument(
         "--weight_decay",
-        type=not_negative,
+        type=nonnegative_number,
         default=DEFAULT_WEIGHT_DECAY,
         metavar="X",
         help=f"of AdamW (default: {DEFAULT_WEIGHT_DECAY}). Raise it to 0.1 for long runs",
@@ -339,7 +339,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--save_steps",
-        type=whole,
+        type=positive_int,
         default=500,
         metavar="N",
         help="steps between checkpoints, of which the last two are kept (default: 500). Lower it where "
@@ -347,7 +347,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--logging_steps",
-        type=whole,
+        type=positive_int,
         default=10,
         metavar="N",
         help="steps between lines of loss.csv (default: 10). Raise it for long runs",

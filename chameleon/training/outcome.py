@@ -18,7 +18,7 @@ from chameleon.training.options import MANY_EPOCHS
 
 
 @dataclass(frozen=True)
-class Trained:
+class TrainingOutcome:
     """What a run has come to.
 
     Attributes:
@@ -54,7 +54,7 @@ class Trained:
         return self.rows / np.maximum(self.sizes, 1)
 
 
-def outcome_of(trained: Trained) -> dict[str, Any]:
+def outcome_of(trained: TrainingOutcome) -> dict[str, Any]:
     """What was trained on, and what came of it: JSON types only."""
     length = trained.sample_length
     columns = zip(
@@ -101,7 +101,7 @@ def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
         raise InputError(f"cannot write {path}: {error.strerror}") from None
 
 
-def render_trained(trained: Trained) -> str:
+def render_trained(trained: TrainingOutcome) -> str:
     """Domains with the shares asked for and achieved, their tokens and epochs, and where the model is."""
     width = max(6, *(len(shown_name(name)) for name in trained.names))
     lines = [

@@ -14,7 +14,7 @@ import numpy as np
 from filelock import FileLock
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_json, readable
+from chameleon.common.files import digest_of_json, file_stem
 from chameleon.text.corpora import Domain
 from chameleon.training.packed_domain import FORMAT, PackedDomain, write_heldout
 from chameleon.training.packer import Packer, PackingTokenizer
@@ -94,4 +94,4 @@ def _packed(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share:
     }
     digest = digest_of_json(recipe)
     dtype = "<u2" if tokenizer.vocabulary <= 1 << 16 else "<u4"
-    return PackedDomain(domain.name, directory / f"{readable(domain.name)}-{digest[:16]}", digest, dtype)
+    return PackedDomain(domain.name, directory / f"{file_stem(domain.name)}-{digest[:16]}", digest, dtype)

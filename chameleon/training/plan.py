@@ -19,20 +19,20 @@ from transformers import TrainingArguments
 
 import chameleon
 from chameleon.common.errors import InputError
-from chameleon.common.files import place_of
-from chameleon.training.inputs import Ground
-from chameleon.training.mixture import Mixture, weights_at
+from chameleon.common.files import absolute_path
+from chameleon.training.inputs import TrainingInputs
+from chameleon.training.mixture import RowStream, weights_at
 from chameleon.training.options import MANY_EPOCHS, TrainingOptions
-from chameleon.training.outcome import Trained
+from chameleon.training.outcome import TrainingOutcome
 from chameleon.training.packed_domain import PackedDomain
-from chameleon.training.record import Record
-from chameleon.training.schedule import Point, schedule_of
+from chameleon.training.record import RunRecord
+from chameleon.training.schedule import ScheduledWeights, schedule_of
 from chameleon.training.trainer import MixtureRows
 from chameleon.training.trainer_settings import number_of_steps, trainer_arguments
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class TrainingPlan:
     """A run that can begin.
 
     Attributes:
@@ -45,9 +45,9 @@ class Plan:
     """
 
     options: TrainingOptions
-    ground: Ground
-    points: Sequence[Point]
-    mixture: Mixture
+    ground: TrainingInputs
+    points: Sequence[ScheduledWeights]
+    mixture: RowStream
     arguments: TrainingArguments
     objective: Mapping[str, Any] = field(default_factory=dict)
 
@@ -76,9 +76,9 @@ class Plan:
         said = (f"{name} {share:.0%}" for name, share in zip(names, shares, strict=True) if share)
         return f"its rows: {', '.join(said)}"
 
-    def trained(self, parameters: int, loss: float | None) -> Trained:
+    def trained(self, parameters: int, loss: float | None) -> TrainingOutcome:
         """What the run has come to when all its rows were taken."""
-        return Trained(
+        return TrainingOutcome(
             directory=self.options.output_dir,
             names=self.mixture.names,
             weights=self.mixture.expected(self.num_rows),
@@ -107,10 +107,10 @@ class Plan:
                 )
 
     @cached_property
-    def record(self) -> Record:
+    def record(self) -> RunRecord:
         """By what it is told from other runs."""
         dtype = "bfloat16" if self.arguments.bf16 else "float32"
-        return Record(self._identity, self.steps, dtype)
+        return RunRecord(self._identity, self.steps, dtype)
 
     @property
     def _identity(self) -> dict[str, Any]:
@@ -138,7 +138,7 @@ class Plan:
             name: str(value) if isinstance(value, Path) else value
             for name, value in asdict(self.options).items()
         }
-        settings["dataset"] = place_of(self.options.dataset)
+        settings["dataset"] = absolute_path(self.options.dataset)
         names = self.mixture.names
         return {
             "settings": settings,
@@ -166,9 +166,9 @@ class Plan:
 
 def plan_run(
     options: TrainingOptions,
-    ground: Ground,
+    ground: TrainingInputs,
     processes: int,
-) -> Plan:
+) -> TrainingPlan:
     """The run of a model on packed domains.
 
     Args:
@@ -184,13 +184,16 @@ def plan_run(
     sizes = np.array([domain.tokens // options.sample_length for domain in packed], dtype=np.int64)
     require_rows(points, packed, sizes, options.sample_length)
     phases = tuple(weights_at(points, options.batch_size))
-    mixture = Mixture(tuple(domain.name for domain in packed), sizes, phases, options.seed)
+    mixture = RowStream(tuple(domain.name for domain in packed), sizes, phases, options.seed)
     arguments = trainer_arguments(options, number_of_steps(options), processes)
-    return Plan(options, ground, points, mixture, arguments)
+    return TrainingPlan(options, ground, points, mixture, arguments)
 
 
 def require_rows(
-    points: Sequence[Point], packed: Sequence[PackedDomain], sizes: npt.NDArray[np.int64], length: int
+    points: Sequence[ScheduledWeights],
+    packed: Sequence[PackedDomain],
+    sizes: npt.NDArray[np.int64],
+    length: int,
 ) -> None:
     """Raise InputError for a domain that has a weight, but not one of its (k,) `sizes` rows."""
     for number, domain in enumerate(packed):

@@ -16,7 +16,7 @@ RECORD = "training.json"
 
 
 @dataclass(frozen=True)
-class Record:
+class RunRecord:
     """What a run is.
 
     Attributes:

@@ -20,8 +20,8 @@ from chameleon.training.inputs import prepare
 from chameleon.training.models import build_model, number_of_parameters
 from chameleon.training.objective import Objective, ObjectiveTrainer, restore
 from chameleon.training.options import TrainingOptions
-from chameleon.training.outcome import Trained, draw_curve, outcome_of
-from chameleon.training.plan import Plan, plan_run
+from chameleon.training.outcome import TrainingOutcome, draw_curve, outcome_of
+from chameleon.training.plan import TrainingPlan, plan_run
 from chameleon.training.record import check_directory, put_in_place
 from chameleon.training.trainer import CURVE, Bar, Curve, StreamTrainer, read_curve, step_of
 from chameleon.training.trainer_settings import check_options, number_of_processes
@@ -32,8 +32,8 @@ _TOKENIZER_BYTES = 1 << 22
 def train(
     options: TrainingOptions,
     notify: Notify = lambda text: None,
-    objective_for: Callable[[Plan], Objective] | None = None,
-) -> Trained:
+    objective_for: Callable[[TrainingPlan], Objective] | None = None,
+) -> TrainingOutcome:
     """Train a model on a mixture, and write it with its record.
 
     Args:
@@ -58,7 +58,7 @@ def train(
     return _train_by(plan, notify, objective)
 
 
-def _train_by(plan: Plan, notify: Notify, objective: Objective | None) -> Trained:
+def _train_by(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> TrainingOutcome:
     options, ground, directory = plan.options, plan.ground, plan.options.output_dir
     begun = plan.record.resumed(directory, notify) if options.resume else None
     with quiet_transformers():

@@ -26,7 +26,7 @@ from chameleon.weights.domain_weights import DomainWeights
 _KEYS = {"step", "weights", "over"}
 
 
-class Point(NamedTuple):
+class ScheduledWeights(NamedTuple):
     """From `step` on, (k,) weights, into which those before go over in `over` steps."""
 
     step: int
@@ -51,7 +51,7 @@ class Domains:
     renamed: Mapping[str, str]
 
 
-def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[Point]:
+def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[ScheduledWeights]:
     """The weights over the run.
 
     Args:
@@ -70,19 +70,19 @@ def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[Poi
     )
 
 
-def read_weights(given: str, domains: Domains) -> list[Point]:
+def read_weights(given: str, domains: Domains) -> list[ScheduledWeights]:
     """The schedule that is asked for; weights that do not change are a schedule of one point.
 
     Raises:
         InputError: There is no such file, it holds no weights or schedule, or they are not of these domains.
     """
     if given in ("uniform", "natural"):
-        return [Point(0, 0, _named(given, domains))]
+        return [ScheduledWeights(0, 0, _named(given, domains))]
     path = local_path(given)
     content = _json(path)
     if isinstance(content, dict) and "schedule" in content:
         return _schedule(content["schedule"], path, domains)
-    return [Point(0, 0, _matched(_of_file(path), str(path), domains))]
+    return [ScheduledWeights(0, 0, _matched(_of_file(path), str(path), domains))]
 
 
 def _named(given: str, domains: Domains) -> npt.NDArray[np.float64]:
@@ -137,10 +137,10 @@ def _matched(weights: Mapping[str, float], place: str, domains: Domains) -> npt.
     return shares
 
 
-def _schedule(entries: Any, path: Path, domains: Domains) -> list[Point]:  # noqa: ANN401
+def _schedule(entries: Any, path: Path, domains: Domains) -> list[ScheduledWeights]:  # noqa: ANN401
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: expected a list of objects in "schedule"')
-    points: list[Point] = []
+    points: list[ScheduledWeights] = []
     for number, entry in enumerate(entries, 1):
         place = f"{path}, entry {number} of the schedule"
         if not isinstance(entry, dict) or not {"step", "weights"} <= entry.keys() <= _KEYS:
@@ -159,7 +159,7 @@ def _schedule(entries: Any, path: Path, domains: Domains) -> list[Point]:  # noq
                 f"{place}: step {step} is not after the one before, which ends at step "
                 f"{points[-1].step + points[-1].over}"
             )
-        points.append(Point(step, over, _of_entry(entry["weights"], path, place, domains)))
+        points.append(ScheduledWeights(step, over, _of_entry(entry["weights"], path, place, domains)))
     return points
 
 

@@ -29,7 +29,7 @@ from chameleon.training.trainer import Bar, StreamTrainer
 
 
 @dataclass(frozen=True)
-class Settings:
+class StandinSettings:
     """Size and training of the stand-in, chosen to take about a minute on two cores."""
 
     vocabulary: int = 2048
@@ -44,11 +44,11 @@ class Settings:
     seed: int = 0
 
 
-DEFAULT = Settings()
+DEFAULT = StandinSettings()
 
 
 def standin_checkpoint(
-    texts: Sequence[Text], root: Path, device: torch.device, settings: Settings = DEFAULT
+    texts: Sequence[Text], root: Path, device: torch.device, settings: StandinSettings = DEFAULT
 ) -> Path:
     """The stand-in for these domains: from `root` if it was trained before, else trained now.
 
@@ -95,7 +95,7 @@ def _put_in_place(unfinished: Path, path: Path) -> None:
 
 
 def _training_rows(
-    texts: Sequence[Text], tokenizer: ProxyTokenizer, settings: Settings
+    texts: Sequence[Text], tokenizer: ProxyTokenizer, settings: StandinSettings
 ) -> npt.NDArray[np.int64]:
     """(steps x batch size, context) windows: row i is of domain i mod k, each domain in its own order."""
     total = settings.steps * settings.batch_size
@@ -122,7 +122,7 @@ class _Rows(Dataset[dict[str, torch.Tensor]]):
 
 
 def _train_model(
-    rows: npt.NDArray[np.int64], device: torch.device, settings: Settings, directory: Path
+    rows: npt.NDArray[np.int64], device: torch.device, settings: StandinSettings, directory: Path
 ) -> None:
     torch.manual_seed(settings.seed)
     model = GPT2LMHeadModel(

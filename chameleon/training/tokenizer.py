@@ -6,7 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from chameleon.text.excerpts import Place, stretch
+from chameleon.text.excerpts import Start, stretch_from
 from chameleon.text.protocols import Text
 
 END_OF_TEXT = "<|endoftext|>"
@@ -59,5 +59,5 @@ def _sample(text: Text, num_bytes: int) -> Iterator[str]:
         number = max(1, _STRETCHES // len(units))
         for i in range(number if unit.length else 0):
             begin, end = i * unit.length // number, (i + 1) * unit.length // number
-            pieces, *_ = stretch(Place(text, order, index, begin), 0, min(length, end - begin))
+            pieces, *_ = stretch_from(Start(text, order, index, begin), 0, min(length, end - begin))
             yield from (piece.kept for piece in pieces)

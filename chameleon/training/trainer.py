@@ -24,7 +24,7 @@ from transformers.trainer_callback import PrinterCallback
 
 from chameleon.common.errors import InputError, NotFiniteError
 from chameleon.common.files import write_atomically
-from chameleon.training.mixture import Mixture
+from chameleon.training.mixture import RowStream
 from chameleon.training.packed_domain import Array
 
 COMPLETE = "complete.json"
@@ -40,7 +40,7 @@ class MixtureRows(Dataset[dict[str, torch.Tensor]]):
     """The first rows of a mixture's stream, as the Trainer takes them; with their domains if wanted."""
 
     def __init__(
-        self, mixture: Mixture, arrays: Sequence[Array], length: int, rows: int, with_domains: bool = False
+        self, mixture: RowStream, arrays: Sequence[Array], length: int, rows: int, with_domains: bool = False
     ) -> None:
         self._mixture = mixture
         self._arrays = arrays

@@ -35,7 +35,7 @@ Gradients = Callable[[slice], Array]
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class LargeSolution:
     """What is found of many domains beside their scores.
 
     Attributes:
@@ -265,7 +265,7 @@ class Solution:
     affinity: Array
     scores: Array
     weights: Array
-    many: Found | None = None
+    many: LargeSolution | None = None
 
     @property
     def shown(self) -> list[int]:

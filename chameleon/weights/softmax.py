@@ -24,7 +24,7 @@ REFERENCE_DOMAINS = 7
 
 
 @dataclass(frozen=True)
-class Recipe:
+class WeightRecipe:
     """Named defaults of the weight computation.
 
     `ridge` (k lambda) or `lambda_reg` is given, the other None. With `scale_temperature` the
@@ -41,11 +41,13 @@ class Recipe:
     finetune_temperature: float = 0.2
 
 
-RECIPES: Mapping[str, Recipe] = {
+RECIPES: Mapping[str, WeightRecipe] = {
     # A ridge of half of a domain's affinity with itself, whatever k.
-    "default": Recipe(kernel="rbf", ridge=0.5, lambda_reg=None, scale_temperature=True, takes_noise_off=True),
+    "default": WeightRecipe(
+        kernel="rbf", ridge=0.5, lambda_reg=None, scale_temperature=True, takes_noise_off=True
+    ),
     # The method's published code.
-    "released": Recipe(
+    "released": WeightRecipe(
         kernel="linear", ridge=None, lambda_reg=10.0, scale_temperature=False, takes_noise_off=False
     ),
 }

@@ -10,20 +10,20 @@ from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.embeddings.keys import ProxyIdentity, keys_of
-from chameleon.embeddings.open_corpus import Opened
+from chameleon.embeddings.open_corpus import OpenCorpus
 from chameleon.embeddings.pieces import MOST_FILES, Pieces
 from chameleon.embeddings.read_ahead import windows_at_once
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.fill import SECONDS_TO_BE_SEEN, Filler
-from chameleon.embeddings.workers.messages import Hello
-from chameleon.embeddings.workers.start import started
+from chameleon.embeddings.workers.fill import SECONDS_TO_BE_SEEN, PieceScheduler
+from chameleon.embeddings.workers.messages import WorkerInfo
+from chameleon.embeddings.workers.start import start_workers
 from chameleon.proxy.checkpoints import digest_of_checkpoint
 
 if TYPE_CHECKING:
-    from chameleon.embeddings.load_proxy import Loaded
+    from chameleon.embeddings.load_proxy import LoadedProxy
 
 
-def filler_here(there: "Loaded", pieces: Pieces, notify: Notify) -> Filler | None:
+def serial_scheduler(there: "LoadedProxy", pieces: Pieces, notify: Notify) -> PieceScheduler | None:
     """This process as the one worker; None where it can as well embed straight into domains' files.
 
     Args:
@@ -31,22 +31,22 @@ def filler_here(there: "Loaded", pieces: Pieces, notify: Notify) -> Filler | Non
         pieces: What is stored apart.
         notify: Told in words what the user should know.
     """
-    from chameleon.embeddings.workers.worker import Here, Worker, hello_of
+    from chameleon.embeddings.workers.worker import Here, Worker, worker_info
 
     keys = keys_of(there.corpus.domains, there.identity, there.recipe)
     _tell_of_others(pieces, keys, notify)
     if len(keys) <= MOST_FILES and not pieces.has_any(keys.values()):
         return None
     worker = Worker(there, notify)
-    driver = Driver(Here(worker, hello_of(there, worker)))
+    driver = Driver(Here(worker, worker_info(there, worker)))
     driver.meet(lambda hello: None, notify)
-    return Filler(driver, pieces, keys, worker.at_once)
+    return PieceScheduler(driver, pieces, keys, worker.at_once)
 
 
 @contextmanager
-def filler_of(
-    there: Opened, checkpoint: Path, pieces: Pieces, notify: Notify, driver: Driver | None = None
-) -> Iterator[tuple[ProxyIdentity, Filler]]:
+def worker_scheduler(
+    there: OpenCorpus, checkpoint: Path, pieces: Pieces, notify: Notify, driver: Driver | None = None
+) -> Iterator[tuple[ProxyIdentity, PieceScheduler]]:
     """The workers of an engine, and the proxy that they have, which this process need not load.
 
     Args:
@@ -61,7 +61,7 @@ def filler_of(
     """
     with ExitStack() as stack:
         if driver is None:
-            driver = stack.enter_context(started(there.options, there.dataset, there.checkpoint))
+            driver = stack.enter_context(start_workers(there.options, there.dataset, there.checkpoint))
         digest = digest_of_checkpoint(checkpoint)
         hello = driver.meet(lambda hello: _check(hello, there, digest), notify)
         keys = keys_of(there.corpus.domains, hello.identity, there.recipe)
@@ -71,7 +71,7 @@ def filler_of(
                 "machines read the same files"
             )
         _tell_of_others(pieces, keys, notify)
-        yield hello.identity, Filler(driver, pieces, keys, windows_at_once(hello.batch_size))
+        yield hello.identity, PieceScheduler(driver, pieces, keys, windows_at_once(hello.batch_size))
 
 
 def _tell_of_others(pieces: Pieces, keys: dict[str, str], notify: Notify) -> None:
@@ -83,7 +83,7 @@ def _tell_of_others(pieces: Pieces, keys: dict[str, str], notify: Notify) -> Non
         )
 
 
-def _check(hello: Hello, there: Opened, checkpoint: str) -> None:
+def _check(hello: WorkerInfo, there: OpenCorpus, checkpoint: str) -> None:
     """Raise for a worker that does not write to where this process reads, or has another checkpoint."""
     directory = there.options.embeddings_dir
     if hello.mark is not None:

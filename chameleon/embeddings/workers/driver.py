@@ -7,7 +7,7 @@ from typing import cast
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
-from chameleon.embeddings.workers.messages import Event, Hello, Made, Pool, Shard
+from chameleon.embeddings.workers.messages import PieceResult, Shard, WorkerEvent, WorkerInfo, WorkerPool
 
 # So many workers may die over one shard, or in one place without having done anything.
 _MOST_DEATHS = 5
@@ -16,7 +16,7 @@ _MOST_DEATHS = 5
 class Driver:
     """A pool of workers at work. Each shard goes to one that is free; that of one that died to another."""
 
-    def __init__(self, pool: Pool) -> None:
+    def __init__(self, pool: WorkerPool) -> None:
         """Start the workers of a pool. What they need to be checked by may be opened meanwhile."""
         self._pool = pool
         self._idle: deque[int] = deque()
@@ -25,7 +25,7 @@ class Driver:
         self._deaths: Counter[Shard] = Counter()
         self._starting = set(range(pool.size))
         self._deaths_in_place: Counter[int] = Counter()
-        self._first: Hello | None = None
+        self._first: WorkerInfo | None = None
         for worker in range(pool.size):
             pool.start(worker)
 
@@ -34,7 +34,7 @@ class Driver:
         """How many workers there are to be."""
         return self._pool.size
 
-    def meet(self, check: Callable[[Hello], None], notify: Notify) -> Hello:
+    def meet(self, check: Callable[[WorkerInfo], None], notify: Notify) -> WorkerInfo:
         """What the workers are like, as soon as one is ready.
 
         Args:
@@ -50,7 +50,7 @@ class Driver:
         return self._first
 
     def carry_out(
-        self, shards: Iterable[Shard], react: Callable[[tuple[Made, ...]], Iterable[Shard]]
+        self, shards: Iterable[Shard], react: Callable[[tuple[PieceResult, ...]], Iterable[Shard]]
     ) -> None:
         """Have all shards made, in any order.
 
@@ -69,16 +69,16 @@ class Driver:
                 self._pool.give(worker, shard)
             self._react(react)
 
-    def _react(self, react: Callable[[tuple[Made, ...]], Iterable[Shard]]) -> None:
+    def _react(self, react: Callable[[tuple[PieceResult, ...]], Iterable[Shard]]) -> None:
         for event in self._pool.wait():
             match event.kind:
                 case "ready":
-                    self._welcome(event.worker, cast("Hello", event.value))
+                    self._welcome(event.worker, cast("WorkerInfo", event.value))
                 case "done":
                     del self._busy[event.worker]
                     self._deaths_in_place[event.worker] = 0
                     self._idle.append(event.worker)
-                    self._queue.extend(react(cast("tuple[Made, ...]", event.value)))
+                    self._queue.extend(react(cast("tuple[PieceResult, ...]", event.value)))
                 case "note":
                     self._notify(str(event.value))
                 case "failed":
@@ -88,7 +88,7 @@ class Driver:
                 case "ended":
                     self._replace(event)
 
-    def _welcome(self, worker: int, hello: Hello) -> None:
+    def _welcome(self, worker: int, hello: WorkerInfo) -> None:
         self._check(hello)
         if self._first is None:
             self._first = hello
@@ -96,14 +96,14 @@ class Driver:
         self._starting.discard(worker)
         self._idle.append(worker)
 
-    def _retire(self, event: Event) -> None:
+    def _retire(self, event: WorkerEvent) -> None:
         """Do without a worker that cannot go on where it is."""
         self._give_back(event.worker)
         if not (self._idle or self._busy or self._starting):
             raise InputError(f"no worker is left: {event.value}")
         self._notify(f"going on without a worker: {event.value}")
 
-    def _replace(self, event: Event) -> None:
+    def _replace(self, event: WorkerEvent) -> None:
         """Start another worker for one that ended."""
         shard = self._give_back(event.worker)
         if shard is not None:
@@ -137,7 +137,7 @@ class Driver:
         self._pool.close()
 
 
-def require_same(one: Hello, other: Hello) -> None:
+def require_same(one: WorkerInfo, other: WorkerInfo) -> None:
     """Raise for a worker that would make other numbers than the first."""
     for name, words, remedy in (
         ("checkpoint", "another checkpoint", "put the same files in the same place on all machines"),

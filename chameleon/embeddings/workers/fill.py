@@ -10,11 +10,11 @@ from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.embeddings.pieces import MOST_FILES, Pieces
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.messages import Item, Made, Shard, shards_of
+from chameleon.embeddings.workers.messages import PieceRequest, PieceResult, Shard, shards_of
 from chameleon.text.windows import CHUNKS_PER_PIECE
 
 if TYPE_CHECKING:
-    from chameleon.embeddings.load_proxy import Loaded
+    from chameleon.embeddings.load_proxy import LoadedProxy
 
 
 # Of so many times as many domains as shares each falls to one share whole.
@@ -36,7 +36,7 @@ _PIECES_AT_ONCE, _SHARES = 4, 8
 SECONDS_TO_BE_SEEN = 60.0
 
 
-class Filler:
+class PieceScheduler:
     """An engine at work on one corpus."""
 
     def __init__(self, driver: Driver, pieces: Pieces, keys: Mapping[str, str], at_once: int) -> None:
@@ -57,7 +57,7 @@ class Filler:
         """
         bar: tqdm[Never] = tqdm(desc="embedding", unit="window", delay=1, disable=None)
         with bar:
-            before: list[Item] = []
+            before: list[PieceRequest] = []
             while items := self._lacking(wanted):
                 if items == before:
                     raise InputError(
@@ -84,17 +84,17 @@ class Filler:
             while not (self._pieces.directory / name).exists() and monotonic() < deadline:
                 sleep(0.2)
 
-    def _lacking(self, wanted: Mapping[str, int]) -> list[Item]:
+    def _lacking(self, wanted: Mapping[str, int]) -> list[PieceRequest]:
         items = []
         for name, number in wanted.items():
             extent = self._pieces.extent(self.keys[name])
             have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
             is_there = name in self._ended or (extent is not None and have >= min(number, extent.available))
             if not is_there:
-                items.append(Item(name, have, visit, number, 0))
+                items.append(PieceRequest(name, have, visit, number, 0))
         return items
 
-    def _react(self, made: tuple[Made, ...], bar: "tqdm[Never]") -> list[Shard]:
+    def _react(self, made: tuple[PieceResult, ...], bar: "tqdm[Never]") -> list[Shard]:
         """What is left to make of domains that have been measured by making their first piece."""
         bar.update(sum(each.windows for each in made))
         self._files |= {each.file for each in made if each.file is not None}
@@ -109,7 +109,7 @@ class Filler:
         return [tuple(further[at : at + self._at_once]) for at in range(0, len(further), self._at_once)]
 
 
-def fill_share(there: "Loaded", wanted: int, num_shards: int, shard_index: int, notify: Notify) -> int:
+def embed_shard(there: "LoadedProxy", wanted: int, num_shards: int, shard_index: int, notify: Notify) -> int:
     """Make in this process the pieces that fall to one of several shares, and leave them for a later run.
 
     Which share a piece falls to is up to its place in its domain and that among the others alone. Of many
@@ -130,7 +130,7 @@ def fill_share(there: "Loaded", wanted: int, num_shards: int, shard_index: int, 
     goes_whole = len(worker.keys) >= _WHOLE * num_shards
     size = CHUNKS_PER_PIECE * worker.at_once
     made, room = 0, size
-    shard: list[Item] = []
+    shard: list[PieceRequest] = []
     with tqdm(worker.keys.items(), desc="embedding", unit="domain", delay=1, disable=None) as bar:
         for number, (name, key) in enumerate(bar):
             if goes_whole and number % num_shards != shard_index:
@@ -139,7 +139,7 @@ def fill_share(there: "Loaded", wanted: int, num_shards: int, shard_index: int, 
             have, visit = (0, 0) if extent is None else (extent.windows, extent.next_visit)
             if extent is not None and have >= min(wanted, extent.available):
                 continue
-            whole = Item(name, have, visit, wanted, 0)
+            whole = PieceRequest(name, have, visit, wanted, 0)
             span = worker.span(whole)
             for piece in range(span.num_pieces):
                 if not goes_whole and (number + span.piece(piece).place) % num_shards != shard_index:

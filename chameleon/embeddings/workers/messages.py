@@ -12,7 +12,7 @@ from chameleon.embeddings.keys import ProxyIdentity
 from chameleon.embeddings.options import EmbeddingOptions
 
 
-class Item(NamedTuple):
+class PieceRequest(NamedTuple):
     """A piece to make of a domain (`windows.Span`).
 
     Attributes:
@@ -30,10 +30,10 @@ class Item(NamedTuple):
     number: int
 
 
-Shard = tuple[Item, ...]
+Shard = tuple[PieceRequest, ...]
 
 
-class Made(NamedTuple):
+class PieceResult(NamedTuple):
     """What became of an item.
 
     Attributes:
@@ -44,14 +44,14 @@ class Made(NamedTuple):
         file: Name of the file that the piece is in; None where none was written.
     """
 
-    item: Item
+    item: PieceRequest
     windows: int
     num_pieces: int
     file: str | None
 
 
 @dataclass(frozen=True)
-class Setup:
+class WorkerSetup:
     """All that a worker needs to know.
 
     Attributes:
@@ -59,7 +59,7 @@ class Setup:
         dataset, checkpoint: Names of corpus and proxy.
         device: Where its proxy is to run.
         threads: Threads that it computes with on a CPU; as many as there are by default.
-        program: What `program()` must give.
+        program: What `program_digest()` must give.
         sign: Name of a file in the embeddings directory, which a worker must find there.
     """
 
@@ -73,7 +73,7 @@ class Setup:
 
 
 @dataclass(frozen=True)
-class Hello:
+class WorkerInfo:
     """What a worker is, to be held against the others.
 
     Attributes:
@@ -96,7 +96,7 @@ class Hello:
 Kind = Literal["ready", "done", "note", "failed", "unusable", "ended"]
 
 
-class Event(NamedTuple):
+class WorkerEvent(NamedTuple):
     """What happened to a worker.
 
     Attributes:
@@ -111,7 +111,7 @@ class Event(NamedTuple):
     value: object
 
 
-class Pool(Protocol):
+class WorkerPool(Protocol):
     """Workers somewhere."""
 
     size: int
@@ -122,16 +122,16 @@ class Pool(Protocol):
     def give(self, worker: int, shard: Shard) -> None:
         """Have a worker that is ready make a shard."""
 
-    def wait(self) -> list[Event]:
+    def wait(self) -> list[WorkerEvent]:
         """What happened, as soon as something did."""
 
     def close(self) -> None:
         """End all workers."""
 
 
-def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
+def shards_of(items: Iterable[PieceRequest], size: int) -> Iterator[Shard]:
     """Items in shards of about `size` windows: one piece, or those of several small domains."""
-    shard: list[Item] = []
+    shard: list[PieceRequest] = []
     room = size
     for item in items:
         windows = min(size, item.wanted - item.have)
@@ -145,7 +145,7 @@ def shards_of(items: Iterable[Item], size: int) -> Iterator[Shard]:
 
 
 @cache
-def program() -> str:
+def program_digest() -> str:
     """Version of the program, and a digest of its source: equal where all of it is."""
     root = Path(chameleon.__file__).parent
     digest = hashlib.sha256()

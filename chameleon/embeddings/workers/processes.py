@@ -12,7 +12,7 @@ from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.embeddings.pieces import CannotWriteError
-from chameleon.embeddings.workers.messages import Event, Kind, Setup, Shard
+from chameleon.embeddings.workers.messages import Kind, Shard, WorkerEvent, WorkerSetup
 
 _SECONDS_TO_END = 5.0
 
@@ -29,7 +29,7 @@ def prepare() -> None:
 class Processes:
     """A process for each worker; on GPUs each has one, in turn."""
 
-    def __init__(self, setup: Setup, size: int, devices: list[str]) -> None:
+    def __init__(self, setup: WorkerSetup, size: int, devices: list[str]) -> None:
         """Nothing is started yet.
 
         Args:
@@ -60,7 +60,7 @@ class Processes:
         except OSError:
             return
 
-    def wait(self) -> list[Event]:
+    def wait(self) -> list[WorkerEvent]:
         """What happened."""
         by_connection = {connection: worker for worker, (_, connection) in self._running.items()}
         events = []
@@ -73,7 +73,7 @@ class Processes:
                 kind, value = "ended", self._how_it_ended(worker)
             if kind in ("ended", "unusable"):
                 self._end(worker)
-            events.append(Event(worker, kind, value))
+            events.append(WorkerEvent(worker, kind, value))
         return events
 
     def _how_it_ended(self, worker: int) -> str:
@@ -102,7 +102,7 @@ class Processes:
             self._end(worker, max(0.0, deadline - monotonic()))
 
 
-def _serve(connection: Connection, setup: Setup) -> None:
+def _serve(connection: Connection, setup: WorkerSetup) -> None:
     """A worker's life, until the driver is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -116,12 +116,12 @@ def _serve(connection: Connection, setup: Setup) -> None:
         return
 
 
-def serve(setup: Setup, send: Callable[[Kind, Any], None], receive: Callable[[], Shard]) -> None:
+def serve(setup: WorkerSetup, send: Callable[[Kind, Any], None], receive: Callable[[], Shard]) -> None:
     """Open what is needed, say so, and make what is received, for ever."""
-    from chameleon.embeddings.workers.worker import worker_of
+    from chameleon.embeddings.workers.worker import make_worker
 
     try:
-        with worker_of(setup, lambda words: send("note", words)) as (worker, hello):
+        with make_worker(setup, lambda words: send("note", words)) as (worker, hello):
             send("ready", hello)
             while True:
                 shard = receive()

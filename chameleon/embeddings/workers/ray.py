@@ -15,7 +15,7 @@ from typing import Any
 
 import chameleon
 from chameleon.common.errors import InputError
-from chameleon.embeddings.workers.messages import Event, Setup, Shard
+from chameleon.embeddings.workers.messages import Shard, WorkerEvent, WorkerSetup
 
 _SECONDS_TO_CONNECT = 5.0
 
@@ -70,7 +70,7 @@ class _Actor:
 class RayPool:
     """An actor for each worker."""
 
-    def __init__(self, setup: Setup, size: int | None, gpus: float | None, address: str | None) -> None:
+    def __init__(self, setup: WorkerSetup, size: int | None, gpus: float | None, address: str | None) -> None:
         """Connect to the cluster, or start one on this machine that only it can reach.
 
         Args:
@@ -123,7 +123,7 @@ class RayPool:
         actor = self._actors[worker]
         actor.doing = actor.handle.embed.remote(shard)
 
-    def wait(self) -> list[Event]:
+    def wait(self) -> list[WorkerEvent]:
         """What happened."""
         by_task = {actor.doing: worker for worker, actor in self._actors.items() if actor.doing is not None}
         ready: list[Any] = []
@@ -135,15 +135,17 @@ class RayPool:
                 continue
             if waited > _SECONDS_WITHOUT_ROOM:
                 words = f"no worker could be started on the Ray cluster in {waited / 60:.0f} minutes"
-                return [Event(min(by_task.values()), "failed", f"{words}; {_SEE_STATUS}, and start again")]
+                return [
+                    WorkerEvent(min(by_task.values()), "failed", f"{words}; {_SEE_STATUS}, and start again")
+                ]
             if waited > _SECONDS_TO_TELL and not self._is_told:
                 self._is_told = True
                 return [
-                    Event(
+                    WorkerEvent(
                         min(by_task.values()), "note", f"waiting for room on the Ray cluster; {_SEE_STATUS}"
                     )
                 ]
-        events: list[Event] = []
+        events: list[WorkerEvent] = []
         for task in ready:
             worker = by_task[task]
             actor = self._actors[worker]
@@ -152,12 +154,12 @@ class RayPool:
                 kind, value, notes = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
                 self._end(worker)
-                events.append(Event(worker, "ended", _how(error)))
+                events.append(WorkerEvent(worker, "ended", _how(error)))
                 continue
-            events += [Event(worker, "note", note) for note in notes]
+            events += [WorkerEvent(worker, "note", note) for note in notes]
             if kind == "unusable":
                 self._end(worker)
-            events.append(Event(worker, kind, value))
+            events.append(WorkerEvent(worker, kind, value))
         return events
 
     def _end(self, worker: int) -> None:
@@ -175,7 +177,7 @@ class RayPool:
 class _RemoteWorker:
     """An actor: errors come back as words, since not all of them can be sent."""
 
-    def __init__(self, setup: Setup) -> None:
+    def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._notes: list[str] = []
 
@@ -185,9 +187,9 @@ class _RemoteWorker:
 
         try:
             with loading_libraries():
-                from chameleon.embeddings.workers.worker import worker_of
+                from chameleon.embeddings.workers.worker import make_worker
             # Open until the actor is ended.
-            self._context = worker_of(self._setup, self._notes.append)
+            self._context = make_worker(self._setup, self._notes.append)
             self._worker, self._hello = self._context.__enter__()
         except InputError as error:
             return "failed", str(error), []

@@ -8,12 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 from time import time
 
-from chameleon.common.files import check_writable, from_the_root
+from chameleon.common.files import absolute_without_links, check_writable
 from chameleon.common.libraries import loading_libraries
 from chameleon.common.machine import available_cores
 from chameleon.embeddings.options import EmbeddingOptions, checkpoint_of, dataset_of
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.messages import Pool, Setup, program
+from chameleon.embeddings.workers.messages import WorkerPool, WorkerSetup, program_digest
 from chameleon.embeddings.workers.processes import Processes, prepare
 from chameleon.embeddings.workers.ray import RayPool
 
@@ -38,12 +38,12 @@ def workers_for(options: EmbeddingOptions) -> Iterator[Driver | None]:
     if options.engine == "serial" or checkpoint is None:
         yield None
         return
-    with started(options, dataset_of(options), checkpoint) as driver:
+    with start_workers(options, dataset_of(options), checkpoint) as driver:
         yield driver
 
 
 @contextmanager
-def started(options: EmbeddingOptions, dataset: str, checkpoint: str) -> Iterator[Driver]:
+def start_workers(options: EmbeddingOptions, dataset: str, checkpoint: str) -> Iterator[Driver]:
     """Workers on a corpus and with a proxy of these names, until they are let go of.
 
     Raises:
@@ -58,20 +58,20 @@ def started(options: EmbeddingOptions, dataset: str, checkpoint: str) -> Iterato
             driver.close()
 
 
-def _setup(options: EmbeddingOptions, dataset: str, checkpoint: str, sign: str) -> Setup:
+def _setup(options: EmbeddingOptions, dataset: str, checkpoint: str, sign: str) -> WorkerSetup:
     """For workers that may have another working directory. Links are left to where they are followed."""
-    added = {name: from_the_root(place) for name, place in (options.add_domains or {}).items()}
+    added = {name: absolute_without_links(place) for name, place in (options.add_domains or {}).items()}
     placed = replace(
         options,
         embeddings_dir=Path(os.path.abspath(options.embeddings_dir)),  # noqa: PTH100
         add_domains=added or None,
-        tokenizer=None if options.tokenizer is None else from_the_root(options.tokenizer),
+        tokenizer=None if options.tokenizer is None else absolute_without_links(options.tokenizer),
     )
-    places = from_the_root(dataset), from_the_root(checkpoint)
-    return Setup(placed, *places, options.device, None, program(), sign)
+    places = absolute_without_links(dataset), absolute_without_links(checkpoint)
+    return WorkerSetup(placed, *places, options.device, None, program_digest(), sign)
 
 
-def _pool(options: EmbeddingOptions, setup: Setup) -> Pool:
+def _pool(options: EmbeddingOptions, setup: WorkerSetup) -> WorkerPool:
     if options.engine == "ray":
         return RayPool(setup, options.num_workers, options.num_gpus_per_worker, options.ray_address)
     prepare()

@@ -19,21 +19,29 @@ from chameleon.common.files import digest_of_json
 from chameleon.common.libraries import quiet_transformers
 from chameleon.embeddings.embedder import Embedder, default_batch_size, examples_of
 from chameleon.embeddings.keys import keys_of, naming
-from chameleon.embeddings.load_proxy import Loaded, loaded
+from chameleon.embeddings.load_proxy import LoadedProxy, load_run_proxy
 from chameleon.embeddings.pieces import Piece, Pieces, write_pieces
-from chameleon.embeddings.read_ahead import cut_ahead, embedded_part, windows_at_once
+from chameleon.embeddings.read_ahead import embed_windows, windows_ahead, windows_at_once
 from chameleon.embeddings.store import DomainEmbeddings
-from chameleon.embeddings.workers.messages import Event, Hello, Item, Made, Setup, Shard, program
+from chameleon.embeddings.workers.messages import (
+    PieceRequest,
+    PieceResult,
+    Shard,
+    WorkerEvent,
+    WorkerInfo,
+    WorkerSetup,
+    program_digest,
+)
 from chameleon.proxy.checkpoints import digest_of_checkpoint
 from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.text.grid import Grid, lay_grid
-from chameleon.text.windows import Draft, Span, Windows, drafts_of
+from chameleon.text.windows import PendingWindows, VisitRange, Windows, pending_windows
 
 
 class Worker:
     """A corpus and a proxy at work on shards."""
 
-    def __init__(self, there: Loaded, notify: Notify) -> None:
+    def __init__(self, there: LoadedProxy, notify: Notify) -> None:
         """Args: what is open, and who is told when batches must be smaller."""
         self._there = there
         size = there.options.embedding_batch_size or default_batch_size(there.proxy, there.recipe)
@@ -45,12 +53,12 @@ class Worker:
         self._pieces = Pieces(there.options.embeddings_dir)
         self._grids: dict[str, Grid] = {}
 
-    def span(self, item: Item) -> Span:
+    def span(self, item: PieceRequest) -> VisitRange:
         """All visits that an item is a piece of."""
         grid = self._grid(item.domain)
-        return Span.of(grid, item.have, item.visit, min(item.wanted, grid.num_windows), self.at_once)
+        return VisitRange.of(grid, item.have, item.visit, min(item.wanted, grid.num_windows), self.at_once)
 
-    def embed(self, shard: Shard) -> tuple[Made, ...]:
+    def embed(self, shard: Shard) -> tuple[PieceResult, ...]:
         """Make the pieces of a shard that are not there yet, and write them to one file.
 
         Raises:
@@ -60,26 +68,30 @@ class Worker:
         names = {item.domain for item in shard}
         self._grids = {name: grid for name, grid in self._grids.items() if name in names}
         drafts = ((item.domain, self._drafts(item)) for item in shard)
-        with quiet_transformers(), closing(cut_ahead(drafts)) as cut:
+        with quiet_transformers(), closing(windows_ahead(drafts)) as cut:
             pieces = [self._piece(item, cut) for item in shard]
         found = [piece for piece in pieces if piece is not None]
         file = write_pieces(self._there.options.embeddings_dir, found).name if found else None
         made = []
         for item, piece in zip(shard, pieces, strict=True):
             windows = 0 if piece is None else len(piece.stored)
-            made.append(Made(item, windows, self.span(item).num_pieces, None if piece is None else file))
+            made.append(
+                PieceResult(item, windows, self.span(item).num_pieces, None if piece is None else file)
+            )
         return tuple(made)
 
-    def _drafts(self, item: Item) -> Iterator[Draft]:
+    def _drafts(self, item: PieceRequest) -> Iterator[PendingWindows]:
         """The windows of a piece; none where it is there already, or the domain has ended before it."""
         span = self.span(item)
         if item.number >= span.num_pieces:
             return
         piece = span.piece(item.number)
         if not self._pieces.hold(self.keys[item.domain], item.visit, piece.begin, piece.end):
-            yield from drafts_of(self._grids[item.domain], self._there.tokenizer, self._there.recipe, piece)
+            yield from pending_windows(
+                self._grids[item.domain], self._there.tokenizer, self._there.recipe, piece
+            )
 
-    def _piece(self, item: Item, cut: Iterator[Windows | None]) -> Piece | None:
+    def _piece(self, item: PieceRequest, cut: Iterator[Windows | None]) -> Piece | None:
         """A piece of the next windows that are cut, if there are any."""
         none = np.zeros(0, dtype=np.int64)
         rows = np.zeros((0, self._there.proxy.width), dtype=np.float32)
@@ -90,7 +102,7 @@ class Worker:
                 stored = replace(stored, next_visit=windows.next_visit, available=grid.num_windows)
                 continue
             _, rows = self._embedder.embed(item.domain, windows, item.have + len(stored))
-            part = embedded_part(grid, windows, rows)
+            part = embed_windows(grid, windows, rows)
             if item.visit == item.number == len(stored) == 0:
                 part = replace(part, examples=examples_of(self._there.tokenizer, windows))
             stored = DomainEmbeddings.joined([stored, part])
@@ -110,30 +122,30 @@ class Worker:
 
 
 @contextmanager
-def worker_of(setup: Setup, notify: Notify) -> Iterator[tuple[Worker, Hello]]:
+def make_worker(setup: WorkerSetup, notify: Notify) -> Iterator[tuple[Worker, WorkerInfo]]:
     """A worker that opens corpus and proxy for itself, and what it is.
 
     Raises:
         InputError: They cannot be had or used here.
     """
-    if setup.program != program():
+    if setup.program != program_digest():
         raise InputError(
-            f"the worker on {_name()} has chameleon {program()}, this process {setup.program}; install the "
-            "same on all machines"
+            f"the worker on {_name()} has chameleon {program_digest()}, this process {setup.program}; "
+            "install the same version on all machines"
         )
     mark = _left_beside(setup.options.embeddings_dir, setup.sign)
     if setup.threads is not None:
         torch.set_num_threads(setup.threads)
     device = choose_device(setup.device)
     options = replace(setup.options, dataset=setup.dataset, checkpoint_path=setup.checkpoint)
-    with loaded(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
+    with load_run_proxy(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
         worker = Worker(there, notify)
-        yield worker, hello_of(there, worker, mark)
+        yield worker, worker_info(there, worker, mark)
 
 
-def hello_of(there: Loaded, worker: Worker, mark: str | None = None) -> Hello:
+def worker_info(there: LoadedProxy, worker: Worker, mark: str | None = None) -> WorkerInfo:
     """What a worker is; `mark` is what it left beside the driver's sign."""
-    return Hello(
+    return WorkerInfo(
         host=_name(),
         mark=mark,
         checkpoint=digest_of_checkpoint(there.path, there.proxy.digest),
@@ -173,7 +185,7 @@ class Here:
 
     size = 1
 
-    def __init__(self, worker: Worker, hello: Hello) -> None:
+    def __init__(self, worker: Worker, hello: WorkerInfo) -> None:
         """Args: the worker, and what it is."""
         self._worker, self._hello = worker, hello
         self._shard: Shard | None = None
@@ -187,14 +199,14 @@ class Here:
         """Have a shard made by the next `wait`."""
         self._shard = shard
 
-    def wait(self) -> list[Event]:
+    def wait(self) -> list[WorkerEvent]:
         """Work. Errors as of `Worker.embed`."""
         if self._is_new:
             self._is_new = False
-            return [Event(0, "ready", self._hello)]
+            return [WorkerEvent(0, "ready", self._hello)]
         assert self._shard is not None
         shard, self._shard = self._shard, None
-        return [Event(0, "done", self._worker.embed(shard))]
+        return [WorkerEvent(0, "done", self._worker.embed(shard))]
 
     def close(self) -> None:
         """Nothing is to be ended."""

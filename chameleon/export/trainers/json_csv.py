@@ -5,8 +5,8 @@ import io
 import json
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import Mixture
-from chameleon.export.parse import Found, json_of, mapping_of, numbers_of, step_of
+from chameleon.export.mixture import TrainerMixture
+from chameleon.export.parse import ParsedFile, json_of, mapping_of, numbers_of, step_of
 
 # The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
@@ -15,7 +15,7 @@ DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia
 _COLUMNS = ["domain", "share_of_tokens"]
 
 
-def write_schedule(mixture: Mixture) -> str:
+def write_schedule(mixture: TrainerMixture) -> str:
     """What `python -m chameleon train --weights` takes: weights by training step."""
     entries = [
         {"step": stage.step, "weights": mixture.by_name(number)}
@@ -24,7 +24,7 @@ def write_schedule(mixture: Mixture) -> str:
     return json.dumps({"schedule": entries}, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_schedule(text: str) -> Found:
+def read_schedule(text: str) -> ParsedFile:
     """The inverse of `write_schedule`."""
     entries = mapping_of(json_of(text)).get("schedule")
     if not isinstance(entries, list) or not entries:
@@ -33,25 +33,25 @@ def read_schedule(text: str) -> Found:
     for entry in entries:
         step = step_of(mapping_of(entry).get("step"), "step")
         stages.append((step, numbers_of(mapping_of(entry, "weights").items())))
-    return Found.staged(stages)
+    return ParsedFile.staged(stages)
 
 
-def write_doremi(mixture: Mixture) -> str:
+def write_doremi(mixture: TrainerMixture) -> str:
     """DoReMi's configuration: weights of chunks of tokens by name, names sorted."""
     ordered = dict(sorted(mixture.by_name().items()))
     content = {"train_domain_weights": ordered, "eval_domain_weights": ordered}
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_doremi(text: str) -> Found:
+def read_doremi(text: str) -> ParsedFile:
     """The inverse of `write_doremi`."""
     content = mapping_of(json_of(text))
     numbers = numbers_of(mapping_of(content, "train_domain_weights").items())
     problems = () if "eval_domain_weights" in content else ("the file has no eval_domain_weights",)
-    return Found(numbers, problems)
+    return ParsedFile(numbers, problems)
 
 
-def write_doge(mixture: Mixture) -> str:
+def write_doge(mixture: TrainerMixture) -> str:
     """DoGE's strings of names and numbers with commas between, in the order of its data dictionary."""
     shares = mixture.by_name()
     for name in shares:
@@ -66,7 +66,7 @@ def write_doge(mixture: Mixture) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_doge(text: str) -> Found:
+def read_doge(text: str) -> ParsedFile:
     """What DoGE makes of a file: SlimPajama's positions go by its data dictionary, whatever names say."""
     content = mapping_of(json_of(text))
     lists = []
@@ -89,10 +89,10 @@ def read_doge(text: str) -> Found:
     found = numbers_of(zip(names, numbers, strict=True))
     if found.get("mix") == 0:
         del found["mix"]
-    return Found(found, tuple(problems))
+    return ParsedFile(found, tuple(problems))
 
 
-def write_csv(mixture: Mixture) -> str:
+def write_csv(mixture: TrainerMixture) -> str:
     """A line a domain: its name and its share of tokens."""
     text = io.StringIO()
     # A carriage return would end a line unless all is quoted.
@@ -103,7 +103,7 @@ def write_csv(mixture: Mixture) -> str:
     return text.getvalue()
 
 
-def read_csv(text: str) -> Found:
+def read_csv(text: str) -> ParsedFile:
     """The inverse of `write_csv`."""
     try:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
@@ -115,4 +115,4 @@ def read_csv(text: str) -> Found:
     for row in rows:
         if len(row) != 2:
             raise InputError(f"expected two columns in each line, got {','.join(row)[:80]}")
-    return Found(numbers_of((name, number) for name, number in rows[1:]))
+    return ParsedFile(numbers_of((name, number) for name, number in rows[1:]))

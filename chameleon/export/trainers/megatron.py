@@ -12,9 +12,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import Mixture, Source
+from chameleon.export.mixture import TrainerMixture, TrainerSource
 from chameleon.export.parse import (
-    Found,
+    ParsedFile,
     json_of,
     mapping_of,
     numbers_of,
@@ -34,7 +34,7 @@ _LONGEST_COMMAND = 2_000_000
 _NUMBER = re.compile(r"-\d")
 
 
-def write_arguments(mixture: Mixture) -> str:
+def write_arguments(mixture: TrainerMixture) -> str:
     """`--data-path` with weights and prefixes in turn, for a shell."""
     for path, _ in mixture.by_path():
         if path.startswith("-"):
@@ -49,7 +49,7 @@ def write_arguments(mixture: Mixture) -> str:
     return f"{mixture.header}--data-path {shlex.join(words)}\n"
 
 
-def read_arguments(text: str) -> Found:
+def read_arguments(text: str) -> ParsedFile:
     """The inverse of `write_arguments`, wherever in a command `--data-path` stands."""
     lines = [line for line in text.replace("\\\n", " ").split("\n") if not line.lstrip().startswith("#")]
     try:
@@ -68,7 +68,7 @@ def read_arguments(text: str) -> Found:
     return _found(words)
 
 
-def write_arguments_file(mixture: Mixture) -> str:
+def write_arguments_file(mixture: TrainerMixture) -> str:
     """The file of `--data-args-path`: weights and prefixes in turn, split at white space."""
     for path, _ in mixture.by_path():
         if len(path.split()) != 1:
@@ -79,17 +79,17 @@ def write_arguments_file(mixture: Mixture) -> str:
     return " ".join(_blend(mixture)) + "\n"
 
 
-def read_arguments_file(text: str) -> Found:
+def read_arguments_file(text: str) -> ParsedFile:
     """The inverse of `write_arguments_file`."""
     return _found(text.split())
 
 
-def write_splits(mixture: Mixture) -> str:
+def write_splits(mixture: TrainerMixture) -> str:
     """The JSON file of `--per-split-data-args-path`; splits without sources are null."""
     return _splits(mixture, "valid")
 
 
-def read_splits(text: str) -> Found:
+def read_splits(text: str) -> ParsedFile:
     """The inverse of `write_splits`."""
     content = mapping_of(json_of(text))
     found = _found(_words(content, "train"))
@@ -100,21 +100,21 @@ def read_splits(text: str) -> Found:
     ]
     for split in content.keys() & {"valid", "test"}:
         _words(content, split)
-    return Found(found.numbers, (*found.problems, *missing))
+    return ParsedFile(found.numbers, (*found.problems, *missing))
 
 
-def write_nemo(mixture: Mixture) -> str:
+def write_nemo(mixture: TrainerMixture) -> str:
     """The JSON file that NeMo's `paths` may name."""
     return _splits(mixture, "validation")
 
 
-def read_nemo(text: str) -> Found:
+def read_nemo(text: str) -> ParsedFile:
     """The inverse of `write_nemo`; also a blend alone, which NeMo Automodel takes."""
     content = json_of(text)
     return _found(_words({"train": content} if isinstance(content, list) else mapping_of(content), "train"))
 
 
-def write_nanotron(mixture: Mixture) -> str:
+def write_nanotron(mixture: TrainerMixture) -> str:
     """Stages with `dataset_folder` and `dataset_weights`, beside each other."""
     stages: list[dict[str, Any]] = []
     for number, stage in enumerate(mixture.stages):
@@ -130,7 +130,7 @@ def write_nanotron(mixture: Mixture) -> str:
     return mixture.header + yaml_text({"data_stages": stages})
 
 
-def read_nanotron(text: str) -> Found:
+def read_nanotron(text: str) -> ParsedFile:
     """The inverse of `write_nanotron`; also a mapping of folders to weights, as its documentation has it."""
     stages = mapping_of(yaml_of(text)).get("data_stages")
     if not isinstance(stages, list) or not stages:
@@ -146,17 +146,17 @@ def read_nanotron(text: str) -> Found:
             raise InputError("expected as many dataset_weights as there are folders in dataset_folder")
         step = step_of(stage.get("start_training_step", 1), "start_training_step", least=1) - 1
         found.append((step, numbers_of(zip(folders, weights, strict=True))))
-    return Found.staged(found)
+    return ParsedFile.staged(found)
 
 
-def _splits(mixture: Mixture, validation: str) -> str:
+def _splits(mixture: TrainerMixture, validation: str) -> str:
     held_out = {
         split: _held_out(mixture, key) or None for split, key in ((validation, "valid"), ("test", "test"))
     }
     return json.dumps({"train": _blend(mixture), **held_out}, indent=2, ensure_ascii=False) + "\n"
 
 
-def _held_out(mixture: Mixture, key: str) -> list[str]:
+def _held_out(mixture: TrainerMixture, key: str) -> list[str]:
     """The blend of what is held out, where sources name it: a domain's weight alike over its paths."""
     blend = []
     for (_, share), source in zip(mixture.by_name().items(), mixture.sources, strict=True):
@@ -165,12 +165,12 @@ def _held_out(mixture: Mixture, key: str) -> list[str]:
     return blend
 
 
-def _listed(source: Source, key: str) -> list[str]:
+def _listed(source: TrainerSource, key: str) -> list[str]:
     value = source.further.get(key, [])
     return [value] if isinstance(value, str) else value
 
 
-def _blend(mixture: Mixture) -> list[str]:
+def _blend(mixture: TrainerMixture) -> list[str]:
     paths = mixture.by_path()
     if len(paths) > _MOST_PREFIXES:
         raise InputError(
@@ -203,7 +203,7 @@ def _words(content: Mapping[str, Any], split: str) -> list[str]:
     return [str(each) for each in blend]
 
 
-def _found(words: Sequence[str]) -> Found:
+def _found(words: Sequence[str]) -> ParsedFile:
     if len(words) % 2 or not words:
         raise InputError(
             f"expected weights and prefixes in turn, got {len(words)} items: Megatron-LM takes an odd "
@@ -211,4 +211,6 @@ def _found(words: Sequence[str]) -> Found:
         )
     numbers = numbers_of(zip(words[1::2], words[::2], strict=True))
     zeros = [path for path, number in numbers.items() if number == 0]
-    return Found(numbers, tuple(f"the weight of {path} is 0, which Megatron-LM refuses" for path in zeros))
+    return ParsedFile(
+        numbers, tuple(f"the weight of {path} is 0, which Megatron-LM refuses" for path in zeros)
+    )

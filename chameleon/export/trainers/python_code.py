@@ -10,8 +10,8 @@ from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import Mixture, Source
-from chameleon.export.parse import Found, json_of, mapping_of, numbers_of
+from chameleon.export.mixture import TrainerMixture, TrainerSource
+from chameleon.export.parse import ParsedFile, json_of, mapping_of, numbers_of
 
 _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
 
@@ -19,7 +19,7 @@ _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "c
 _STOPPING = "all_exhausted"
 
 
-def write_interleave(mixture: Mixture) -> str:
+def write_interleave(mixture: TrainerMixture) -> str:
     """`interleave_datasets` with probabilities of rows by name; small domains are repeated to the end."""
     return (
         f"{mixture.header}from datasets import interleave_datasets, load_dataset\n\n"
@@ -35,14 +35,14 @@ def write_interleave(mixture: Mixture) -> str:
     )
 
 
-def read_interleave(text: str) -> Found:
+def read_interleave(text: str) -> ParsedFile:
     """The inverse of `write_interleave`; also a call with lists, whose datasets are named by what they "
     "are."""
     call = _Snippet(text).call("interleave_datasets", "PROBABILITIES", "probabilities")
-    return Found.interleaved(call.numbers, call.keywords.get("stopping_strategy", "first_exhausted"))
+    return ParsedFile.interleaved(call.numbers, call.keywords.get("stopping_strategy", "first_exhausted"))
 
 
-def write_interleave_json(mixture: Mixture) -> str:
+def write_interleave_json(mixture: TrainerMixture) -> str:
     """The arguments of `interleave_datasets` and `load_dataset` as JSON."""
     content = {
         "comment": list(mixture.comment),
@@ -55,7 +55,7 @@ def write_interleave_json(mixture: Mixture) -> str:
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
 
 
-def read_interleave_json(text: str) -> Found:
+def read_interleave_json(text: str) -> ParsedFile:
     """The inverse of `write_interleave_json`; also a list of probabilities beside as many datasets."""
     content = mapping_of(json_of(text))
     probabilities, datasets = content.get("probabilities"), content.get("datasets")
@@ -66,10 +66,10 @@ def read_interleave_json(text: str) -> Found:
     if not isinstance(probabilities, dict):
         raise InputError("the file has no probabilities: an object from domain names to numbers")
     numbers = numbers_of(probabilities.items())
-    return Found.interleaved(numbers, content.get("stopping_strategy", "first_exhausted"))
+    return ParsedFile.interleaved(numbers, content.get("stopping_strategy", "first_exhausted"))
 
 
-def write_litdata(mixture: Mixture) -> str:
+def write_litdata(mixture: TrainerMixture) -> str:
     """`CombinedStreamingDataset` with weights of rows."""
     places = {name: source.path for name, source in zip(mixture.names, mixture.sources, strict=True)}
     return (
@@ -86,16 +86,16 @@ def write_litdata(mixture: Mixture) -> str:
     )
 
 
-def read_litdata(text: str) -> Found:
+def read_litdata(text: str) -> ParsedFile:
     """The inverse of `write_litdata`; also a call with lists."""
     call = _Snippet(text).call("CombinedStreamingDataset", "WEIGHTS", "weights")
     problems: tuple[str, ...] = ()
     if call.keywords.get("iterate_over_all", True) is not False:
         problems = ("iterate_over_all is not False, with which LitData refuses weights",)
-    return Found(call.numbers, problems)
+    return ParsedFile(call.numbers, problems)
 
 
-def write_torchtitan(mixture: Mixture) -> str:
+def write_torchtitan(mixture: TrainerMixture) -> str:
     """A dataloader of several sources, each packed to sequences of one length before they are mixed."""
     lower: dict[str, str] = {}
     for name in mixture.names:
@@ -122,16 +122,16 @@ def write_torchtitan(mixture: Mixture) -> str:
     )
 
 
-def read_torchtitan(text: str) -> Found:
+def read_torchtitan(text: str) -> ParsedFile:
     """The inverse of `write_torchtitan`."""
-    return Found(_Snippet(text).assigned("WEIGHTS"))
+    return ParsedFile(_Snippet(text).assigned("WEIGHTS"))
 
 
-def _loaded(mixture: Mixture) -> dict[str, dict[str, Any]]:
+def _loaded(mixture: TrainerMixture) -> dict[str, dict[str, Any]]:
     return {name: _loading(source) for name, source in zip(mixture.names, mixture.sources, strict=True)}
 
 
-def _loading(source: Source) -> dict[str, Any]:
+def _loading(source: TrainerSource) -> dict[str, Any]:
     """What `load_dataset` takes for a source."""
     kinds = {_kind(path) for path in source.paths}
     if len(kinds) > 1:

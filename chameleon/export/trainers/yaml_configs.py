@@ -6,8 +6,16 @@ from typing import Any
 import numpy as np
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import Mixture
-from chameleon.export.parse import Found, mapping_of, number_from, numbers_of, step_of, yaml_of, yaml_text
+from chameleon.export.mixture import TrainerMixture
+from chameleon.export.parse import (
+    ParsedFile,
+    mapping_of,
+    number_from,
+    numbers_of,
+    step_of,
+    yaml_of,
+    yaml_text,
+)
 
 _SCHEMES = ("proportion", "repeat", "choose")
 
@@ -20,7 +28,7 @@ _ENDS = {
 }
 
 
-def write_streams(mixture: Mixture) -> str:
+def write_streams(mixture: TrainerMixture) -> str:
     """LLM Foundry: a stream a domain with its proportion of rows, and the rows of an epoch."""
     if mixture.budget is None:
         raise InputError(
@@ -38,7 +46,7 @@ def write_streams(mixture: Mixture) -> str:
     return mixture.header + yaml_text({"dataset": content})
 
 
-def read_streams(text: str) -> Found:
+def read_streams(text: str) -> ParsedFile:
     """The inverse of `write_streams`, also of a whole configuration with a `train_loader`."""
     content = mapping_of(yaml_of(text))
     for key in ("train_loader", "dataset"):
@@ -59,10 +67,10 @@ def read_streams(text: str) -> Found:
         problems.append("epoch_size is not set: an epoch is as many rows as all streams have together")
     elif not isinstance(size, str):  # a text such as 10ba is Streaming's own
         size = step_of(size, "epoch_size", least=1)
-    return Found(numbers, tuple(problems), epoch_size=None if isinstance(size, str) else size)
+    return ParsedFile(numbers, tuple(problems), epoch_size=None if isinstance(size, str) else size)
 
 
-def write_olmo(mixture: Mixture) -> str:
+def write_olmo(mixture: TrainerMixture) -> str:
     """OLMo-core's `SourceMixtureList`; one that is short stops the run, so it may be repeated as needed."""
     sources = []
     for i, (name, share) in enumerate(mixture.by_name().items()):
@@ -78,7 +86,7 @@ def write_olmo(mixture: Mixture) -> str:
     return mixture.header + yaml_text({"sources": sources})
 
 
-def read_olmo(text: str) -> Found:
+def read_olmo(text: str) -> ParsedFile:
     """The inverse of `write_olmo`, `requested_tokens` and the like left aside."""
     content = mapping_of(yaml_of(text))
     if "source_list" in content:
@@ -104,10 +112,10 @@ def read_olmo(text: str) -> Found:
         if not 0 < part <= 1:
             problems.append(f"max_source_fraction of {name} is {part:g}; it must be over 0 and at most 1")
         bounds[name] = repeated * part
-    return Found(numbers, tuple(problems), repetition=bounds)
+    return ParsedFile(numbers, tuple(problems), repetition=bounds)
 
 
-def write_levanter(mixture: Mixture) -> str:
+def write_levanter(mixture: TrainerMixture) -> str:
     """Levanter: `train_weights` of components by name, or a list of stages."""
     if len(mixture.stages) == 1:
         return mixture.header + yaml_text({"data": {"train_weights": mixture.by_name()}})
@@ -116,13 +124,13 @@ def write_levanter(mixture: Mixture) -> str:
     return mixture.header + note + yaml_text({"data": {"train_weights": stages}})
 
 
-def read_levanter(text: str) -> Found:
+def read_levanter(text: str) -> ParsedFile:
     """The inverse of `write_levanter`."""
     content = mapping_of(yaml_of(text))
     content = mapping_of(content, "data") if "data" in content else content
     weights = content.get("train_weights")
     if isinstance(weights, dict):
-        return Found(numbers_of(weights.items()))
+        return ParsedFile(numbers_of(weights.items()))
     if not isinstance(weights, list) or not weights:
         raise InputError("the file has no train_weights")
     stages = []
@@ -130,10 +138,10 @@ def read_levanter(text: str) -> Found:
         if not (isinstance(entry, list) and len(entry) == 2):
             raise InputError(f"expected a list of [step, weights] in train_weights, got {entry!r:.80}")
         stages.append((step_of(entry[0], "a step"), numbers_of(mapping_of(entry[1]).items())))
-    return Found.staged(stages)
+    return ParsedFile.staged(stages)
 
 
-def write_llamafactory(mixture: Mixture) -> str:
+def write_llamafactory(mixture: TrainerMixture) -> str:
     """LLaMA-Factory: names and probabilities of rows with commas between, in one order."""
     names = [source.path for source in mixture.sources]
     for name in names:
@@ -150,7 +158,7 @@ def write_llamafactory(mixture: Mixture) -> str:
     return mixture.header + yaml_text(content)
 
 
-def read_llamafactory(text: str) -> Found:
+def read_llamafactory(text: str) -> ParsedFile:
     """The inverse of `write_llamafactory`."""
     content = mapping_of(yaml_of(text))
     names, probabilities = (_listed(content, key) for key in ("dataset", "interleave_probs"))
@@ -160,8 +168,8 @@ def read_llamafactory(text: str) -> Found:
     strategy = str(content.get("mix_strategy", "concat"))
     if strategy not in _ENDS:
         wrong = f"mix_strategy is {strategy}, with which LLaMA-Factory refuses interleave_probs"
-        return Found(numbers, (f"{wrong}; set interleave_over",), must_sum_to_1=True)
-    return Found.interleaved(numbers, _ENDS[strategy])
+        return ParsedFile(numbers, (f"{wrong}; set interleave_over",), must_sum_to_1=True)
+    return ParsedFile.interleaved(numbers, _ENDS[strategy])
 
 
 def _listed(content: dict[str, Any], key: str) -> list[str]:
@@ -174,7 +182,7 @@ def _listed(content: dict[str, Any], key: str) -> list[str]:
     return [each.strip() for each in str(value).split(",")]
 
 
-def write_regmix(mixture: Mixture) -> str:
+def write_regmix(mixture: TrainerMixture) -> str:
     """RegMix's configuration of TinyLlama: prefixes of file names, which end before the first dash."""
     train: dict[str, float] = {}
     for path, share in mixture.by_path():
@@ -196,10 +204,10 @@ def regmix_key(path: str) -> str:
     return path.removeprefix("train_")
 
 
-def read_regmix(text: str) -> Found:
+def read_regmix(text: str) -> ParsedFile:
     """The inverse of `write_regmix`."""
     content = mapping_of(yaml_of(text))
     numbers = numbers_of(mapping_of(content, "train").items())
     problems = [f"the file has no {key}" for key in ("valid", "model_name") if key not in content]
     problems += [f"{name} has a dash, behind which RegMix reads nothing" for name in numbers if "-" in name]
-    return Found(numbers_of((regmix_key(name), each) for name, each in numbers.items()), tuple(problems))
+    return ParsedFile(numbers_of((regmix_key(name), each) for name, each in numbers.items()), tuple(problems))

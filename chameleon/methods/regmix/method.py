@@ -15,12 +15,12 @@ from chameleon.export.budget import fitted
 from chameleon.methods.options import BEST, SIMULATED
 from chameleon.methods.regmix.runs import Array, Runs
 from chameleon.methods.regmix.selection import (
-    Judged,
+    FittedRegressor,
     correlation_interval,
     fit,
-    judged_regressors,
     mean_of,
     rank_correlation,
+    validated_regressors,
     wanted_runs,
 )
 
@@ -80,7 +80,7 @@ def _stretch(mean: Array, chance: np.random.Generator) -> Array:
 
 
 @dataclass(frozen=True, eq=False)
-class Found:
+class SearchResult:
     """The outcome of a search.
 
     Attributes:
@@ -103,7 +103,7 @@ def search(
     most: Array | None = None,
     simulated: int = SIMULATED,
     best: int = BEST,
-) -> Found:
+) -> SearchResult:
     """The mean of the best of many random mixtures.
 
     Args:
@@ -119,7 +119,7 @@ def search(
     weights /= weights.sum()
     shares = natural / natural.sum()
     values = predict(np.stack([weights, shares]))
-    return Found(weights, float(values[0]), float(values[1]), chosen.std(axis=0))
+    return SearchResult(weights, float(values[0]), float(values[1]), chosen.std(axis=0))
 
 
 # A regression that ranks mixtures worse than this is hardly one.
@@ -158,8 +158,8 @@ class Regressed:
     """
 
     runs: Runs
-    judged: Sequence[Judged]
-    found: Found
+    judged: Sequence[FittedRegressor]
+    found: SearchResult
     correlation: float
     interval: tuple[float, float]
     notices: tuple[str, ...]
@@ -197,7 +197,7 @@ def regress(runs: Runs, natural: Array, most: Array | None, settings: RegMixSett
         InputError: A target has no losses, or the runs are too few for the regression.
     """
     runs = _of_targets(runs, settings.targets)
-    judged = judged_regressors(runs, settings.regressor, settings.seed)
+    judged = validated_regressors(runs, settings.regressor, settings.seed)
     best, n, k = judged[0], len(runs), len(runs.names)
     correlation = rank_correlation(best.predicted.mean(axis=1), runs.losses.mean(axis=1))
     interval = correlation_interval(correlation, n)

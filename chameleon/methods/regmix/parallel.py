@@ -18,7 +18,7 @@ Result = dict[str, Any]
 Work = Callable[[Any], Result]
 
 
-def carried_out(work: Work, jobs: Sequence[Any], engine: Engine) -> Generator[tuple[int, Result]]:
+def run_jobs(work: Work, jobs: Sequence[Any], engine: Engine) -> Generator[tuple[int, Result]]:
     """What work makes of each job, with the job's number, as they end.
 
     Args:

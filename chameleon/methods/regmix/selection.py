@@ -46,7 +46,7 @@ _Z = 1.959963984540054
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
+class FittedRegressor:
     """A regression by what it makes of runs that it was not fitted to.
 
     Attributes:
@@ -107,7 +107,7 @@ def folds_of(n: int, seed: int) -> list[npt.NDArray[np.bool_]]:
     return [places == fold for fold in range(min(FOLDS, n))]
 
 
-def judge(regressor: str, runs: Runs, seed: int) -> Judged:
+def cross_validate(regressor: str, runs: Runs, seed: int) -> FittedRegressor:
     """What a regression makes of each fold when it is fitted to the others."""
     folds = folds_of(len(runs), seed)
 
@@ -121,10 +121,10 @@ def judge(regressor: str, runs: Runs, seed: int) -> Judged:
     predicted = np.stack(_side_by_side(of_one, runs.losses.T), axis=1)
     variances = runs.losses.var(axis=0)
     squared = ((predicted - runs.losses) ** 2).mean(axis=0) / np.where(variances > 0, variances, 1.0)
-    return Judged(regressor, predicted, float(squared.mean()))
+    return FittedRegressor(regressor, predicted, float(squared.mean()))
 
 
-def judged_regressors(runs: Runs, named: str | None, seed: int) -> list[Judged]:
+def validated_regressors(runs: Runs, named: str | None, seed: int) -> list[FittedRegressor]:
     """Regressions by what they make of runs left out, the best first.
 
     Args:
@@ -144,7 +144,7 @@ def judged_regressors(runs: Runs, named: str | None, seed: int) -> list[Judged]:
             f"{len(runs)}{f' ({len(runs.diverged)} more diverged)' if runs.diverged else ''}; train "
             f"{max(need, wanted_runs(k))} or more (--num_runs), or use fewer domains"
         )
-    return sorted((judge(each, runs, seed) for each in candidates), key=lambda judged: judged.error)
+    return sorted((cross_validate(each, runs, seed) for each in candidates), key=lambda judged: judged.error)
 
 
 def _can_be_had(regressor: str, n: int, k: int) -> bool:

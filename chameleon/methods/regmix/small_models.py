@@ -19,10 +19,10 @@ from tqdm import tqdm
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError, NotFiniteError
-from chameleon.common.files import digest_of_json, from_the_root, write_atomically
+from chameleon.common.files import absolute_without_links, digest_of_json, write_atomically
 from chameleon.methods.cost import Cost
 from chameleon.methods.options import Engine
-from chameleon.methods.regmix.parallel import carried_out
+from chameleon.methods.regmix.parallel import run_jobs
 from chameleon.methods.regmix.runs import Array, Runs
 from chameleon.text.options import ReadingOptions
 from chameleon.training.options import TrainingOptions
@@ -74,9 +74,9 @@ def jobs_for(
         options,
         output_dir=options.output_dir.absolute(),
         packed_dir=options.packed_dir.absolute(),
-        dataset=from_the_root(options.dataset),
-        model=from_the_root(options.model),
-        tokenizer=None if options.tokenizer is None else from_the_root(options.tokenizer),
+        dataset=absolute_without_links(options.dataset),
+        model=absolute_without_links(options.model),
+        tokenizer=None if options.tokenizer is None else absolute_without_links(options.tokenizer),
     )
     jobs = []
     for number, row in enumerate(mixtures.tolist(), 1):
@@ -101,14 +101,14 @@ def results_of(jobs: Sequence[Job], engine: Engine, notify: Notify) -> tuple[Run
     if there and missing:
         notify(f"{there} of {len(jobs)} runs are there already")
     bar = tqdm(total=len(jobs), initial=there, desc="small models", unit="run", disable=None)
-    with bar, closing(carried_out(carry_out, [jobs[i] for i in missing], engine)) as done:
+    with bar, closing(run_jobs(run_job, [jobs[i] for i in missing], engine)) as done:
         for at, result in done:
             results[missing[at]] = result
             bar.update()
     return _as_runs(jobs, [result for result in results if result is not None], notify)
 
 
-def carry_out(job: Job) -> dict[str, Any]:
+def run_job(job: Job) -> dict[str, Any]:
     """Train and measure one, in this process; what it came to is in its directory too.
 
     Raises:

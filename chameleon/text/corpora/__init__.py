@@ -4,9 +4,9 @@ One file a kind of source. `request.py` is what is asked for, `corpus.py` what i
 reads files wherever they are, `formats.py` makes texts of them.
 """
 
-from chameleon.text.corpora.corpus import Corpus, Domain, Request
+from chameleon.text.corpora.corpus import Corpus, CorpusRequest, Domain
 from chameleon.text.corpora.sources import open_corpus
 from chameleon.text.corpora.token_arrays import SourceTokenizer
 from chameleon.text.options import BUILTIN
 
-__all__ = ["BUILTIN", "Corpus", "Domain", "Request", "SourceTokenizer", "open_corpus"]
+__all__ = ["BUILTIN", "Corpus", "CorpusRequest", "Domain", "SourceTokenizer", "open_corpus"]

@@ -104,7 +104,7 @@ def _no_tokenizer(name: str) -> SourceTokenizer:
 
 
 @dataclass(frozen=True)
-class Request:
+class CorpusRequest:
     """A corpus, and how to read it.
 
     Attributes:

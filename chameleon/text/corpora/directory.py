@@ -6,8 +6,8 @@ from pathlib import Path
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import is_utf8, local_path
-from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, Domain, Request
-from chameleon.text.corpora.formats import Opening
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
+from chameleon.text.corpora.formats import OpenRequest
 from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
 from chameleon.text.corpora.storage import (
@@ -24,7 +24,7 @@ from chameleon.text.corpora.storage import (
 _LAYOUT = "expected one file, or one sub-directory of them, for each domain"
 
 
-def open_directory(request: Request) -> Corpus:
+def open_directory(request: CorpusRequest) -> Corpus:
     """A corpus of a directory or file of the name that is asked for.
 
     `<domain>.<suffix>` files and sub-directories `<domain>/` with any number of files at any depth
@@ -35,7 +35,7 @@ def open_directory(request: Request) -> Corpus:
     Raises:
         InputError: The directory holds no domains or something that cannot be read or used.
     """
-    opening = Opening.of(request)
+    opening = OpenRequest.of(request)
     if not is_remote(request.dataset):
         path = local_path(request.dataset)
         if path.is_dir() and is_saved(path):
@@ -58,7 +58,7 @@ def open_directory(request: Request) -> Corpus:
     return finished(opening, domains, "directory")
 
 
-def finished(opening: Opening, domains: Sequence[Domain], kind: str, column: str | None = None) -> Corpus:
+def finished(opening: OpenRequest, domains: Sequence[Domain], kind: str, column: str | None = None) -> Corpus:
     """The corpus of domains that are open, with what was learned on the way."""
     provenance = {"kind": kind, "skipped_lines": dict(opening.skipped)}
     if column is not None:
@@ -78,7 +78,7 @@ def _label_column(dataset: str, files: Sequence[File]) -> str | None:
     return None
 
 
-def _domain(opening: Opening, name: str, dataset: str, files: Sequence[File]) -> Domain:
+def _domain(opening: OpenRequest, name: str, dataset: str, files: Sequence[File]) -> Domain:
     if not is_remote(dataset):
         folder = local_path(dataset) / name
         if folder.is_dir() and is_saved(folder):

@@ -10,13 +10,13 @@ from tqdm import tqdm
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.compressed import documents_of_lines, documents_of_text, labelled_documents
-from chameleon.text.corpora.corpus import Domain, Request, require_labels
+from chameleon.text.corpora.corpus import CorpusRequest, Domain, require_labels
 from chameleon.text.corpora.indexed import IndexedText
 from chameleon.text.corpora.json_lines import (
     LineBlocks,
     PlainText,
-    SoughtLines,
-    SoughtText,
+    SeekableLines,
+    SeekableText,
     are_few,
     index_lines,
 )
@@ -53,7 +53,7 @@ def files_of(text: Text) -> tuple[tuple[int, int, str], ...]:
 
 def _parts(text: Text) -> Iterator[tuple[int, int, File]]:
     """Parts of a text, each of one file, in order."""
-    if isinstance(text, SoughtText):
+    if isinstance(text, SeekableText):
         yield from _within(text.begins.tolist(), text.files)
     elif isinstance(text, TokenText):
         yield from _within(text.begins.tolist(), (array.file for array in text.arrays))
@@ -75,7 +75,7 @@ _LEAST_READ = 16
 
 
 @dataclass
-class Opening:
+class OpenRequest:
     """A corpus that is being opened: what its domains share.
 
     Attributes:
@@ -87,7 +87,7 @@ class Opening:
         tokenizers: Digests of the tokenizers of token arrays by name.
     """
 
-    request: Request
+    request: CorpusRequest
     spool: Spool
     closing: list[Callable[[], None]] = field(default_factory=list)
     skipped: dict[str, int] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Opening:
     tokenizers: dict[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, request: Request) -> "Opening":
+    def of(cls, request: CorpusRequest) -> "OpenRequest":
         """The opening of what is asked for."""
         return cls(request, Spool(request.scratch))
 
@@ -134,7 +134,7 @@ class Opening:
             return Domain(name, PlainText(tuple(files), self._digest(digest, "text")), version)
         if not are_few(files):
             column, skip = self.request.text_column, self.request.skip_bad_lines
-            return Domain(name, SoughtLines(tuple(files), self._digest(digest), column, skip), version)
+            return Domain(name, SeekableLines(tuple(files), self._digest(digest), column, skip), version)
         return Domain(name, self._indexed(name, files))
 
     def of_split(self, files: Sequence[File], where: str) -> list[File]:
@@ -290,7 +290,7 @@ class Opening:
         return Domain(name, text, version)
 
 
-def with_request(opening: Opening, **changes: Any) -> Opening:  # noqa: ANN401
+def with_request(opening: OpenRequest, **changes: Any) -> OpenRequest:  # noqa: ANN401
     """The same opening for a part of the corpus that is read in another way."""
     return replace(opening, request=replace(opening.request, **changes))
 

@@ -13,9 +13,9 @@ from typing import Any
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.common.libraries import quiet_hub
-from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, Domain, Request
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
 from chameleon.text.corpora.directory import finished
-from chameleon.text.corpora.formats import Opening, with_request
+from chameleon.text.corpora.formats import OpenRequest, with_request
 from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import domains_of_table
 from chameleon.text.corpora.storage import STANDARD_SPLITS, File, format_of, remote_files
@@ -38,13 +38,13 @@ class _Found:
     revision: str
 
 
-def open_hub_dataset(request: Request) -> Corpus:
+def open_hub_dataset(request: CorpusRequest) -> Corpus:
     """A corpus of a hub dataset: domains in a column, or one a subset, or one a split.
 
     Raises:
         InputError: It cannot be had from the hub or its cache, or does not have what is asked for.
     """
-    opening = Opening.of(request)
+    opening = OpenRequest.of(request)
     found = _find(request)
     if found is None:
         return _of_cached_table(opening)
@@ -74,7 +74,7 @@ def open_hub_dataset(request: Request) -> Corpus:
     )
 
 
-def domain_of_hub(opening: Opening, name: str) -> list[Domain]:
+def domain_of_hub(opening: OpenRequest, name: str) -> list[Domain]:
     """A dataset's split as one domain, or as several by a column."""
     request = opening.request
     found = _find(request)
@@ -88,7 +88,7 @@ def domain_of_hub(opening: Opening, name: str) -> list[Domain]:
     return [opening.domain(name, files, digest=_identity(request, found, request.split))]
 
 
-def _find(request: Request) -> _Found | None:
+def _find(request: CorpusRequest) -> _Found | None:
     """The dataset's files, on the hub or in its cache; None where only a prepared table may be cached."""
     import datasets
     from huggingface_hub import snapshot_download
@@ -132,7 +132,7 @@ def _subsets_asked_for(error: Exception) -> tuple[str, ...]:
     return tuple(re.findall(r"'([^']+)'", listed[1])) if listed else ()
 
 
-def _found_by_subset(request: Request, subsets: tuple[str, ...]) -> _Found:
+def _found_by_subset(request: CorpusRequest, subsets: tuple[str, ...]) -> _Found:
     first = _find(replace(request, subset=subsets[0]))
     if first is None:
         raise InputError(f"{request.dataset} has no subset {subsets[0]} in the hub's cache")
@@ -170,7 +170,7 @@ def _local_copy(path: Path) -> File:
     return File(str(path), path.stat().st_size, "", str(path))
 
 
-def _local(request: Request, builder: Any, place: Path) -> _Found | None:  # noqa: ANN401
+def _local(request: CorpusRequest, builder: Any, place: Path) -> _Found | None:  # noqa: ANN401
     """The files of a snapshot in the hub's cache; None where it holds no data."""
     splits = {
         str(split): [_local_copy(Path(str(name))) for name in names]
@@ -186,7 +186,7 @@ def _local(request: Request, builder: Any, place: Path) -> _Found | None:  # noq
     return _Found(splits, tuple(builder.builder_configs), place.name) if splits else None
 
 
-def _of_split(request: Request, found: _Found) -> list[File]:
+def _of_split(request: CorpusRequest, found: _Found) -> list[File]:
     if request.split not in found.splits:
         raise InputError(
             f"{request.dataset} has no split {request.split}; it has {', '.join(found.splits)} (--split)"
@@ -194,7 +194,7 @@ def _of_split(request: Request, found: _Found) -> list[File]:
     return list(found.splits[request.split])
 
 
-def _default_column(found: _Found, request: Request) -> str | None:
+def _default_column(found: _Found, request: CorpusRequest) -> str | None:
     files = found.splits.get(request.split, ())
     parquet = [file for file in files if format_of(file) == "parquet"]
     return SLIMPAJAMA_COLUMN if parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]) else None
@@ -205,11 +205,11 @@ def _columns(found: _Found) -> str:
     return ", ".join(columns_of(files[0])) if files else "no parquet files"
 
 
-def _of_subset(opening: Opening, subset: str) -> Domain:
+def _of_subset(opening: OpenRequest, subset: str) -> Domain:
     return domain_of_hub(with_request(opening, subset=subset), subset)[0]
 
 
-def _identity(request: Request, found: _Found, split: str) -> str:
+def _identity(request: CorpusRequest, found: _Found, split: str) -> str:
     """What the files are, whether they are read from the hub or from its cache."""
     return digest_of_json(
         {
@@ -222,7 +222,7 @@ def _identity(request: Request, found: _Found, split: str) -> str:
     )
 
 
-def _of_cached_table(opening: Opening) -> Corpus:
+def _of_cached_table(opening: OpenRequest) -> Corpus:
     """Without the hub: what the `datasets` library has prepared from it in its own cache."""
     import datasets
 

@@ -246,7 +246,7 @@ def are_few(files: Sequence[File]) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class SoughtText(SingleUnit):
+class SeekableText(SingleUnit):
     """Files of any size as one unit, which is itself; positions are bytes of the files.
 
     Attributes:
@@ -275,7 +275,7 @@ class SoughtText(SingleUnit):
 
 
 @dataclass(frozen=True, eq=False)
-class SoughtLines(SoughtText):
+class SeekableLines(SeekableText):
     """JSON Lines of which only the lines that are asked for are read.
 
     Each byte of a document's text stands for one position: the first bytes of an escape, as many as it
@@ -333,7 +333,7 @@ class SoughtLines(SoughtText):
 
 
 @lru_cache(maxsize=8)
-def _line_at(text: SoughtLines, number: int, at: int) -> tuple[int, bytes, Literal | None]:
+def _line_at(text: SeekableLines, number: int, at: int) -> tuple[int, bytes, Literal | None]:
     """Where the line around a byte of a file begins, the line with its end, and its document."""
     file = text.files[number]
     begin = end = at
@@ -391,7 +391,7 @@ def _require_end(file: File, at: int, length: int) -> None:
 
 
 @dataclass(frozen=True, eq=False)
-class PlainText(SoughtText):
+class PlainText(SeekableText):
     """Plain text, a document a file; every position is a byte of text."""
 
     def passage(self, position: int) -> Passage:

@@ -15,9 +15,9 @@ from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import local_path
-from chameleon.text.corpora.corpus import Corpus, Domain, Request
+from chameleon.text.corpora.corpus import Corpus, CorpusRequest, Domain
 from chameleon.text.corpora.directory import finished
-from chameleon.text.corpora.formats import Opening, with_request
+from chameleon.text.corpora.formats import OpenRequest, with_request
 from chameleon.text.corpora.hub import HUB_ID, domain_of_hub
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
 from chameleon.text.corpora.storage import FORMATS, File, domain_name, files_at, is_remote
@@ -50,14 +50,14 @@ _DOMAIN = {
 _TOKEN_DTYPES = ("uint16", "uint32")
 
 
-def open_manifest(request: Request, path: Path) -> Corpus:
+def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
     """A corpus of a manifest's domains; relative names in it are from the directory that it is in.
 
     Raises:
         InputError: It is malformed (names the key and the nearest right one), or a domain cannot be opened.
     """
     content = read_manifest(path)
-    opening = Opening.of(request)
+    opening = OpenRequest.of(request)
     domains: list[Domain] = []
     for number, entry in enumerate(content["domains"], 1):
         changes = {key: entry[key] for key in _STRINGS & entry.keys() if key not in ("name", "format")}
@@ -145,7 +145,7 @@ def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
         raise InputError(f'{path}, {where}: "tokens" and "weight" must be above 0')
 
 
-def open_entry(opening: Opening, entry: dict[str, Any], root: Path) -> list[Domain]:
+def open_entry(opening: OpenRequest, entry: dict[str, Any], root: Path) -> list[Domain]:
     """The domains of one entry of a manifest, relative names in it being from `root`.
 
     Raises:

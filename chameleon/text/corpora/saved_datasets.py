@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-    from chameleon.text.corpora.formats import Opening
+    from chameleon.text.corpora.formats import OpenRequest
 
 _ROWS_PER_BLOCK = 256
 
@@ -67,7 +67,7 @@ def is_saved(directory: Path) -> bool:
     )
 
 
-def open_saved(opening: "Opening", directory: Path, name: str | None = None) -> list[Domain]:
+def open_saved(opening: "OpenRequest", directory: Path, name: str | None = None) -> list[Domain]:
     """The domains of a saved dataset: by a column, by its splits, or all of it as the one named.
 
     Raises:

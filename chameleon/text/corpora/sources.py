@@ -5,18 +5,18 @@ from dataclasses import replace
 from pathlib import Path
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import is_there, is_utf8, local_path
+from chameleon.common.files import is_utf8, local_path, path_exists
 from chameleon.text.corpora.builtin import open_builtin
-from chameleon.text.corpora.corpus import Corpus, Request, require_labels
+from chameleon.text.corpora.corpus import Corpus, CorpusRequest, require_labels
 from chameleon.text.corpora.directory import open_directory
-from chameleon.text.corpora.formats import Opening
+from chameleon.text.corpora.formats import OpenRequest
 from chameleon.text.corpora.hub import HUB_ID, open_hub_dataset
 from chameleon.text.corpora.manifest import open_entry, open_manifest
 from chameleon.text.corpora.storage import is_remote
 from chameleon.text.options import BUILTIN
 
 
-def open_corpus(request: Request) -> Corpus:
+def open_corpus(request: CorpusRequest) -> Corpus:
     """Open the corpus that is asked for.
 
     It is "builtin", a manifest (a .json file), a local or remote directory or file, or else a dataset
@@ -34,7 +34,7 @@ def open_corpus(request: Request) -> Corpus:
     return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
 
 
-def _with_added(corpus: Corpus, request: Request) -> Corpus:
+def _with_added(corpus: Corpus, request: CorpusRequest) -> Corpus:
     """A corpus and the domains that are added to it."""
     domains, notices, closing = list(corpus.domains), list(corpus.notices), list(corpus.closing)
     for name, source in request.added.items():
@@ -42,7 +42,7 @@ def _with_added(corpus: Corpus, request: Request) -> Corpus:
             raise InputError(
                 f"{request.dataset} has a domain {name} already; give that of --add_domains another name"
             )
-        opening = Opening.of(replace(request, dataset=source, domain_column=None))
+        opening = OpenRequest.of(replace(request, dataset=source, domain_column=None))
         try:
             domains += open_entry(opening, {"name": name, "sources": [source]}, Path())
         except InputError as error:
@@ -55,7 +55,7 @@ def _with_added(corpus: Corpus, request: Request) -> Corpus:
     )
 
 
-def _open(request: Request) -> Corpus:
+def _open(request: CorpusRequest) -> Corpus:
     dataset = request.dataset
     if not is_utf8(dataset):
         raise InputError(f"the dataset's name {os.fsencode(dataset)!r} is not UTF-8; rename it")
@@ -65,7 +65,7 @@ def _open(request: Request) -> Corpus:
         _require_no_hub_flags(request)
         return open_directory(request)
     path = local_path(dataset)
-    if is_there(path):
+    if path_exists(path):
         try:
             if path.is_file() and path.suffix == ".json":
                 return open_manifest(request, path)
@@ -81,7 +81,7 @@ def _open(request: Request) -> Corpus:
     return open_hub_dataset(request)
 
 
-def _require_no_hub_flags(request: Request) -> None:
+def _require_no_hub_flags(request: CorpusRequest) -> None:
     given = {"download": request.download, "subset": request.subset, "revision": request.revision}
     for flag, value in given.items():
         if value:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from chameleon.common.errors import InputError
-from chameleon.common.files import digest_of_json, is_there, local_path
+from chameleon.common.files import digest_of_json, local_path, path_exists
 
 _T = TypeVar("_T")
 
@@ -150,7 +150,7 @@ def files_at(name: str) -> list[File]:
     """
     if not is_remote(name):
         path = local_path(name.removeprefix("file://"))
-        if not is_there(path):
+        if not path_exists(path):
             raise InputError(f"there is no file or directory {name}")
         try:
             return [_local_file(each, path) for each in local_files(path)]

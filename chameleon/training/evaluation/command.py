@@ -11,15 +11,15 @@ from pathlib import Path
 
 from chameleon.common.command_line import (
     Parser,
-    carry_out,
-    directory,
-    named,
+    fraction,
+    nonempty,
+    nonempty_path,
     note,
+    positive_int,
     print_json,
+    print_stderr,
     print_table,
-    share,
-    tell,
-    whole,
+    run_command,
 )
 from chameleon.common.errors import InputError
 from chameleon.proxy.options import add_dtype_flag, add_trust_flag
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "checkpoints", nargs="+", type=named, metavar="CHECKPOINT", help="directories or hub ids"
+        "checkpoints", nargs="+", type=nonempty, metavar="CHECKPOINT", help="directories or hub ids"
     )
     _add_result_flags(parser)
     _add_text_flags(parser)
@@ -53,7 +53,7 @@ def _add_result_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("result")
     group.add_argument(
         "--output",
-        type=named,
+        type=nonempty,
         default=DEFAULT_OUTPUT,
         metavar="FILE",
         help=f"where the figures go as JSON (default: {DEFAULT_OUTPUT}). Change it to keep several; - "
@@ -61,7 +61,7 @@ def _add_result_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--picture",
-        type=directory,
+        type=nonempty_path,
         metavar="FILE",
         help="where the picture goes: .png, .svg or .pdf (default: beside --output, as .png). Change it "
         "for another kind",
@@ -72,7 +72,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("held-out documents")
     group.add_argument(
         "--dataset",
-        type=named,
+        type=nonempty,
         default=DEFAULT_DATASET,
         metavar="NAME",
         help=f"corpus (default: {DEFAULT_DATASET}). Change it to the one trained on, or to another",
@@ -80,14 +80,14 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
     add_domains_flag(group)
     group.add_argument(
         "--heldout_share",
-        type=share,
+        type=fraction,
         metavar="SHARE",
         help="share of documents that are held out (default: that of the checkpoints' training, 0.01 "
         "where they do not say). Give it as 1 for a corpus that is all for testing",
     )
     group.add_argument(
         "--max_tokens",
-        type=whole,
+        type=positive_int,
         default=DEFAULT_MAX_TOKENS,
         metavar="N",
         help=f"tokens of each domain to look at, in whole documents (default: {DEFAULT_MAX_TOKENS}). Raise "
@@ -95,7 +95,7 @@ def _add_text_flags(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--sample_length",
-        type=whole,
+        type=positive_int,
         metavar="TOKENS",
         help=f"tokens of a row (default: {DEFAULT_SAMPLE_LENGTH}, or the shortest context of the "
         "checkpoints). Change it to what they were trained with",
@@ -107,7 +107,7 @@ def _add_machine_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     group.add_argument(
         "--batch_size",
-        type=whole,
+        type=positive_int,
         metavar="N",
         help="rows in one forward pass (default: what suits the device). Lower it where memory runs out",
     )
@@ -128,7 +128,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if picture is None and output != "-":
         picture = Path(f"{output.removesuffix('.json')}.png")
     options = EvaluationOptions(**{**arguments, "checkpoints": tuple(arguments["checkpoints"])})
-    return carry_out(partial(_run, options, output, picture), "packed text is kept")
+    return run_command(partial(_run, options, output, picture), "packed text is kept")
 
 
 def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
@@ -145,7 +145,7 @@ def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
     text = json.dumps(evaluation.to_dict(), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     if output == "-":
         print_json(text)
-        tell(render_evaluation(evaluation, "stdout"))
+        print_stderr(render_evaluation(evaluation, "stdout"))
     else:
         write_atomically(Path(output), text.encode())
     if picture is not None:

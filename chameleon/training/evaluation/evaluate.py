@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
-from chameleon.common.files import check_writable, place_of
+from chameleon.common.files import absolute_path, check_writable
 from chameleon.common.libraries import quiet_hub
 from chameleon.proxy.checkpoints import find_checkpoint
 from chameleon.proxy.corpus_request import corpus_request
@@ -20,7 +20,7 @@ from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.corpora import open_corpus
 from chameleon.text.options import DEFAULT_SAMPLE_LENGTH
 from chameleon.training.evaluation.losses import DocumentLosses, document_losses, first_documents
-from chameleon.training.evaluation.report import Evaluated, Evaluation
+from chameleon.training.evaluation.report import EvaluatedModel, Evaluation
 from chameleon.training.models import ModelSource, build_model, check_length, context_length
 from chameleon.training.options import DEFAULT_HELDOUT_SHARE, EvaluationOptions
 from chameleon.training.packed_domain import HeldOut
@@ -68,7 +68,7 @@ def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> 
             source, tokenizer.vocabulary, tokenizer.end_of_text, length, 0, options.trust_remote_code
         )
         losses = _losses(model.to(device), source.name, heldout[tokenizer.digest], length, dtype, options)
-        found.append(Evaluated(source.name, tokenizer.digest, losses))
+        found.append(EvaluatedModel(source.name, tokenizer.digest, losses))
         del model
     settings = {
         "dataset": options.dataset,
@@ -128,7 +128,7 @@ def _heldout_share(options: EvaluationOptions, paths: Sequence[Path], tell: Noti
         known = settings if isinstance(settings, dict) else {}
         if "heldout_share" in record:
             recorded[name] = float(record["heldout_share"])
-        if known.get("dataset") == place_of(options.dataset) and known.get("split") == options.split:
+        if known.get("dataset") == absolute_path(options.dataset) and known.get("split") == options.split:
             same[name] = recorded.get(name, 0.0)
         elif options.heldout_share is None:
             tell(

@@ -21,7 +21,7 @@ FORMAT = "chameleon-evaluation/1"
 
 
 @dataclass(frozen=True)
-class Evaluated:
+class EvaluatedModel:
     """One checkpoint's losses.
 
     Attributes:
@@ -56,7 +56,7 @@ class Evaluated:
         known = len(squares) == len(errors)
         return sum(values) / len(values), math.sqrt(sum(squares)) / len(values) if known else None
 
-    def difference(self, other: "Evaluated", domain: str) -> tuple[float, float | None] | None:
+    def difference(self, other: "EvaluatedModel", domain: str) -> tuple[float, float | None] | None:
         """Loss less that of another on the same tokens, and its standard error; None where tokens differ."""
         if self.tokenizer_digest != other.tokenizer_digest:
             return None
@@ -76,7 +76,7 @@ class Evaluation:
         notices: What the user must hear.
     """
 
-    checkpoints: tuple[Evaluated, ...]
+    checkpoints: tuple[EvaluatedModel, ...]
     settings: Mapping[str, Any]
     notices: tuple[str, ...]
 
@@ -98,7 +98,7 @@ class Evaluation:
         }
 
 
-def _facts(evaluated: Evaluated, first: Evaluated) -> dict[str, Any]:
+def _facts(evaluated: EvaluatedModel, first: EvaluatedModel) -> dict[str, Any]:
     domains = {}
     for name, losses in evaluated.domains.items():
         error = losses.standard_error
@@ -201,7 +201,7 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> None:
         raise InputError(f"cannot write the picture {path}: {reason}; the figures are written") from None
 
 
-def _cell(checkpoint: Evaluated, domain: str) -> str:
+def _cell(checkpoint: EvaluatedModel, domain: str) -> str:
     losses = checkpoint.domains[domain]
     return f"{_with_error(losses.loss, losses.standard_error)}  {perplexity(losses.loss):10.4g}"
 

@@ -22,7 +22,7 @@ Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
-class Features:
+class RandomFeatures:
     """The map from means to features.
 
     Attributes:
@@ -34,7 +34,7 @@ class Features:
     centre: Array
 
     @classmethod
-    def of(cls, count: int, sigma: float, centre: Array, seed: int = 0) -> "Features":
+    def of(cls, count: int, sigma: float, centre: Array, seed: int = 0) -> "RandomFeatures":
         """Features for an RBF kernel.
 
         Args:

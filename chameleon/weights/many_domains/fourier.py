@@ -30,7 +30,7 @@ from chameleon.weights.formula import Means
 from chameleon.weights.leverage import effective_dimension, least_score, ridge_of
 from chameleon.weights.many_domains.blocks import blocks_of_rows, checked_rows, some_of
 from chameleon.weights.many_domains.exact import exact_scores
-from chameleon.weights.many_domains.features import PAIRS, Features, Floats, width_of_pairs
+from chameleon.weights.many_domains.features import PAIRS, Floats, RandomFeatures, width_of_pairs
 
 # How far float32 may move M, as a share of its least eigenvalue, and so the scores as a share of
 # themselves: far less than the features do.
@@ -56,7 +56,7 @@ class FourierScores:
     """
 
     means: Means
-    features: Features
+    features: RandomFeatures
     scales: Array
     shares: Array
     inverse: Floats
@@ -87,7 +87,7 @@ def dtype_for(lambda_reg: float) -> type[np.float32] | type[np.float64]:
 
 def fourier_scores(
     means: Means,
-    features: Features,
+    features: RandomFeatures,
     lambda_reg: float,
     sigma: float,
     noise: Array,
@@ -209,7 +209,7 @@ def approximate_scores(
     exact = exact_scores(some, lambda_reg, sigma, taken[looked_at], with_gradients=False)
     dimension = effective_dimension(exact.scores)
     count = features_for(dimension) if num_features is None else num_features
-    features = Features.of(count, sigma, some.mean(axis=0), seed)
+    features = RandomFeatures.of(count, sigma, some.mean(axis=0), seed)
     checked = fourier_scores(some, features, lambda_reg, sigma, exact.noise)
     scores = fourier_scores(means, features, lambda_reg, sigma, taken)
     facts = {

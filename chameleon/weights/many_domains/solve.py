@@ -10,7 +10,7 @@ import numpy as np
 from chameleon.common.arrays import Array
 from chameleon.common.machine import require_memory_for_exact
 from chameleon.weights.affinity import rbf_affinity
-from chameleon.weights.formula import Formula, Found, Means, Solution
+from chameleon.weights.formula import Formula, LargeSolution, Means, Solution
 from chameleon.weights.many_domains.blocks import checked_rows, shown_of
 from chameleon.weights.many_domains.exact import ExactScores, LinearScores, exact_scores, linear_scores
 from chameleon.weights.many_domains.fourier import Approximation, FourierScores, approximate_scores
@@ -104,5 +104,7 @@ def _solution(means: Means, formula: Formula, found: _Way, with_gradients: bool)
         affinity,
         scored.scores,
         weights,
-        Found(way, sigma_from, noise, shown, scored.gradients if with_gradients else None, facts, notices),
+        LargeSolution(
+            way, sigma_from, noise, shown, scored.gradients if with_gradients else None, facts, notices
+        ),
     )

@@ -12,6 +12,7 @@ import jsonschema
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ from chameleon.common.errors import InputError
 from chameleon.weights.compute import compute_weights
 from chameleon.weights.domain_weights import UNIT, DomainWeights
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 DATE = datetime(2025, 6, 1, 12, 30, 15, 999, tzinfo=UTC)
 ODD_NAMES = ("", " ", "a b", 'quo"te', "it's", "back\\slash", "slash/..", "new\nline", "日本語", "é",
              "e\u0301", "🦎", "weights", "0", "null", "a" * 1000)  # fmt: skip

@@ -11,7 +11,13 @@ import torch
 
 from chameleon.common.errors import InputError
 from chameleon.embeddings.from_disk import stored_embeddings
-from chameleon.embeddings.store import DomainEmbeddings, Record, file_name, write_embeddings, write_record
+from chameleon.embeddings.store import (
+    DomainEmbeddings,
+    EmbeddingRecord,
+    file_name,
+    write_embeddings,
+    write_record,
+)
 
 NOTHING_ASKED: Mapping[str, Any] = dict.fromkeys(
     ("dataset", "checkpoint_path", "sample_length", "seed", "dtype")
@@ -33,13 +39,13 @@ def windows(n: int, available: int, size: float = 1.0) -> DomainEmbeddings:
 
 def store(
     directory: Path, written: str = "2025-01-01", size: float = 1.0, text: str = "x", **settings: object
-) -> Record:
+) -> EmbeddingRecord:
     """A run of two domains, a with 6 of 9 windows and b with all its 4, of which 5 were asked for."""
     used = SETTINGS | settings
     files = {name: file_name(name, {"text": text, **used}) for name in "ab"}
     write_embeddings(directory / files["a"], "a", used, windows(6, 9, size))
     write_embeddings(directory / files["b"], "b", used, windows(4, 4, size))
-    record = Record("texts", used, 5, dict.fromkeys(files, 5), files, {}, {}, ("a notice",), written)
+    record = EmbeddingRecord("texts", used, 5, dict.fromkeys(files, 5), files, {}, {}, ("a notice",), written)
     write_record(directory, record)
     return record
 

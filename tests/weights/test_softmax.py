@@ -3,12 +3,12 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
+from conftest import ROOT
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +19,7 @@ from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.sample import means_of, samples_of
 from chameleon.weights.softmax import Mode, finetune_weights, pretrain_weights, scaled_temperature
 
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests" / "data"
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")
 SOFTMAXES = [pretrain_weights, finetune_weights]
 Softmax = Callable[..., Array]

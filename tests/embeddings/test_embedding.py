@@ -21,7 +21,7 @@ from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.corpora import Domain
 from chameleon.text.grid import Grid, WindowRecipe
-from chameleon.text.windows import Draft, drafts_from
+from chameleon.text.windows import PendingWindows, pending_windows_from
 
 WINDOWS = WindowRecipe(seed=0, sample_length=32)
 
@@ -150,8 +150,8 @@ def test_windows_of_the_next_domain_are_cut_while_one_is_embedded(
     counted = Proxy.embed
     found = []
 
-    def cutting(grid: Grid, *arguments: Any) -> Iterator[Draft]:  # noqa: ANN401
-        for draft in drafts_from(grid, *arguments):
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[PendingWindows]:  # noqa: ANN401
+        for draft in pending_windows_from(grid, *arguments):
             cut[grid.text].set()
             yield draft
 
@@ -170,10 +170,10 @@ def test_a_fault_while_windows_are_cut_comes_as_it_is_and_keeps_what_was_embedde
 ) -> None:
     law = next(domain.text for domain in setting.domains if domain.name == "law")
 
-    def cutting(grid: Grid, *arguments: Any) -> Iterator[Draft]:  # noqa: ANN401
+    def cutting(grid: Grid, *arguments: Any) -> Iterator[PendingWindows]:  # noqa: ANN401
         if grid.text is law:
             raise InputError("the text changed while it was read")
-        return drafts_from(grid, *arguments)
+        return pending_windows_from(grid, *arguments)
 
     monkeypatch.setattr("chameleon.embeddings.embedder.drafts_from", cutting)
     with pytest.raises(InputError, match="domain law: the text changed while it was read"):

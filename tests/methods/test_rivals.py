@@ -19,7 +19,7 @@ from chameleon.methods.cost import forward_flops
 from chameleon.methods.doge import DoGE, DoGESettings
 from chameleon.methods.doremi import DoReMi, DoReMiSettings
 from chameleon.methods.moving_weights import MovingWeights
-from chameleon.methods.run import tempered
+from chameleon.methods.run import temperature_shares
 from chameleon.training.trainer import StreamTrainer
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
@@ -190,9 +190,9 @@ def test_trajectories_are_thinned_and_weights_may_become_none() -> None:
 
 def test_temperatures_lie_between_natural_and_uniform() -> None:
     counts = np.array([8.0, 4.0, 1.0, 0.0])
-    np.testing.assert_allclose(tempered(counts, 1), counts / 13)
-    np.testing.assert_allclose(tempered(counts, 2), np.sqrt(counts) / np.sqrt(counts).sum())
-    np.testing.assert_allclose(tempered(counts, math.inf), 0.25)
+    np.testing.assert_allclose(temperature_shares(counts, 1), counts / 13)
+    np.testing.assert_allclose(temperature_shares(counts, 2), np.sqrt(counts) / np.sqrt(counts).sum())
+    np.testing.assert_allclose(temperature_shares(counts, math.inf), 0.25)
 
 
 # The commands

@@ -20,11 +20,11 @@ from chameleon.export.budget import Limits, render_limits, within
 from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw
 from chameleon.export.formats import FORMATS
-from chameleon.export.mixture import Source
+from chameleon.export.mixture import TrainerSource
 from chameleon.export.parse import yaml_of, yaml_text
 from chameleon.export.write import export
 from chameleon.report.compare import main as compare_main
-from chameleon.report.content import Pictured, Report
+from chameleon.report.content import PlottedDomains, Report
 from chameleon.report.page import render_report
 from chameleon.report.terminal import render_change, render_table
 from chameleon.weights.domain_weights import DomainWeights
@@ -199,7 +199,7 @@ def test_trainers_files_take_seconds(
 def test_what_a_trainer_cannot_take_is_refused_by_name(format_name: str) -> None:
     k = 32_767
     weights = DomainWeights(tuple(f"d{i}" for i in range(k)), np.full(k, 1 / k), "m")
-    sources = {name: Source((name,)) for name in weights.names}
+    sources = {name: TrainerSource((name,)) for name in weights.names}
     with pytest.raises(InputError, match="16 bits, up to 32,766; here are 32,767"):
         export(weights, format_name, sources)
 
@@ -209,7 +209,7 @@ def test_a_command_line_holds_2_mib() -> None:
     weights = DomainWeights(
         tuple(f"/data/some/where/of/many/clusters/cluster_{i:06d}" for i in range(k)), np.full(k, 1 / k), "m"
     )
-    sources = {name: Source((name,)) for name in weights.names}
+    sources = {name: TrainerSource((name,)) for name in weights.names}
     with pytest.raises(InputError, match=r"2 MiB, and 30,000 weights and prefixes.*megatron-file"):
         export(weights, "megatron", sources)
     assert export(weights, "megatron-file", sources).count("cluster_") == k
@@ -285,7 +285,7 @@ def report_of(k: int) -> Report:
         plane.explained,
         np.zeros((len(shown), 2, 2)),
         examples={name: ["a window " * 20] for name in weights.names},
-        only=Pictured([weights.names[i] for i in shown], weights.weights[shown], words),
+        only=PlottedDomains([weights.names[i] for i in shown], weights.weights[shown], words),
         before=many(k, 1),
     )
 

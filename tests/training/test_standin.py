@@ -11,9 +11,9 @@ from conftest import ROOT, Command, documents, indexed, opened
 
 from chameleon.proxy.model import load_proxy
 from chameleon.proxy.tokenizer import load_tokenizer
-from chameleon.training.standin import Settings, standin_checkpoint
+from chameleon.training.standin import StandinSettings, standin_checkpoint
 
-TINY = Settings(
+TINY = StandinSettings(
     vocabulary=300, blocks=2, width=16, heads=2, context=32, steps=30, batch_size=4, learning_rate=3e-3
 )
 CPU = torch.device("cpu")

@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from chameleon.common.errors import InputError
 from chameleon.export import check
 from chameleon.export.command import main as export_main
-from chameleon.export.draws import draw, understood
+from chameleon.export.draws import draw, read_file
 from chameleon.export.formats import FORMATS, Draws
-from chameleon.export.mixture import Later, Source, sources_of
+from chameleon.export.mixture import LaterStage, TrainerSource, sources_of
 from chameleon.export.trainers.json_csv import DOGE_ORDER
 from chameleon.export.write import export
 from chameleon.training.schedule import Domains, read_weights
@@ -53,15 +53,17 @@ def weights_of(names: tuple[str, ...], seed: int = 0, zero: bool = False) -> Dom
     return DomainWeights(names, shares, "test", settings={"budget": 1e9})
 
 
-def sources_of_names(names: tuple[str, ...], seed: int = 1) -> dict[str, Source]:
+def sources_of_names(names: tuple[str, ...], seed: int = 1) -> dict[str, TrainerSource]:
     lengths = np.random.default_rng(seed).uniform(50, 5000, len(names))
-    return {name: Source((name,), (), float(n)) for name, n in zip(names, lengths, strict=True)}
+    return {name: TrainerSource((name,), (), float(n)) for name, n in zip(names, lengths, strict=True)}
 
 
-def read_back(text: str, format_name: str, weights: DomainWeights, sources: dict[str, Source]) -> np.ndarray:
+def read_back(
+    text: str, format_name: str, weights: DomainWeights, sources: dict[str, TrainerSource]
+) -> np.ndarray:
     """The shares of tokens that a file means."""
     row = FORMATS[format_name]
-    read = understood(row.read(text).numbers, row, weights.names, weights.weights, sources)
+    read = read_file(row.read(text).numbers, row, weights.names, weights.weights, sources)
     assert read.problems == ()
     return read.shares
 
@@ -139,14 +141,14 @@ def test_domains_of_no_weight_are_left_out_where_they_would_break(format_name: s
 def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> None:
     names = ("short", "long")
     weights = DomainWeights(names, np.array([0.5, 0.5]), "test", settings={"budget": 1e6})
-    sources = {"short": Source(("s",), (), 100.0), "long": Source(("l",), (), 300.0)}
+    sources = {"short": TrainerSource(("s",), (), 100.0), "long": TrainerSource(("l",), (), 300.0)}
     content = json.loads(export(weights, "huggingface-json", sources))
     assert content["probabilities"] == pytest.approx({"short": 0.75, "long": 0.25})
     # Half a million tokens of each in rows of 100 and 300.
     content = yaml.safe_load(export(weights, "mosaicml", sources))
     assert content["dataset"]["epoch_size"] == round(5e5 / 100 + 5e5 / 300)
     for format_name, row in FORMATS.items():
-        unknown = {**sources, "long": Source(("l",))}
+        unknown = {**sources, "long": TrainerSource(("l",))}
         if row.counts == "rows":
             with pytest.raises(InputError, match="how many tokens a row of long has is not known"):
                 export(weights, format_name, unknown)
@@ -158,7 +160,7 @@ def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> Non
 
 def test_a_domain_in_several_files_divides_its_weight_by_their_tokens() -> None:
     weights = DomainWeights(("a", "b"), np.array([0.6, 0.4]), "test")
-    sources = {"a": Source(("a0", "a1"), (100.0, 200.0)), "b": Source(("b0",))}
+    sources = {"a": TrainerSource(("a0", "a1"), (100.0, 200.0)), "b": TrainerSource(("b0",))}
     words = export(weights, "megatron-file", sources).split()
     assert dict(zip(words[1::2], map(float, words[::2]), strict=True)) == pytest.approx(
         {"a0": 0.2, "a1": 0.4, "b0": 0.4}
@@ -174,7 +176,7 @@ def test_a_domain_in_several_files_divides_its_weight_by_their_tokens() -> None:
 @pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.takes_stages])
 def test_two_stages_in_one(format_name: str) -> None:
     weights, later = weights_of(PLAIN, 1), weights_of(PLAIN, 2)
-    text = export(weights, format_name, sources_of_names(PLAIN), later=[Later(5000, later)])
+    text = export(weights, format_name, sources_of_names(PLAIN), later=[LaterStage(5000, later)])
     found = FORMATS[format_name].read(text)
     np.testing.assert_allclose(list(found.numbers.values()), weights.weights, atol=1e-9)
     ((step, numbers),) = found.stages
@@ -184,7 +186,11 @@ def test_two_stages_in_one(format_name: str) -> None:
 
 def test_regmix_takes_names_with_and_without_its_prefix() -> None:
     weights = weights_of(PLAIN)
-    sources = {"web": Source(("train_web",)), "books_2": Source(("b",)), "code.v1": Source(("train_c",))}
+    sources = {
+        "web": TrainerSource(("train_web",)),
+        "books_2": TrainerSource(("b",)),
+        "code.v1": TrainerSource(("train_c",)),
+    }
     text = export(weights, "regmix", sources)
     assert list(yaml.safe_load(text)["train"]) == ["train_web", "train_b", "train_c"]
     np.testing.assert_allclose(read_back(text, "regmix", weights, sources), weights.weights, atol=1e-9)
@@ -193,7 +199,7 @@ def test_regmix_takes_names_with_and_without_its_prefix() -> None:
 def test_more_datasets_than_megatron_can_number_are_refused() -> None:
     names = tuple(map(str, range((1 << 15) - 1)))
     with pytest.raises(InputError, match="up to 32,766; here are 32,767"):
-        export(weights_of(names), "megatron-file", {name: Source((name,)) for name in names})
+        export(weights_of(names), "megatron-file", {name: TrainerSource((name,)) for name in names})
 
 
 def test_training_takes_a_schedule_that_is_exported(there: DomainWeights) -> None:
@@ -707,7 +713,7 @@ def test_notes_come_only_with_a_result(there: DomainWeights, capsys: pytest.Capt
 
 
 def test_sources_are_taken_as_they_are_meant(there: DomainWeights) -> None:
-    def sources(**further: object) -> dict[str, Source]:
+    def sources(**further: object) -> dict[str, TrainerSource]:
         content = {name: {"paths": f"{name}dir", "tokens_per_row": 8, **further} for name in PLAIN}
         return sources_of(PLAIN, Path(write("s.json", content)), None)
 

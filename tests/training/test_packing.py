@@ -22,7 +22,7 @@ from chameleon import InputError
 from chameleon.text.corpora import Domain, SourceTokenizer
 from chameleon.text.corpora.documents import Document, all_documents
 from chameleon.text.corpora.spool import UnitsText
-from chameleon.training.mixture import Mixture, Phase
+from chameleon.training.mixture import Phase, RowStream
 from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.packing import pack
 from chameleon.training.trainer import MixtureRows
@@ -205,7 +205,7 @@ def test_no_training_row_holds_a_held_out_document(tmp_path: Path) -> None:
     packed = packed_from(tmp_path)
     length = 40
     sizes = np.array([each.tokens // length for each in packed.values()])
-    mixture = Mixture(tuple(packed), sizes, (Phase(0, np.array([0.5, 0.5])),), 0)
+    mixture = RowStream(tuple(packed), sizes, (Phase(0, np.array([0.5, 0.5])),), 0)
     total = 4 * int(sizes.max())  # every row of both, more than once
     rows = MixtureRows(mixture, [each.array() for each in packed.values()], length, total)
     names = {text.partition("]")[0] for each in packed.values() for text in held_out(each)}

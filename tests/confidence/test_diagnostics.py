@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from chameleon.common.arrays import Array
-from chameleon.confidence.diagnostics import cautions
+from chameleon.confidence.diagnostics import warnings_of
 from chameleon.weights.compute import solve
 from chameleon.weights.formula import Formula
 from chameleon.weights.sample import Sample, samples_of
@@ -12,7 +12,7 @@ from chameleon.weights.sample import Sample, samples_of
 
 def warned(means: Array, formula: Formula) -> str:
     samples = samples_of({f"domain {i}": mean for i, mean in enumerate(means)})
-    said, _ = cautions(samples, formula, solve(samples, formula))
+    said, _ = warnings_of(samples, formula, solve(samples, formula))
     return "\n".join(said)
 
 
@@ -62,7 +62,7 @@ def test_near_duplicates_are_named_with_what_one_of_them_would_have() -> None:
 def test_few_windows_are_told(count: int, expected: bool) -> None:
     generator = np.random.default_rng(0)
     samples = [Sample.of(name, generator.normal(size=(count, 4)) + 9 * i) for i, name in enumerate("abc")]
-    said, _ = cautions(samples, Formula.of(3), solve(samples, Formula.of(3)))
+    said, _ = warnings_of(samples, Formula.of(3), solve(samples, Formula.of(3)))
     assert any("too few windows to know them by: a (15)" in each for each in said) == expected
 
 
@@ -73,7 +73,7 @@ def test_windows_of_few_documents_are_told_unless_all_were_looked_at() -> None:
         samples = [
             Sample.of(name, rows + 9 * i, np.arange(40) % 3, available) for i, name in enumerate("abc")
         ]
-        said, _ = cautions(samples, Formula.of(3), solve(samples, Formula.of(3)))
+        said, _ = warnings_of(samples, Formula.of(3), solve(samples, Formula.of(3)))
         assert (
             any("the windows of a (3), b (3), c (3) are of so few documents" in each for each in said)
             == expected

@@ -23,24 +23,33 @@ from conftest import SCRIPT, WORDS, Command, make_checkpoint, make_texts, refuse
 from chameleon.common.errors import InputError
 from chameleon.embeddings.embedder import Embedder
 from chameleon.embeddings.keys import keys_of, recipe_of
-from chameleon.embeddings.load_proxy import Loaded, loaded
+from chameleon.embeddings.load_proxy import LoadedProxy, load_run_proxy
 from chameleon.embeddings.pieces import CannotWriteError, Piece, Pieces, write_pieces
 from chameleon.embeddings.store import ARRAYS, DomainEmbeddings, Extent, read_embeddings, read_records
 from chameleon.embeddings.workers import connect as starting
 from chameleon.embeddings.workers import fill as filling
 from chameleon.embeddings.workers import ray as ray_cluster
 from chameleon.embeddings.workers import start as hiring
-from chameleon.embeddings.workers.connect import filler_here, filler_of
+from chameleon.embeddings.workers.connect import serial_scheduler, worker_scheduler
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.fill import Filler
-from chameleon.embeddings.workers.messages import Event, Hello, Item, Made, Setup, Shard, program, shards_of
+from chameleon.embeddings.workers.fill import PieceScheduler
+from chameleon.embeddings.workers.messages import (
+    PieceRequest,
+    PieceResult,
+    Shard,
+    WorkerEvent,
+    WorkerInfo,
+    WorkerSetup,
+    program_digest,
+    shards_of,
+)
 from chameleon.embeddings.workers.processes import Processes
-from chameleon.embeddings.workers.worker import Here, Worker, hello_of, worker_of
+from chameleon.embeddings.workers.worker import Here, Worker, make_worker, worker_info
 from chameleon.pipeline.options import Options
 from chameleon.proxy.model import load_proxy
 from chameleon.proxy.tokenizer import load_tokenizer
 from chameleon.text.grid import WindowRecipe, lay_grid
-from chameleon.text.windows import CHUNKS_PER_PIECE, Span, Windows, windows_from
+from chameleon.text.windows import CHUNKS_PER_PIECE, VisitRange, Windows, windows_from
 
 N = 150
 FLAGS = ("--sample_length", "32", "--embedding_batch_size", "1", "--dtype", "float32", "--target_se", "9")
@@ -101,7 +110,7 @@ def test_pieces_of_a_span_are_its_visits_each_once(corpus_directory: Path, check
         grid = rng.choice(grids)
         grid = dataclasses.replace(grid, num_windows=rng.randint(1, 3 * grid.num_windows))
         visit, have = rng.randint(0, grid.num_visits), rng.randint(0, 50)
-        span = Span.of(grid, have, visit, have + rng.randint(0, 80), rng.randint(1, 9))
+        span = VisitRange.of(grid, have, visit, have + rng.randint(0, 80), rng.randint(1, 9))
         pieces = [span.piece(number) for number in range(span.num_pieces)]
         assert [visit for piece in pieces for visit in range(piece.begin, piece.end)] == list(
             range(span.begin, span.end)
@@ -109,7 +118,7 @@ def test_pieces_of_a_span_are_its_visits_each_once(corpus_directory: Path, check
         # They end in the same places whatever span they are of: only the first and last are shorter.
         assert all(piece.end % (CHUNKS_PER_PIECE * span.chunk) == 0 for piece in pieces[:-1])
         assert len({piece.place for piece in pieces}) == len(pieces)
-    assert Span.of(grids[0], 5, 5, 5, 4).num_pieces == 0
+    assert VisitRange.of(grids[0], 5, 5, 5, 4).num_pieces == 0
 
 
 def test_windows_in_spans_are_nested(corpus_directory: Path, checkpoint: Path) -> None:
@@ -127,7 +136,7 @@ def test_windows_in_spans_are_nested(corpus_directory: Path, checkpoint: Path) -
 
 
 def test_shards_hold_all_items_in_order() -> None:
-    items = [Item(f"d{i}", 0, 0, wanted, 0) for i, wanted in enumerate([3, 4, 5, 40, 1, 9, 9])]
+    items = [PieceRequest(f"d{i}", 0, 0, wanted, 0) for i, wanted in enumerate([3, 4, 5, 40, 1, 9, 9])]
     shards = list(shards_of(items, 10))
     assert [item for shard in shards for item in shard] == items
     assert [len(shard) for shard in shards] == [2, 1, 1, 2, 1]  # 3 + 4, 5, 40 (one piece), 1 + 9, 9
@@ -186,7 +195,10 @@ def test_a_killed_worker_is_replaced(
 def fill(options: Options, wanted: int, notify: Callable[[str], None] = print) -> None:
     """Have all made by an engine, and put into the domains' files."""
     pieces = Pieces(options.embeddings_dir)
-    with loaded(options, notify) as own, filler_of(own, own.path, pieces, notify) as (identity, filler):
+    with (
+        load_run_proxy(options, notify) as own,
+        worker_scheduler(own, own.path, pieces, notify) as (identity, filler),
+    ):
         assert identity == own.identity
         filler.fill(dict.fromkeys(filler.keys, wanted))
         pieces.fold(domains_of(own))
@@ -198,7 +210,7 @@ def met(driver: Driver, notify: Callable[[str], None] = print) -> Driver:
     return driver
 
 
-def domains_of(there: Loaded) -> dict[str, tuple[str, Mapping[str, Any]]]:
+def domains_of(there: LoadedProxy) -> dict[str, tuple[str, Mapping[str, Any]]]:
     domains = there.corpus.domains
     keys = keys_of(domains, there.identity, there.recipe)
     return {keys[each.name]: (each.name, recipe_of(each, there.identity, there.recipe)) for each in domains}
@@ -261,7 +273,7 @@ def test_a_killed_driver_loses_nothing_that_was_written(
 class Faulty:
     """Workers of one process, some of which die: before, while or after they write what they made."""
 
-    def __init__(self, worker: Worker, hello: Hello, size: int, seed: int) -> None:
+    def __init__(self, worker: Worker, hello: WorkerInfo, size: int, seed: int) -> None:
         self.size = size
         self._worker, self._hello = worker, hello
         self._random = random.Random(seed)
@@ -276,15 +288,15 @@ class Faulty:
     def give(self, worker: int, shard: Shard) -> None:
         self._given.append((worker, shard))
 
-    def wait(self) -> list[Event]:
+    def wait(self) -> list[WorkerEvent]:
         events = []
         started, self._starting = self._starting, []
         for worker in started:
             if self._random.random() < 0.1:
                 self.deaths += 1
-                events.append(Event(worker, "ended", "at its start"))
+                events.append(WorkerEvent(worker, "ended", "at its start"))
             else:
-                events.append(Event(worker, "ready", self._hello))
+                events.append(WorkerEvent(worker, "ready", self._hello))
         self._random.shuffle(self._given)
         for _ in range(self._random.randint(0 if events else 1, max(1, len(self._given)))):
             if not self._given:
@@ -293,15 +305,15 @@ class Faulty:
             chance = self._random.random()
             if chance < 0.15:  # before it wrote
                 self.deaths += 1
-                events.append(Event(worker, "ended", "before"))
+                events.append(WorkerEvent(worker, "ended", "before"))
                 continue
             made = self._worker.embed(shard)
             self.made += sum(each.windows for each in made)
             if chance < 0.25:  # it wrote, and could not say so
                 self.deaths += 1
-                events.append(Event(worker, "ended", "after"))
+                events.append(WorkerEvent(worker, "ended", "after"))
                 continue
-            events.append(Event(worker, "done", made))
+            events.append(WorkerEvent(worker, "done", made))
         return events
 
     def close(self) -> None:
@@ -318,11 +330,11 @@ def test_any_faults_give_the_same_bits(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("chameleon.embeddings.workers.driver._MOST_DEATHS", 99)  # here they are chance
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Faulty(worker, hello_of(there, worker), size=1 + seed % 4, seed=seed)
+        pool = Faulty(worker, worker_info(there, worker), size=1 + seed % 4, seed=seed)
         pieces = Pieces(tmp_path)
-        filler = Filler(met(Driver(pool)), pieces, worker.keys, 16)
+        filler = PieceScheduler(met(Driver(pool)), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, 7 + seed))  # and more in a second round
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
@@ -344,16 +356,16 @@ def test_a_shard_that_kills_its_workers_ends_the_run(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
     class Deadly(Faulty):
-        def wait(self) -> list[Event]:
-            events = [Event(worker, "ready", self._hello) for worker in self._starting]
-            events += [Event(worker, "ended", "SIGKILL") for worker, _ in self._given]
+        def wait(self) -> list[WorkerEvent]:
+            events = [WorkerEvent(worker, "ready", self._hello) for worker in self._starting]
+            events += [WorkerEvent(worker, "ended", "SIGKILL") for worker, _ in self._given]
             self._starting, self._given = [], []
             return events
 
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Deadly(worker, hello_of(there, worker), 2, 0)
-        filler = Filler(met(Driver(pool)), Pieces(tmp_path), worker.keys, 4)
+        pool = Deadly(worker, worker_info(there, worker), 2, 0)
+        filler = PieceScheduler(met(Driver(pool)), Pieces(tmp_path), worker.keys, 4)
         with pytest.raises(InputError, match=r"5 workers died over the same windows of .* \(SIGKILL\)"):
             filler.fill(dict.fromkeys(worker.keys, 5))
 
@@ -368,22 +380,24 @@ def test_a_worker_that_cannot_write_is_done_without(
     class Full(Faulty):
         full: frozenset[int] = frozenset({1})
 
-        def wait(self) -> list[Event]:
-            events = [Event(worker, "ready", self._hello) for worker in self._starting]
+        def wait(self) -> list[WorkerEvent]:
+            events = [WorkerEvent(worker, "ready", self._hello) for worker in self._starting]
             for worker, shard in self._given:
                 if worker in self.full:
-                    events.append(Event(worker, "unusable", "node-1: cannot write: No space left on device"))
+                    events.append(
+                        WorkerEvent(worker, "unusable", "node-1: cannot write: No space left on device")
+                    )
                 else:
-                    events.append(Event(worker, "done", self._worker.embed(shard)))
+                    events.append(WorkerEvent(worker, "done", self._worker.embed(shard)))
             self._starting, self._given = [], []
             return events
 
     told: list[str] = []
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool = Full(worker, hello_of(there, worker), 2, 0)
+        pool = Full(worker, worker_info(there, worker), 2, 0)
         pieces = Pieces(tmp_path)
-        filler = Filler(met(Driver(pool), told.append), pieces, worker.keys, 16)
+        filler = PieceScheduler(met(Driver(pool), told.append), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
         require_same_files(tmp_path, serial)
@@ -418,23 +432,23 @@ def test_pieces_of_another_batch_size_are_taken_up(
 ) -> None:
     """As where parts are embedded on GPUs, and put together on a machine without one."""
     large = dataclasses.replace(options_for(corpus_directory, checkpoint, tmp_path), embedding_batch_size=2)
-    with loaded(large, print) as there:
+    with load_run_proxy(large, print) as there:
         worker = Worker(there, print)
         for number in (0, 2):  # one between them is lost
-            worker.embed((Item("law", 0, 0, N, number),))
+            worker.embed((PieceRequest("law", 0, 0, N, number),))
     made: list[int] = []
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker, pieces = Worker(there, print), Pieces(tmp_path)
         embed = worker.embed
 
-        def counted(shard: Shard) -> tuple[Made, ...]:
+        def counted(shard: Shard) -> tuple[PieceResult, ...]:
             found = embed(shard)
             made.append(sum(each.windows for each in found))
             return found
 
         worker.embed = counted  # type: ignore[method-assign]
-        driver = met(Driver(Here(worker, hello_of(there, worker))))
-        Filler(driver, pieces, worker.keys, worker.at_once).fill({"law": N})
+        driver = met(Driver(Here(worker, worker_info(there, worker))))
+        PieceScheduler(driver, pieces, worker.keys, worker.at_once).fill({"law": N})
         extent = pieces.extent(worker.keys["law"])
     assert extent is not None
     assert extent.windows >= N
@@ -712,20 +726,23 @@ def test_workers_that_see_other_things(
 ) -> None:
     options = options_for(corpus_directory, checkpoint, tmp_path, engine="processes")
     monkeypatch.setattr(starting, "SECONDS_TO_BE_SEEN", 0.3)
-    with loaded(options, print) as there:
+    with load_run_proxy(options, print) as there:
         worker = Worker(there, print)
-        hello = dataclasses.replace(hello_of(there, worker), **changed)
+        hello = dataclasses.replace(worker_info(there, worker), **changed)
         monkeypatch.setattr(hiring, "_pool", lambda options, setup: Faulty(worker, hello, 2, 3))
-        with pytest.raises(InputError, match=expected), filler_of(there, there.path, Pieces(tmp_path), print):
+        with (
+            pytest.raises(InputError, match=expected),
+            worker_scheduler(there, there.path, Pieces(tmp_path), print),
+        ):
             pass
 
 
 def test_workers_that_differ_from_each_other(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        hello = hello_of(there, worker)
+        hello = worker_info(there, worker)
         pool = Faulty(worker, hello, 1, 3)
         driver = met(Driver(pool))
         others: list[dict[str, Any]] = [{"dtype": "bfloat16"}, {"device": "cuda"}]
@@ -744,17 +761,19 @@ def test_workers_of_another_program_or_without_the_directory(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
     options = options_for(corpus_directory, checkpoint, tmp_path)
-    setup = Setup(options, str(corpus_directory), str(checkpoint), "cpu", None, program(), ".shared-sign")
-    with pytest.raises(InputError, match="does not see what this process writes"), worker_of(setup, print):
+    setup = WorkerSetup(
+        options, str(corpus_directory), str(checkpoint), "cpu", None, program_digest(), ".shared-sign"
+    )
+    with pytest.raises(InputError, match="does not see what this process writes"), make_worker(setup, print):
         pass
     (tmp_path / ".shared-sign").touch()
-    with worker_of(setup, print) as (_, hello):
+    with make_worker(setup, print) as (_, hello):
         assert hello.mark is not None
         assert (tmp_path / hello.mark).exists()
     other = dataclasses.replace(setup, program="0.0.9 (abc)", checkpoint="not looked at before")
     with (
         pytest.raises(InputError, match=r"has chameleon .*, this process 0.0.9 \(abc\); install the same"),
-        worker_of(other, print),
+        make_worker(other, print),
     ):
         pass
 
@@ -763,8 +782,8 @@ def test_what_was_made_otherwise_is_told(tmp_path: Path, corpus_directory: Path,
     write_pieces(tmp_path, [dataclasses.replace(a_piece("other-key", 0, 1, 1), domain="law")])
     told: list[str] = []
     options = options_for(corpus_directory, checkpoint, tmp_path)
-    with loaded(options, print) as there:
-        assert filler_here(there, Pieces(tmp_path), told.append) is None
+    with load_run_proxy(options, print) as there:
+        assert serial_scheduler(there, Pieces(tmp_path), told.append) is None
     assert len(told) == 1
     assert "holds pieces of 1 of these domains that were made with another proxy, --dtype" in told[0]
 
@@ -773,12 +792,12 @@ def test_what_is_written_and_does_not_come_to_be_seen(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(filling, "SECONDS_TO_BE_SEEN", 0.3)
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path / "one"), print) as there:
         worker = Worker(there, print)
-        pool = Faulty(worker, hello_of(there, worker), 1, 3)
+        pool = Faulty(worker, worker_info(there, worker), 1, 3)
         (tmp_path / "other").mkdir()
         driver = met(Driver(pool))
-        filler = Filler(driver, Pieces(tmp_path / "other"), worker.keys, 16)
+        filler = PieceScheduler(driver, Pieces(tmp_path / "other"), worker.keys, 16)
         with pytest.raises(InputError, match="is not to be seen here; name by --embeddings_dir"):
             filler.fill(dict.fromkeys(worker.keys, 5))
 
@@ -787,23 +806,23 @@ def test_a_place_in_which_all_workers_die_is_done_without(
     tmp_path: Path, serial: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
     class Unlucky(Faulty):
-        def wait(self) -> list[Event]:
+        def wait(self) -> list[WorkerEvent]:
             events = []
             for worker in self._starting:
                 if worker == 1:
-                    events.append(Event(worker, "ended", "SIGILL"))
+                    events.append(WorkerEvent(worker, "ended", "SIGILL"))
                 else:
-                    events.append(Event(worker, "ready", self._hello))
+                    events.append(WorkerEvent(worker, "ready", self._hello))
             for worker, shard in self._given:
-                events.append(Event(worker, "done", self._worker.embed(shard)))
+                events.append(WorkerEvent(worker, "done", self._worker.embed(shard)))
             self._starting, self._given = [], []
             return events
 
     told: list[str] = []
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        pool, pieces = Unlucky(worker, hello_of(there, worker), 2, 0), Pieces(tmp_path)
-        filler = Filler(met(Driver(pool), told.append), pieces, worker.keys, 16)
+        pool, pieces = Unlucky(worker, worker_info(there, worker), 2, 0), Pieces(tmp_path)
+        filler = PieceScheduler(met(Driver(pool), told.append), pieces, worker.keys, 16)
         filler.fill(dict.fromkeys(worker.keys, N))
         pieces.fold(domains_of(there))
     require_same_files(tmp_path, serial)
@@ -953,14 +972,16 @@ def open_ports(variable: str) -> set[tuple[str, int]]:
 def test_made_says_how_many_pieces_there_are(
     tmp_path: Path, corpus_directory: Path, checkpoint: Path
 ) -> None:
-    with loaded(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
+    with load_run_proxy(options_for(corpus_directory, checkpoint, tmp_path), print) as there:
         worker = Worker(there, print)
-        item = Item("law", 0, 0, N, 0)
+        item = PieceRequest("law", 0, 0, N, 0)
         (made,) = worker.embed((item,))
         pieces = -(-N // 8)
         (file,) = tmp_path.glob("*.pieces.safetensors")
-        assert made == Made(item, 8, pieces, file.name)
+        assert made == PieceResult(item, 8, pieces, file.name)
         # What is there is not made again, nor what the domain does not have.
         worker = Worker(there, print)
-        assert worker.embed((item,)) == (Made(item, 0, pieces, None),)
-        assert worker.embed((item._replace(number=99),)) == (Made(item._replace(number=99), 0, pieces, None),)
+        assert worker.embed((item,)) == (PieceResult(item, 0, pieces, None),)
+        assert worker.embed((item._replace(number=99),)) == (
+            PieceResult(item._replace(number=99), 0, pieces, None),
+        )

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.training.mixture import BLOCK, MOST_ROWS, Mixture, Phase, Rows, in_parts, weights_at
+from chameleon.training.mixture import BLOCK, MOST_ROWS, Phase, Rows, RowStream, in_parts, weights_at
 
 Weights = npt.NDArray[np.float64]
 
 
-def mixture(weights: Weights, sizes: list[int], seed: int = 0, *later: Phase) -> Mixture:
+def mixture(weights: Weights, sizes: list[int], seed: int = 0, *later: Phase) -> RowStream:
     names = tuple(f"domain {i}" for i in range(len(sizes)))
-    return Mixture(names, np.array(sizes, dtype=np.int64), (Phase(0, weights), *later), seed)
+    return RowStream(names, np.array(sizes, dtype=np.int64), (Phase(0, weights), *later), seed)
 
 
 def counted(rows: Rows, k: int) -> npt.NDArray[np.int64]:
@@ -114,8 +114,8 @@ def test_far_rows_are_had_at_once_and_agree_with_those_beside_them() -> None:
 def test_a_domains_order_does_not_hang_on_the_others() -> None:
     names = ("a", "b", "c")
     sizes = np.array([500, 600, 700])
-    three = Mixture(names, sizes, (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
-    two = Mixture(("c", "a"), sizes[[2, 0]], (Phase(0, np.array([0.5, 0.5])),), 1).rows(0, 2000)
+    three = RowStream(names, sizes, (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
+    two = RowStream(("c", "a"), sizes[[2, 0]], (Phase(0, np.array([0.5, 0.5])),), 1).rows(0, 2000)
 
     # The first hundred places are the same, but for those of a block; by chance a fifth would be.
     first, again = (set(rows.places[rows.domains == d][:100].tolist()) for rows, d in ((three, 0), (two, 1)))
@@ -140,19 +140,19 @@ def test_rows_of_a_domain_are_spread_over_the_stream() -> None:
 
 def test_weights_change_where_the_schedule_says() -> None:
     schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 0, np.array([0.0, 1.0]))], 32)
-    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     rows = stream.rows(0, 640)
     assert not rows.domains[: 10 * 32 - BLOCK].any()
     assert rows.domains[10 * 32 + BLOCK :].all()
     assert counted(rows, 2).tolist() == pytest.approx([320, 320], abs=1)
     with pytest.raises(ValueError, match="first phase"):
-        Mixture(("a", "b"), np.array([50, 50]), tuple(schedule[1:]), 0)
+        RowStream(("a", "b"), np.array([50, 50]), tuple(schedule[1:]), 0)
 
 
 def test_weights_go_over_into_others_gradually() -> None:
     before, after = np.array([0.9, 0.1]), np.array([0.1, 0.9])
     schedule = weights_at([(0, 0, before), (100, 200, after)], 8)
-    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     steps = np.array([stream.counts(8 * step) for step in range(0, 401, 50)])[:, 0] / 8
     # Steps of "a" alone: 0.9 a step, then a slope from 0.9 to 0.1 over steps 100 to 300, then 0.1.
     expected = [0, 45, 90, 130, 160, 180, 190, 195, 200]
@@ -161,7 +161,7 @@ def test_weights_go_over_into_others_gradually() -> None:
 
 def test_the_mean_of_a_schedule_is_that_of_what_is_asked_over_the_run() -> None:
     schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 20, np.array([0.0, 1.0]))], 8)
-    stream = Mixture(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
+    stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     for steps in (5, 10, 20, 30, 100):
         given_rows = stream.counts(8 * steps) / (8 * steps)
         assert stream.expected(8 * steps) == pytest.approx(given_rows, abs=2 / (8 * steps))

@@ -12,7 +12,7 @@ from chameleon.common.errors import InputError
 from chameleon.confidence.bootstrap import degrees_of_freedom, order_probabilities, replicate, spread_of
 from chameleon.confidence.delta_method import variances_by_domain
 from chameleon.confidence.pca import Plane, spreads_of
-from chameleon.confidence.sensitivity import PATH, largest_move, paths
+from chameleon.confidence.sensitivity import PATH, largest_move, weight_paths
 from chameleon.confidence.stopping import estimated_error, next_windows, require_reachable, windows_needed
 from chameleon.confidence.verdict import assess, with_confidence
 from chameleon.pipeline.judge import windows_wanted
@@ -414,7 +414,7 @@ def test_paths_are_the_weights_that_the_settings_give(kernel: Kernel, lambda_reg
     formula = Formula.of(7, kernel=kernel, lambda_reg=lambda_reg)
     solution = solve(samples, formula)
     embeddings = {each.name: each.rows for each in samples}
-    found = paths(means_of(samples), noise_of(samples), formula, solution, PATH)
+    found = weight_paths(means_of(samples), noise_of(samples), formula, solution, PATH)
     assert [path.setting for path in found] == (
         ["lambda_reg", "rbf_sigma", "temperature"] if kernel == "rbf" else ["lambda_reg", "temperature"]
     )

@@ -12,7 +12,13 @@ import yaml
 from conftest import ROOT, WORDS, make_texts, write_jsonl
 
 import compute_chameleon_weights
-from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, Record, read_embeddings, read_records
+from chameleon.embeddings.store import (
+    DomainEmbeddings,
+    EmbeddedCorpus,
+    EmbeddingRecord,
+    read_embeddings,
+    read_records,
+)
 from chameleon.export.command import main as export_main
 from chameleon.pipeline.domains import facts_of, split
 from chameleon.pipeline.variants import other_blocks
@@ -274,7 +280,7 @@ def test_sizes_of_merged_domains_add_up_and_their_errors_as_squares() -> None:
         name: DomainEmbeddings(rows, numbers, numbers, numbers + 5, 9, 0, (tokens, error))
         for name, tokens, error in (("a", 300.0, 3.0), ("b", 100.0, 4.0), ("c", 600.0, 0.0))
     }
-    record = Record("x", {}, 2, dict.fromkeys(stored, 2), {}, {}, {}, (), "")
+    record = EmbeddingRecord("x", {}, 2, dict.fromkeys(stored, 2), {}, {}, {}, (), "")
     weights = DomainWeights(
         names=("ab", "c"), weights=np.array([0.5, 0.5]), method="x", domains={"ab": {}, "c": {}}
     )

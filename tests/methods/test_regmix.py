@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import WORDS, make_texts, write_jsonl
+from conftest import ROOT, WORDS, make_texts, write_jsonl
 from scipy.optimize import check_grad
 
 from chameleon.common.errors import InputError, NotFiniteError
@@ -24,14 +24,14 @@ from chameleon.methods.regmix.regressors import fit_gaussian, fit_log_linear, wi
 from chameleon.methods.regmix.runs import Array, Runs, read_runs, write_tables
 from chameleon.methods.regmix.selection import (
     correlation_interval,
+    cross_validate,
     fit,
     folds_of,
-    judge,
-    judged_regressors,
     rank_correlation,
+    validated_regressors,
 )
 
-DATA = Path(__file__).parent / "data"
+DATA = ROOT / "tests" / "data"
 TINY = {
     "model_type": "gpt2", "vocab_size": 320, "n_positions": 32, "n_embd": 16, "n_layer": 1, "n_head": 2,
     "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0,
@@ -136,14 +136,14 @@ def test_published_runs_are_ranked(published: tuple[Runs, Runs]) -> None:
     assert process > 0.96
     assert process > law > 0.85
     assert law > trees > 0.6
-    assert judged_regressors(train, None, 0)[0].regressor == "gp"
+    assert validated_regressors(train, None, 0)[0].regressor == "gp"
 
 
 def test_what_is_judged_has_not_been_seen() -> None:
     """Of losses that are nothing but chance nothing can be said of runs left out."""
     runs = runs_of(dirichlet(60, 4, 0), np.random.default_rng(1).normal(5, 1, size=(60, 1)))
     for regressor in ("gp", "loglinear", "lightgbm"):
-        judged = judge(regressor, runs, 0)
+        judged = cross_validate(regressor, runs, 0)
         assert abs(rank_correlation(judged.predicted[:, 0], runs.losses[:, 0])) < 0.35
         assert judged.error > 0.8
 
@@ -151,7 +151,7 @@ def test_what_is_judged_has_not_been_seen() -> None:
 def test_the_law_is_chosen_where_it_holds() -> None:
     mixtures = dirichlet(14, 6, 0)
     losses = 1 + np.exp(mixtures @ np.array([0.5, 1.0, -1.0, 0.2, -0.3, 2.0]))
-    assert judged_regressors(runs_of(mixtures, losses[:, None]), None, 0)[0].regressor == "loglinear"
+    assert validated_regressors(runs_of(mixtures, losses[:, None]), None, 0)[0].regressor == "loglinear"
 
 
 def test_folds_hold_each_run_once() -> None:
@@ -179,7 +179,7 @@ def test_lightgbm_that_is_not_installed(
     monkeypatch.setitem(sys.modules, "lightgbm", None)
     with pytest.raises(InputError, match=r'pip install "chameleon\[regmix\]"'):
         fit("lightgbm", published[0], 0)
-    assert "lightgbm" not in [each.regressor for each in judged_regressors(published[0], None, 0)]
+    assert "lightgbm" not in [each.regressor for each in validated_regressors(published[0], None, 0)]
 
 
 # Search
@@ -375,7 +375,7 @@ def test_runs_that_are_there_are_not_trained_again(
 ) -> None:
     before = results_in(trained)
     done: list[str] = []
-    carry_out = small_models.carry_out
+    carry_out = small_models.run_job
 
     def counted(job: small_models.Job) -> dict[str, Any]:
         done.append(job.options.output_dir.name)

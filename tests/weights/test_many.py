@@ -8,14 +8,15 @@ from typing import Any
 import jsonschema
 import numpy as np
 import pytest
+from conftest import ROOT
 
 from chameleon.common import machine as memory
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.confidence.bootstrap import replicate
-from chameleon.confidence.diagnostics import groups_alike
-from chameleon.confidence.many_domains import errors_of_many
-from chameleon.pipeline.judge import judge, windows_wanted
+from chameleon.confidence.diagnostics import near_duplicates
+from chameleon.confidence.many_domains import analytic_errors
+from chameleon.pipeline.judge import score_samples, windows_wanted
 from chameleon.pipeline.options import Options
 from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity, usable_noise
 from chameleon.weights.compute import compute_weights, solve
@@ -26,14 +27,14 @@ from chameleon.weights.many_domains import fourier
 from chameleon.weights.many_domains import fourier as approximate
 from chameleon.weights.many_domains import gpu as on_gpu
 from chameleon.weights.many_domains.exact import exact_scores, linear_scores
-from chameleon.weights.many_domains.features import Features, width_of_pairs
+from chameleon.weights.many_domains.features import RandomFeatures, width_of_pairs
 from chameleon.weights.many_domains.fourier import approximate_scores, errors_of, fourier_scores
 from chameleon.weights.many_domains.gpu import gpu_scores
 from chameleon.weights.many_domains.solve import solve_many
 from chameleon.weights.sample import Sample, means_of, noise_of
 from chameleon.weights.softmax import Kernel
 
-SCHEMA = json.loads((Path(__file__).parent.parent / "docs" / "weights.schema.json").read_text())
+SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 ENDLESS = 1 << 40
 
 
@@ -116,7 +117,7 @@ def test_own_derivatives_are_those_by_differences(noisy: bool) -> None:
     means = means_in_groups(k, d)
     noise = np.full(k, 0.5) * np.random.default_rng(3).uniform(size=k) if noisy else np.zeros(k)
     along = np.random.default_rng(4).normal(size=d)
-    features = Features.of(400, sigma, means.mean(axis=0))
+    features = RandomFeatures.of(400, sigma, means.mean(axis=0))
 
     def by_features(moved: Array) -> Any:  # noqa: ANN401
         return fourier_scores(moved, features, lambda_reg, sigma, noise, np.float64)
@@ -138,7 +139,7 @@ def test_approximate_scores_tend_to_exact_ones_as_features_are_added() -> None:
     expected = exact_scores(means, 1e-2, 4.0, None, with_gradients=False).scores
     errors = []
     for count in (200, 1000, 5000):
-        features = Features.of(count, 4.0, means.mean(axis=0))
+        features = RandomFeatures.of(count, 4.0, means.mean(axis=0))
         scores = fourier_scores(means, features, 1e-2, 4.0, np.zeros(1200)).scores
         errors.append(errors_of(scores, expected)["median_relative_error"])
     assert errors[0] > 1.5 * errors[1] > 2 * errors[2]
@@ -152,7 +153,7 @@ def test_streamed_scores_are_those_of_a_dense_solve_with_the_features(
     k, sigma, lambda_reg = 500, 3.0, 1e-3
     means, ridge = means_in_groups(k, 10), k * lambda_reg
     noise = usable_noise(np.random.default_rng(5).uniform(size=k) * noisy, sigma, ridge, False)
-    features = Features.of(300, sigma, means.mean(axis=0))
+    features = RandomFeatures.of(300, sigma, means.mean(axis=0))
     z = features.values(means, slice(0, k), np.float64)
     freed = np.exp(noise / sigma**2 / 2)
     affinity = freed[:, None] * (z @ z.T) * freed
@@ -227,7 +228,7 @@ def test_analytic_errors_are_about_those_of_the_bootstrap(
     formula = Formula.of(300, kernel=kernel, lambda_reg=1e-2)
     drawn = replicate(samples, formula, replicates=200)
     solution = solve_many(means_of(samples), noise_of(samples), formula, with_gradients=True)
-    errors = errors_of_many(samples, formula, solution)
+    errors = analytic_errors(samples, formula, solution)
     assert errors.how.endswith("by a bootstrap of 300 domains")
     for spread, replicated in ((errors.weights, drawn.weights), (errors.scores, drawn.scores)):
         expected = np.median(replicated.std(axis=0, ddof=1))
@@ -244,10 +245,10 @@ def test_judging_many_domains_is_judging_few_but_quicker(
     samples = samples_in_groups(k)
     available = {sample.name: ENDLESS for sample in samples}
     options = Options(kernel=kernel, lambda_reg=1e-2, target_se=1e-9)
-    few = judge(samples, available, options)
+    few = score_samples(samples, available, options)
     assert few.shown == list(range(k))
     monkeypatch.setattr(found, "FEW", 100)
-    many = judge(samples, available, options)
+    many = score_samples(samples, available, options)
     np.testing.assert_allclose(many.solution.scores, few.solution.scores, rtol=1e-9)
     np.testing.assert_allclose(many.weights.weights, few.weights.weights, rtol=1e-9)
     assert few.confidence is not None
@@ -273,7 +274,7 @@ def test_many_domains_by_features_from_end_to_end(monkeypatch: pytest.MonkeyPatc
     samples = samples_in_groups(1200, windows=4)
     available = {sample.name: ENDLESS for sample in samples}
     monkeypatch.setattr(found, "HEAVIEST_SHOWN", 250)
-    judged = judge(samples, available, Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600))
+    judged = score_samples(samples, available, Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600))
     assert len(judged.shown) == 500
     assert judged.shown == sorted(set(judged.shown))
     assert judged.solution.affinity.shape == (500, 500)
@@ -295,7 +296,7 @@ def test_near_duplicates_of_many_are_found_in_groups() -> None:
     means = np.random.default_rng(6).normal(size=(700, 60))
     means[100:110] = means[0] + 1e-3 * means[100:110]
     means[600] = means[599]
-    groups = groups_alike(means, np.zeros(700), 0.95)
+    groups = near_duplicates(means, np.zeros(700), 0.95)
     assert groups == [[0, *range(100, 110)], [599, 600]]
 
 

@@ -13,7 +13,7 @@ from chameleon.common.errors import InputError
 from chameleon.embeddings.store import (
     FORMAT,
     DomainEmbeddings,
-    Record,
+    EmbeddingRecord,
     file_name,
     read_embeddings,
     read_records,
@@ -32,7 +32,7 @@ STORED = DomainEmbeddings(
     next_visit=7,
     corpus_tokens=(800.0, 2.5),
 )
-RECORD = Record(
+RECORD = EmbeddingRecord(
     "texts/日本",
     {"seed": 0, "dtype": None},
     None,
