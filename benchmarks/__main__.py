@@ -26,7 +26,7 @@ BENCHMARKS = (
     "training",
     "mixtures",
     "regmix",
-    "rivals",
+    "methods",
     "comparison",
 )
 

@@ -105,15 +105,15 @@ class _Work:
         """The content of each method's weights file."""
         self._command(
             "-m", "chameleon", "methods", "all", *self._training, "--num_runs", str(self._runs),
-            "--engine", "processes", "--num_workers", "2", "--output_dir", "rivals",
+            "--engine", "processes", "--num_workers", "2", "--output_dir", "methods",
         )  # fmt: skip
-        proxy = ["--checkpoint_path", "rivals/doremi/reference", "--sample_length", "128"]
+        proxy = ["--checkpoint_path", "methods/doremi/reference", "--sample_length", "128"]
         seconds = []
         for mode in ("pretrain", "finetune"):
             begin = perf_counter()
             self._command(str(SCRIPT), "--mode", mode, "--dataset", self._corpus, *proxy)
             seconds.append(perf_counter() - begin)
-        places = {method: f"rivals/weights_{method}.json" for method in METHODS}
+        places = {method: f"methods/weights_{method}.json" for method in METHODS}
         places |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
         self._places = places
         found = {name: json.loads((self._directory / place).read_text()) for name, place in places.items()}
@@ -127,7 +127,7 @@ class _Work:
         """Of a proxy's training, and of embedding by its first half."""
         length, width = MODEL["n_positions"], MODEL["n_embd"]
         rows = np.array([self._steps * 16])
-        cost = training_cost(self._directory / "rivals/doremi/reference", rows, length, 3)
+        cost = training_cost(self._directory / "methods/doremi/reference", rows, length, 3)
         blocks = (MODEL["n_layer"] + 1) // 2
         tokens = sum(facts["tokens"] for facts in weights["domains"].values())
         # Matrices of a block, and attention over all places as it is counted for the others.

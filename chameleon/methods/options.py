@@ -50,7 +50,7 @@ class Engine:
 METHODS = ("uniform", "natural", "temperature", "regmix", "doremi", "doge")
 
 
-DEFAULT_OUTPUT_DIR = "./rivals/"
+DEFAULT_OUTPUT_DIR = "./methods/"
 
 
 DEFAULT_TEMPERATURE = 2.0

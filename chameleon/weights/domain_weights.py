@@ -40,7 +40,7 @@ class DomainWeights:
     Attributes:
         names: The k domains, each once.
         weights: (k,) float64, not negative, summing to 1.
-        method: What made them: "chameleon", or a rival's name.
+        method: What made them: "chameleon", or the name of another method.
         mode: "pretrain", "finetune", or None for methods without the distinction.
         unit: What a weight counts: a share of the training tokens.
         domains: Facts about each domain by name: its score, windows and tokens looked at, ...

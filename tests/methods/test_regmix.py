@@ -375,13 +375,13 @@ def test_runs_that_are_there_are_not_trained_again(
 ) -> None:
     before = results_in(trained)
     done: list[str] = []
-    carry_out = small_models.run_job
+    run_job = small_models.run_job
 
     def counted(job: small_models.Job) -> dict[str, Any]:
         done.append(job.options.output_dir.name)
-        return carry_out(job)
+        return run_job(job)
 
-    monkeypatch.setattr(small_models, "carry_out", counted)
+    monkeypatch.setattr(small_models, "run_job", counted)
     weights = (trained / "w.json").read_text()
     (trained / "r" / "regmix" / "run-0003" / "result.json").unlink()
     assert main(flags_for(place, trained)) == 0

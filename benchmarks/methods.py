@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     for _ in range(arguments.repeats):
         row: list[float] = []
         for way in _WAYS:
-            command = [sys.executable, "-m", "benchmarks.rivals", *flags, "--way", way]
+            command = [sys.executable, "-m", "benchmarks.methods", *flags, "--way", way]
             row += json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
         rows.append(row)
     plain, plain_memory, doremi, doremi_memory, doge, doge_memory = medians(rows)
@@ -68,7 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "steps": arguments.steps,
         "repeats": arguments.repeats,
     }
-    return publish(Report("rivals", "plain training", conditions, figures), arguments.output)
+    return publish(Report("methods", "plain training", conditions, figures), arguments.output)
 
 
 def _measured(arguments: argparse.Namespace) -> tuple[float, float]:
