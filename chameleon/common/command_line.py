@@ -214,6 +214,14 @@ def can_draw_blocks(stream: TextIO | None) -> bool:
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 
+def terminal_width(stream: TextIO | None) -> int | None:
+    """Characters of a line on a terminal; None where a stream goes to a file or a pipe."""
+    try:
+        return os.get_terminal_size(stream.fileno()).columns or None if stream is not None else None
+    except (OSError, ValueError):  # no terminal, no file, closed
+        return None
+
+
 def _on_one_line(text: str) -> str:
     """A message with the line ends that names in it may have as escapes."""
     return "".join(

@@ -4,7 +4,9 @@ Shapes: k domains.
 """
 
 import math
+import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -99,3 +101,55 @@ def listed(names: Sequence[str], most: int = 5) -> str:
     """Some names, and how many more there are."""
     rest = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + rest
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table in the terminal.
+
+    Attributes:
+        title: What stands above it.
+        cells: One for each row.
+        is_text: Whether cells are text, aligned to the left; numbers are aligned to the right.
+        is_optional: Whether the column is dropped where the terminal is too narrow for the table.
+    """
+
+    title: str
+    cells: Sequence[str]
+    is_text: bool = False
+    is_optional: bool = False
+
+
+def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str]:
+    """Lines of a table: the titles, then a line for each row, with two spaces between columns.
+
+    Nothing is shortened or wrapped: a number without its last digits would be another number.
+
+    Args:
+        columns: All of them with equally many cells.
+        width: Of the terminal in characters; None where the table goes to a file or a pipe.
+    """
+    lines = _aligned(columns)
+    if width is not None and max(map(display_width, lines)) > width:
+        lines = _aligned([column for column in columns if not column.is_optional])
+    return lines
+
+
+def _aligned(columns: Sequence[Column]) -> list[str]:
+    padded = []
+    for column in columns:
+        texts = [column.title, *column.cells]
+        widest = max(map(display_width, texts))
+        gaps = [" " * (widest - display_width(text)) for text in texts]
+        padded.append(
+            [text + gap if column.is_text else gap + text for text, gap in zip(texts, gaps, strict=True)]
+        )
+    return ["  ".join(row).rstrip() for row in zip(*padded, strict=True)]
+
+
+def display_width(text: str) -> int:
+    """Characters of a terminal's line that a text takes: two for a wide letter, none for a combining mark."""
+    if text.isascii():
+        return len(text)
+    wide = sum(unicodedata.east_asian_width(each) in "WF" for each in text)
+    return len(text) + wide - sum(unicodedata.combining(each) > 0 for each in text)
