@@ -32,7 +32,6 @@ from chameleon.embeddings.workers.connect import serial_scheduler, worker_schedu
 from chameleon.embeddings.workers.driver import Driver
 from chameleon.embeddings.workers.fill import PieceScheduler, embed_shard
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT, find_checkpoint
-from chameleon.proxy.corpus_request import reading_of
 from chameleon.text.corpora import Corpus
 from chameleon.text.windows import UNIT_STEP
 
@@ -318,7 +317,7 @@ class _Rounds:
                 "sample_length": there.recipe.sample_length,
                 "dtype": self.identity.dtype,
                 "block": self.identity.block,
-                **reading_of(options),
+                **{name: value for name, value in options.text_settings().items() if value is not None},
                 **({} if added is None else {"add_domains": added}),
             },
             num_samples=options.num_samples,

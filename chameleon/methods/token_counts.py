@@ -5,7 +5,7 @@ Shapes: k domains.
 
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from chameleon.common.files import absolute_path, digest_of_json
 from chameleon.export.budget import Limits, caps, within
 from chameleon.export.parse import number_from, token_counts_in
 from chameleon.methods.options import MethodOptions
-from chameleon.text.options import ReadingOptions
 from chameleon.training.inputs import TrainingInputs
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -42,13 +41,12 @@ class TokenCounts:
 def packed_counts(options: MethodOptions, ground: TrainingInputs) -> TokenCounts:
     """Of packed domains."""
     training = options.training
-    reading = {each.name: getattr(training, each.name) for each in fields(ReadingOptions)}
     return TokenCounts(
         {domain.name: domain.tokens for domain in ground.packed},
         {
             "dataset": absolute_path(training.dataset),
             "heldout_share": training.heldout_share,
-            **{name: value for name, value in reading.items() if value not in (None, False)},
+            **{name: value for name, value in training.reading().items() if value not in (None, False)},
         },
         {
             "dataset": {

@@ -39,7 +39,6 @@ from chameleon.pipeline.nested import (
 )
 from chameleon.pipeline.options import Options
 from chameleon.pipeline.variants import Variants, variants_of, with_variants
-from chameleon.text.options import READING
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.kept_ratios import KeptRatios
 
@@ -148,7 +147,7 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "dtype": None if options.dtype == "auto" else options.dtype,
         "block": options.block,
         "add_domains": absolute_paths(options.add_domains),
-        **{name: getattr(options, name) for name in READING},
+        **options.text_settings(),
     }
     if options.sensitivity:
         raise InputError(

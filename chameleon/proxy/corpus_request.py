@@ -2,16 +2,10 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from chameleon.proxy.checkpoints import find_checkpoint
 from chameleon.text.corpora import CorpusRequest, SourceTokenizer
-from chameleon.text.options import READING, ReadingOptions
-
-
-def reading_of(options: ReadingOptions) -> dict[str, Any]:
-    """How the corpus is read, so far as the user said it."""
-    return {name: getattr(options, name) for name in READING if getattr(options, name) is not None}
+from chameleon.text.options import ReadingOptions
 
 
 def corpus_request(
@@ -34,12 +28,9 @@ def corpus_request(
 
     return CorpusRequest(
         dataset,
-        **reading_of(options),
-        domains=options.domains,
         added=getattr(options, "add_domains", None) or {},
-        download=options.download,
-        skip_bad_lines=options.skip_bad_lines,
         scratch=scratch,
         proxy_tokenizer_digest=tokenizer_digest,
         load_tokenizer=load,
+        **{name: value for name, value in options.reading().items() if value is not None},
     )

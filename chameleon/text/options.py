@@ -1,25 +1,40 @@
-"""What a run is asked for."""
+"""Everything that can be asked of reading a corpus: the options, their defaults and their flags."""
 
 import argparse
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any
 
 from chameleon.common.command_line import mapping, name_list, nonempty
 
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
-
-
 BUILTIN = "builtin"
-
-
 DEFAULT_SAMPLE_LENGTH = 512
-
-
 DEFAULT_SEED = 0
+DEFAULT_TEXT_COLUMN = "text"
+DEFAULT_SPLIT = "train"
+TOKEN_DTYPES = ("uint16", "uint32")
+
+# Reading options that do not decide which text of a domain is read.
+_NOT_OF_TEXT = ("domains", "download", "skip_bad_lines", "trust_remote_code")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """Which text is asked for and how it is read, by the names of the flags; None is left to the program."""
+    """Which domains of a corpus are read and how, named as the flags; None where the user gave none.
+
+    Attributes:
+        domains: Names of the domains to use, in this order; default: all.
+        text_column: Field or column with the document; dots lead into structures.
+        domain_column: Field or column with the domain's label, where domains are mixed within files.
+        domain_names: Names of domains by label; labels with the same name are merged.
+        subset, split, revision: Of a dataset on the hub; `split` of local files too.
+        tokenizer: Checkpoint whose tokenizer made the token arrays.
+        token_dtype: Type of a flat token array's items.
+        download: Whether a hub dataset is downloaded whole first.
+        skip_bad_lines: Whether unusable lines are skipped and counted instead of being an error.
+        trust_remote_code: Whether Python files of a checkpoint may run.
+    """
 
     domains: tuple[str, ...] | None = None
     text_column: str | None = None
@@ -34,102 +49,76 @@ class ReadingOptions:
     skip_bad_lines: bool = False
     trust_remote_code: bool = False
 
+    def reading(self) -> dict[str, Any]:
+        """The options of this class by name, also of an instance of a subclass."""
+        return {field.name: getattr(self, field.name) for field in fields(ReadingOptions)}
 
-# Those of them that may change what is read of the text, besides which domains.
-READING = (
-    "text_column",
-    "domain_column",
-    "domain_names",
-    "subset",
-    "split",
-    "revision",
-    "tokenizer",
-    "token_dtype",
-)
+    def text_settings(self) -> dict[str, Any]:
+        """Those that decide which text of a domain is read, as recorded with its embeddings."""
+        return {name: value for name, value in self.reading().items() if name not in _NOT_OF_TEXT}
 
 
 def add_domains_flag(group: argparse._ArgumentGroup) -> None:
-    """--domains."""
+    """Add --domains."""
     group.add_argument(
         "--domains",
         type=name_list,
         metavar="A,B,...",
-        help="domains to use, in this order (default: all). Give it to leave some out",
+        help="comma-separated domains to use, in this order (default: all)",
     )
 
 
 def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -> None:
-    """The flags by which a corpus is read (`READING`), with or without --tokenizer."""
+    """Add the flags of `ReadingOptions`, with or without --tokenizer."""
     group = parser.add_argument_group("reading text")
-    group.add_argument(
+
+    def add(flag: str, help: str, metavar: str = "NAME", type: Callable[[str], object] = nonempty) -> None:
+        group.add_argument(flag, type=type, metavar=metavar, help=help)
+
+    add(
         "--text_column",
-        type=nonempty,
-        metavar="NAME",
-        help="column or field with the document; dots lead into structures (default: text). Change it to "
-        "what yours is called",
+        f"column or field with the document; dots lead into structures (default: {DEFAULT_TEXT_COLUMN})",
     )
-    group.add_argument(
+    add(
         "--domain_column",
-        type=nonempty,
-        metavar="NAME",
-        help="column or field that tells domains apart, where files hold them mixed (default: "
-        "meta.redpajama_set_name where it is there, else none: a domain a file or sub-directory, subset or "
-        "split). Change it to what yours is called",
+        "column or field with the domain's label, where files hold several domains mixed (default: "
+        "meta.redpajama_set_name where it exists, else each file, sub-directory, subset or split is one)",
     )
-    group.add_argument(
+    add(
         "--domain_names",
-        type=mapping,
-        metavar="LABEL=NAME,...",
-        help="what to call the domains of that column (default: the names usual for SlimPajama, else the "
-        "labels themselves). Change it for names of your own; several labels of one name are joined",
+        "names for the labels of that column; labels with the same name are merged (default: the usual names "
+        "for SlimPajama, else the labels)",
+        "LABEL=NAME,...",
+        mapping,
     )
-    _add_flags_of_hub_and_arrays(group, tokenizer)
-    group.add_argument(
-        "--skip_bad_lines",
-        action="store_true",
-        help="leave out and count JSONL lines that cannot be used (default: the first one is an error). "
-        "Give it once you have seen what is wrong with them",
-    )
-
-
-def _add_flags_of_hub_and_arrays(group: argparse._ArgumentGroup, tokenizer: bool) -> None:
-    group.add_argument(
-        "--subset",
-        type=nonempty,
-        metavar="NAME",
-        help="subset of a hub dataset (default: its only one, or each as a domain). Give it to use "
-        "one of several",
-    )
-    group.add_argument(
-        "--split",
-        type=nonempty,
-        metavar="NAME",
-        help="split to read, where files or a hub dataset have several (default: train). Change it to look "
-        "at another",
-    )
-    group.add_argument(
+    add("--subset", "subset of a hub dataset (default: its only one, or each subset is a domain)")
+    add("--split", f"split to read, where files or a hub dataset have several (default: {DEFAULT_SPLIT})")
+    add(
         "--revision",
-        type=nonempty,
-        metavar="COMMIT",
-        help="commit, branch or tag of a hub dataset (default: its newest; recorded). Give it to repeat a "
-        "run",
+        "commit, branch or tag of a hub dataset (default: the newest, which is recorded)",
+        "COMMIT",
     )
     group.add_argument(
         "--download",
         action="store_true",
-        help="bring a hub dataset whole into the hub's cache first (default: read only the parts that "
-        "windows lie in). Give it to work offline afterwards",
+        help="download a hub dataset whole into the hub's cache first, to work offline later (default: read "
+        "only the parts that windows lie in)",
     )
     if tokenizer:
-        group.add_argument(
+        add(
             "--tokenizer",
-            type=nonempty,
-            metavar="PATH",
-            help="checkpoint with the tokenizer that made token arrays (default: none). Give it where the "
-            "corpus has such arrays (.bin, .npy), which do not say it themselves",
+            "checkpoint whose tokenizer made the token arrays (.bin, .npy) of the corpus; required for such "
+            "arrays (default: none)",
+            "PATH",
         )
     group.add_argument(
         "--token_dtype",
-        choices=("uint16", "uint32"),
-        help="items of flat token arrays (default: uint16). Change it for vocabularies over 65,536",
+        choices=TOKEN_DTYPES,
+        help=f"item type of flat token arrays, uint32 for vocabularies over 65,536 (default: "
+        f"{TOKEN_DTYPES[0]})",
+    )
+    group.add_argument(
+        "--skip_bad_lines",
+        action="store_true",
+        help="skip and count unusable JSONL lines (default: stop with an error at the first one)",
     )

@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,6 @@ from chameleon.methods.cost import Cost
 from chameleon.methods.options import Engine
 from chameleon.methods.regmix.parallel import run_jobs
 from chameleon.methods.regmix.runs import Array, Runs
-from chameleon.text.options import ReadingOptions
 from chameleon.training.options import TrainingOptions
 
 # Settings that make a run's losses, besides its mixture, its text and what it is measured on.
@@ -126,13 +125,13 @@ def run_job(job: Job) -> dict[str, Any]:
     result: dict[str, Any] = {"digest": job.digest, "mixture": dict(job.mixture)}
     try:
         trained = train(replace(options, resume=(directory / RECORD).exists()))
-        same = {field.name for field in fields(ReadingOptions)} | {"dataset", "packed_dir", "heldout_share"}
-        same |= {"sample_length", "device", "dtype"}
+        same = ("dataset", "packed_dir", "heldout_share", "sample_length", "device", "dtype")
         evaluation = evaluate(
             EvaluationOptions(
                 checkpoints=(str(directory),),
                 max_tokens=job.max_tokens,
-                **{name: getattr(options, name) for name in sorted(same)},
+                **{name: getattr(options, name) for name in same},
+                **options.reading(),
             )
         )
         losses = evaluation.checkpoints[0].domains

@@ -7,6 +7,7 @@ from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.text.corpora.token_arrays import SourceTokenizer
+from chameleon.text.options import DEFAULT_SPLIT, DEFAULT_TEXT_COLUMN, TOKEN_DTYPES, ReadingOptions
 from chameleon.text.protocols import Text
 
 
@@ -90,61 +91,34 @@ SLIMPAJAMA_NAMES = {
 }
 
 
-TEXT_COLUMN = "text"
-
-
-SPLIT = "train"
-
-
-TOKEN_DTYPE = "uint16"
-
-
 def _no_tokenizer(name: str) -> SourceTokenizer:
     raise ValueError(f"no tokenizer {name}")
 
 
 @dataclass(frozen=True)
-class CorpusRequest:
-    """A corpus, and how to read it.
+class CorpusRequest(ReadingOptions):
+    """A corpus and how to read it: the reading options with their defaults filled in, and what they need.
 
     Attributes:
-        dataset: Its name.
-        text_column: Field or column with the document; dots lead into structures.
-        domain_column: Field or column that tells the domains apart, or None where files do.
-        domain_names: The domains' names by what stands in that column.
-        domains: The ones to use, in this order; by default all.
-        added: Sources of further domains by their names.
-        subset: Configuration of a hub dataset.
-        split: Split of it.
-        revision: Commit, branch or tag of it.
-        tokenizer: Checkpoint with the tokenizer that made token arrays.
-        token_dtype: Type of a flat array's items.
-        download: Whether to bring a hub dataset here whole first.
-        skip_bad_lines: Leave out lines that cannot be used.
+        dataset: Name of the corpus.
+        added: Sources of further domains by name.
         scratch: Directory for text while it is in use.
-        proxy_tokenizer_digest: Of the tokenizer that windows are for, if that is known, or what finds it out:
-            it is wanted for token arrays alone.
-        load_tokenizer: The tokenizer of a checkpoint's name.
+        proxy_tokenizer_digest: Digest of the tokenizer that windows are for, or a function that returns it
+            (called for token arrays only); None where it is not known.
+        load_tokenizer: Loads the tokenizer of a checkpoint by name.
     """
 
     dataset: str
-    text_column: str = TEXT_COLUMN
-    domain_column: str | None = None
-    domain_names: dict[str, str] = field(default_factory=dict)
-    domains: tuple[str, ...] | None = None
     added: dict[str, str] = field(default_factory=dict)
-    subset: str | None = None
-    split: str = SPLIT
-    revision: str | None = None
-    tokenizer: str | None = None
-    token_dtype: str = TOKEN_DTYPE
-    download: bool = False
-    skip_bad_lines: bool = False
     scratch: Path = Path()
     proxy_tokenizer_digest: str | Callable[[], str] | None = None
     load_tokenizer: Callable[[str], SourceTokenizer] = _no_tokenizer
+    text_column: str = field(default=DEFAULT_TEXT_COLUMN, kw_only=True)
+    split: str = field(default=DEFAULT_SPLIT, kw_only=True)
+    token_dtype: str = field(default=TOKEN_DTYPES[0], kw_only=True)
+    domain_names: dict[str, str] = field(default_factory=dict, kw_only=True)
 
     @property
     def names(self) -> dict[str, str]:
-        """Names by label: those given, before those that the method uses for SlimPajama."""
+        """Names of domains by label: those given, and the usual ones for SlimPajama's labels."""
         return {**SLIMPAJAMA_NAMES, **self.domain_names}

@@ -21,6 +21,7 @@ from chameleon.text.corpora.formats import OpenRequest, with_request
 from chameleon.text.corpora.hub import HUB_ID, domain_of_hub
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
 from chameleon.text.corpora.storage import FORMATS, File, domain_name, files_at, is_remote
+from chameleon.text.options import TOKEN_DTYPES
 
 _TOP = {"tokenizer": str, "domains": list}
 
@@ -45,9 +46,6 @@ _DOMAIN = {
     "tokens": int,
     "weight": (int, float),
 }
-
-
-_TOKEN_DTYPES = ("uint16", "uint32")
 
 
 def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
@@ -136,7 +134,7 @@ def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
     for key in _STRINGS & entry.keys():
         if not entry[key] or any("\ud800" <= each <= "\udfff" for each in entry[key]):
             raise InputError(f'{path}, {where}: expected a name in "{key}", got {json.dumps(entry[key])}')
-    for key, choices in (("format", FORMATS), ("token_dtype", _TOKEN_DTYPES)):
+    for key, choices in (("format", FORMATS), ("token_dtype", TOKEN_DTYPES)):
         if key in entry and entry[key] not in choices:
             raise InputError(f'{path}, {where}: "{key}" is one of {", ".join(choices)}, got {entry[key]}')
     if not all(isinstance(name, str) and name for name in entry.get("domain_names", {}).values()):
