@@ -12,7 +12,7 @@ import numpy as np
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.common.tables import decimals_of, most_different, share_text, shown_name, width_of
-from chameleon.export.mixture import number_in
+from chameleon.export.mixture import fact_number
 from chameleon.weights.domain_weights import DomainWeights
 
 # What limits say of a domain.
@@ -42,7 +42,7 @@ class Limits:
     prior_strength: float = 0.0
 
 
-def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
+def apply_limits(weights: DomainWeights, limits: Limits) -> DomainWeights:
     """Weights that keep to limits. Facts have `raw_weight`, what they were before, tokens at hand and epochs.
 
     What earlier limits left among facts and settings is of no use for others, and is left out.
@@ -66,7 +66,7 @@ def within(weights: DomainWeights, limits: Limits) -> DomainWeights:
     least = np.full(len(wanted), limits.min_weight)
     most = _caps(weights.names, limits, counts)
     _require_feasible(weights.names, least, most, limits)
-    found = fitted(wanted, least, most)
+    found = project_shares(wanted, least, most)
     facts = {name: _without(weights.domains.get(name, {}), _FACTS) for name in weights.names}
     for i, name in enumerate(weights.names):
         if found[i] != weights.weights[i]:
@@ -91,7 +91,7 @@ def _without(facts: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
     return {key: value for key, value in facts.items() if key not in keys}
 
 
-def fitted(wanted: Array, least: Array, most: Array) -> Array:
+def project_shares(wanted: Array, least: Array, most: Array) -> Array:
     """(k,) shares nearest to those wanted, by Kullback-Leibler divergence, between floors and caps.
 
     They are clip(t wanted, least, most) for the one t with which they sum to 1. What is wanted at 0 stays at
@@ -128,15 +128,15 @@ def fitted(wanted: Array, least: Array, most: Array) -> Array:
     # All that is wanted is at its cap: what is wanted at 0 takes the rest alike.
     rest = 1 - float(shares[positive].sum())
     zero = ~positive
-    shares[zero] = rest * fitted(np.ones(int(zero.sum())), least[zero] / rest, most[zero] / rest)
+    shares[zero] = rest * project_shares(np.ones(int(zero.sum())), least[zero] / rest, most[zero] / rest)
     return np.asarray(shares)
 
 
-def caps(names: tuple[str, ...], limits: Limits) -> Array:
+def epoch_caps(names: tuple[str, ...], limits: Limits) -> Array:
     """(k,) the largest share of each domain by `max_epochs`.
 
     Raises:
-        InputError: As of `within`.
+        InputError: As of `apply_limits`.
     """
     _require_names(names, limits)
     counts = None
@@ -182,18 +182,18 @@ def _require_feasible(names: tuple[str, ...], least: Array, most: Array, limits:
             tokens = (low - high) * (limits.budget or 0)
             raise InputError(
                 f"the least share of {name} ({low:.4g}, --min_weight) is over what --max_epochs leaves of it "
-                f"({high:.4g}): {shown_tokens(tokens)} tokens are missing; lower one, or raise the other"
+                f"({high:.4g}): {tokens_text(tokens)} tokens are missing; lower one, or raise the other"
             )
     if most.sum() < 1 - _TINY:
         budget = limits.budget or 0.0
         raise InputError(
-            f"the budget of {shown_tokens(budget)} tokens is over what the domains give within "
-            f"--max_epochs: {shown_tokens(most.sum() * budget)}; {shown_tokens((1 - most.sum()) * budget)} "
+            f"the budget of {tokens_text(budget)} tokens is over what the domains give within "
+            f"--max_epochs: {tokens_text(most.sum() * budget)}; {tokens_text((1 - most.sum()) * budget)} "
             "are missing. Raise --max_epochs, lower --budget, or add text"
         )
 
 
-def shown_tokens(tokens: float) -> str:
+def tokens_text(tokens: float) -> str:
     """A number of tokens as people write it: 12.3B."""
     tokens = float(f"{tokens:.4g}")
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
@@ -208,11 +208,11 @@ def render_limits(weights: DomainWeights) -> str:
     Of very many domains it has those whose weights moved most or, where none did, that are seen most often.
     """
     facts = {name: weights.domains.get(name, {}) for name in weights.names}
-    budget = number_in(weights.settings, "budget", "settings")
+    budget = fact_number(weights.settings, "budget", "settings")
     moved = any("raw_weight" in each for each in facts.values())
     if not moved and budget is None:
         return ""
-    of = [(number_in(facts[n], "raw_weight", f"domain {n}"), _epochs(weights, n)) for n in weights.names]
+    of = [(fact_number(facts[n], "raw_weight", f"domain {n}"), _epochs(weights, n)) for n in weights.names]
     shares = weights.weights.tolist()
     raw = [share if each is None else each for share, (each, _) in zip(shares, of, strict=True)]
     far = np.abs(np.array(raw) - weights.weights) if moved else np.array([epochs or 0.0 for _, epochs in of])
@@ -225,14 +225,14 @@ def render_limits(weights: DomainWeights) -> str:
         sides = "  ".join(f"{share_text(each, decimals):>{decimals + 2}}" for each in (raw[i], weight))
         line = f"{shown_name(name):<{width}}  {sides}"
         if budget is not None:
-            at_hand = number_in(facts[name], "tokens_at_hand", f"domain {name}")
+            at_hand = fact_number(facts[name], "tokens_at_hand", f"domain {name}")
             # What a cap cuts off is missing; what a floor or a prior gives to others is not.
             is_missing = raw[i] > weight and _at_cap(weights, name, epochs)
             line += (
-                f"  {shown_tokens(weight * budget):>10}"
-                f"  {'?' if at_hand is None else shown_tokens(at_hand):>7}"
+                f"  {tokens_text(weight * budget):>10}"
+                f"  {'?' if at_hand is None else tokens_text(at_hand):>7}"
                 f"  {'?' if epochs is None else f'{epochs:.2f}':>6}"
-                f"  {shown_tokens((raw[i] - weight) * budget) if is_missing else '':>8}"
+                f"  {tokens_text((raw[i] - weight) * budget) if is_missing else '':>8}"
             )
         lines.append(line.rstrip())
     if len(shown) < len(shares):
@@ -243,10 +243,10 @@ def render_limits(weights: DomainWeights) -> str:
 
 
 def _epochs(weights: DomainWeights, name: str) -> float | None:
-    return number_in(weights.domains.get(name, {}), "epochs", f"domain {name}")
+    return fact_number(weights.domains.get(name, {}), "epochs", f"domain {name}")
 
 
 def _at_cap(weights: DomainWeights, name: str, epochs: float | None) -> bool:
-    caps = weights.settings.get("max_epochs") or {}
-    cap = caps.get(name, caps.get(""))
+    epoch_caps = weights.settings.get("max_epochs") or {}
+    cap = epoch_caps.get(name, epoch_caps.get(""))
     return cap is not None and epochs is not None and epochs >= cap * (1 - 1e-9)

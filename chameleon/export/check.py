@@ -17,19 +17,19 @@ from chameleon.common.command_line import (
 )
 from chameleon.common.errors import InputError
 from chameleon.common.tables import shown_name
-from chameleon.export.budget import shown_tokens
+from chameleon.export.budget import tokens_text
 from chameleon.export.draws import (
     Counts,
-    DrawResult,
+    FileShares,
     draw,
     faults_of_numbers,
-    read_file,
+    shares_in_file,
     table_of_draws,
     undrawn_domains,
 )
-from chameleon.export.formats import Format, format_named
-from chameleon.export.mixture import TrainerSource, number_in
-from chameleon.export.options import add_count_flags, add_limit_flags, add_place_flags, add_stage_flags
+from chameleon.export.formats import FormatSpec, format_spec
+from chameleon.export.mixture import TrainerSource, fact_number
+from chameleon.export.options import add_budget_flags, add_limit_flags, add_source_flags, add_stage_flags
 from chameleon.export.parse import ParsedFile
 from chameleon.export.write import ExportPlan, asked_for, places
 from chameleon.weights.domain_weights import DomainWeights
@@ -69,12 +69,12 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     """
     if arguments.draws > _MOST_DRAWS:
         raise InputError(f"expected --draws up to {_MOST_DRAWS:,}, got {arguments.draws:,}")
-    row = format_named(arguments.format)
+    row = format_spec(arguments.format)
     asked = asked_for(arguments, DomainWeights.read(arguments.weights))
     weights = asked.weights
     sources = places(arguments, weights.names)
     found = _found(arguments.file, row)
-    read = read_file(found.numbers, row, weights.names, weights.weights, sources)
+    read = shares_in_file(found.numbers, row, weights.names, weights.weights, sources)
     rows, are_all = _rows(arguments, read, found, sources)
     drawn = draw(np.append(read.numbers, read.elsewhere), rows, row.draws, arguments.seed)
     epochs = _epochs(weights, read)
@@ -94,7 +94,7 @@ def check(arguments: argparse.Namespace) -> tuple[str, list[str]]:
     return "\n".join([*table, *notes, *_listed(faults)]), faults
 
 
-def _found(path: Path, row: Format) -> ParsedFile:
+def _found(path: Path, row: FormatSpec) -> ParsedFile:
     try:
         return row.read(path.read_bytes().decode("utf-8-sig"))
     except OSError as error:
@@ -106,7 +106,7 @@ def _found(path: Path, row: Format) -> ParsedFile:
 
 
 def _rows(
-    arguments: argparse.Namespace, read: DrawResult, found: ParsedFile, sources: dict[str, TrainerSource]
+    arguments: argparse.Namespace, read: FileShares, found: ParsedFile, sources: dict[str, TrainerSource]
 ) -> tuple[int, bool]:
     """Rows to draw, and whether they are all that the run will draw, so far as that is known."""
     lengths = [source.tokens_per_row for source in sources.values()]
@@ -119,17 +119,19 @@ def _rows(
     return min(all_rows, arguments.draws), all_rows <= arguments.draws
 
 
-def _epochs(weights: DomainWeights, read: DrawResult) -> Array | None:
+def _epochs(weights: DomainWeights, read: FileShares) -> Array | None:
     """(k,) how often each domain is seen, where tokens at hand and to train on are known."""
-    budget = number_in(weights.settings, "budget", "settings")
-    at_hand = [number_in(weights.domains[name], "tokens_at_hand", f"domain {name}") for name in weights.names]
+    budget = fact_number(weights.settings, "budget", "settings")
+    at_hand = [
+        fact_number(weights.domains[name], "tokens_at_hand", f"domain {name}") for name in weights.names
+    ]
     if budget is None or None in at_hand:
         return None
     return read.shares * budget / np.array(at_hand, dtype=np.float64)
 
 
 def _faults_of_draws(
-    row: Format, found: ParsedFile, read: DrawResult, names: Sequence[str], drawn: Counts, are_all: bool
+    row: FormatSpec, found: ParsedFile, read: FileShares, names: Sequence[str], drawn: Counts, are_all: bool
 ) -> list[str]:
     never = undrawn_domains(read.numbers, row.draws)
     faults = [
@@ -148,7 +150,7 @@ def _faults_of_draws(
     return faults
 
 
-def _faults_of_epochs(row: Format, found: ParsedFile, weights: DomainWeights, epochs: Array) -> list[str]:
+def _faults_of_epochs(row: FormatSpec, found: ParsedFile, weights: DomainWeights, epochs: Array) -> list[str]:
     """What happens where domains are used up."""
     faults = []
     budget = float(weights.settings["budget"])
@@ -156,8 +158,8 @@ def _faults_of_epochs(row: Format, found: ParsedFile, weights: DomainWeights, ep
     first = int(np.argmax(epochs))
     if stops and epochs[first] > 1:
         faults.append(
-            f"the run stops after {shown_tokens(budget / epochs[first])} tokens, when {weights.names[first]} "
-            f"is used up; the budget is {shown_tokens(budget)}"
+            f"the run stops after {tokens_text(budget / epochs[first])} tokens, when {weights.names[first]} "
+            f"is used up; the budget is {tokens_text(budget)}"
         )
     for name, times in zip(weights.names, epochs.tolist(), strict=True):
         bound = None if found.repetition is None else found.repetition.get(name)
@@ -172,7 +174,7 @@ def _faults_of_epochs(row: Format, found: ParsedFile, weights: DomainWeights, ep
 
 
 def _faults_of_stages(
-    row: Format, found: ParsedFile, asked: ExportPlan, sources: dict[str, TrainerSource]
+    row: FormatSpec, found: ParsedFile, asked: ExportPlan, sources: dict[str, TrainerSource]
 ) -> list[str]:
     """What is wrong with the stages after the first, against those that are asked for if any are."""
     names = asked.weights.names
@@ -185,7 +187,7 @@ def _faults_of_stages(
         weights = (
             np.zeros(len(names)) if later is None else np.array([later.by_name()[name] for name in names])
         )
-        read = read_file(numbers, row, names, weights, sources)
+        read = shares_in_file(numbers, row, names, weights, sources)
         further = [*read.problems]
         if later is not None:
             further += faults_of_numbers(read, ParsedFile(numbers), names, weights)
@@ -194,7 +196,7 @@ def _faults_of_stages(
 
 
 def _notes(
-    found: ParsedFile, asked: ExportPlan, read: DrawResult, drawn: Counts, are_all: bool, epochs: Array | None
+    found: ParsedFile, asked: ExportPlan, read: FileShares, drawn: Counts, are_all: bool, epochs: Array | None
 ) -> list[str]:
     """What else there is to know."""
     notes = []
@@ -204,7 +206,7 @@ def _notes(
         more = f" and {len(unseen) - 3:,} more" if len(unseen) > 3 else ""
         notes.append(f"unseen     {', '.join(map(shown_name, unseen[:3]))}{more} in these draws; see --draws")
     if found.stopping == "all_exhausted" and epochs is not None and (least := epochs[epochs > 0].min()) > 1:
-        tokens = shown_tokens(float(asked.weights.settings["budget"]) / float(least))
+        tokens = tokens_text(float(asked.weights.settings["budget"]) / float(least))
         notes.append(f"one pass   {tokens} tokens; then all was seen, and the trainer begins anew or ends")
     if found.stages and not asked.later:
         steps = ", ".join(str(step) for step, _ in found.stages)
@@ -252,9 +254,9 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="of random draws (default: 0). Change it to see how far they vary",
     )
-    add_place_flags(group)
+    add_source_flags(group)
     add_stage_flags(parser.add_argument_group("two stages in one, as given to export"))
     limits = parser.add_argument_group("tokens at hand, as given to export")
-    add_count_flags(limits)
+    add_budget_flags(limits)
     add_limit_flags(limits)
     return parser

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from chameleon.common.command_line import Parser, nonempty_path, nonnegative_int, print_stderr, run_command
 from chameleon.common.errors import InputError
-from chameleon.export.formats import FORMATS, format_named
-from chameleon.export.options import add_count_flags, add_limit_flags, add_place_flags, add_stage_flags
+from chameleon.export.formats import FORMATS, format_spec
+from chameleon.export.options import add_budget_flags, add_limit_flags, add_source_flags, add_stage_flags
 from chameleon.export.write import asked_for, export_to, places
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -19,7 +19,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> None:
-    row = format_named(arguments.format)
+    row = format_spec(arguments.format)
     if arguments.then is not None and not row.takes_stages:
         takers = ", ".join(name for name, row in FORMATS.items() if row.takes_stages)
         raise InputError(f"{arguments.format} takes no schedule (--then); these do: {takers}")
@@ -57,9 +57,9 @@ def _parser() -> argparse.ArgumentParser:
         default=0,
         help="of the trainer's draws (default: 0). Change it with the run's own",
     )
-    add_place_flags(group)
+    add_source_flags(group)
     add_stage_flags(parser.add_argument_group("two stages in one"))
     limits = parser.add_argument_group("tokens at hand")
-    add_count_flags(limits)
+    add_budget_flags(limits)
     add_limit_flags(limits)
     return parser

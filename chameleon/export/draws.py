@@ -22,7 +22,7 @@ from chameleon.common.tables import (
     shown_name,
     width_of,
 )
-from chameleon.export.formats import Draws, Format
+from chameleon.export.formats import Draws, FormatSpec
 from chameleon.export.mixture import TrainerSource
 from chameleon.export.parse import ParsedFile
 from chameleon.weights.domain_weights import DomainWeights
@@ -78,7 +78,7 @@ def _rounded_down(shares: Array, rows: int) -> Counts:
 
 
 @dataclass(frozen=True, eq=False)
-class DrawResult:
+class FileShares:
     """A trainer's file, as it is understood for the domains of a weights file.
 
     Attributes:
@@ -106,13 +106,13 @@ class DrawResult:
         return np.asarray(tokens / (tokens.sum() + self.elsewhere * self.mean_length))
 
 
-def read_file(
+def shares_in_file(
     numbers: Mapping[str, float],
-    row: Format,
+    row: FormatSpec,
     names: Sequence[str],
     asked: Array,
     sources: Mapping[str, TrainerSource],
-) -> DrawResult:
+) -> FileShares:
     """Numbers of a file by domain.
 
     Args:
@@ -142,7 +142,7 @@ def read_file(
         elif number > 0:
             problems += _faults_of_parts(name, number, keys[name], numbers)
     total = float(found.sum()) + sum(others.values())
-    return DrawResult(
+    return FileShares(
         found / total, sum(others.values()) / total, _lengths(row, names, sources), tuple(problems)
     )
 
@@ -158,7 +158,7 @@ def _faults_of_parts(
     ]
 
 
-def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, TrainerSource]) -> Array:
+def _lengths(row: FormatSpec, names: Sequence[str], sources: Mapping[str, TrainerSource]) -> Array:
     if row.counts == "tokens":
         return np.ones(len(names))
     if unknown := [name for name in names if sources[name].tokens_per_row is None]:
@@ -169,7 +169,7 @@ def _lengths(row: Format, names: Sequence[str], sources: Mapping[str, TrainerSou
     return np.array([sources[name].tokens_per_row for name in names], dtype=np.float64)
 
 
-def faults_of_numbers(read: DrawResult, found: ParsedFile, names: Sequence[str], asked: Array) -> list[str]:
+def faults_of_numbers(read: FileShares, found: ParsedFile, names: Sequence[str], asked: Array) -> list[str]:
     """What is wrong with the numbers of a file, in words, with what may have gone wrong.
 
     Args:
@@ -203,7 +203,7 @@ def _off(shares: Array, asked: Array) -> npt.NDArray[np.bool_]:
 
 
 def table_of_draws(
-    weights: DomainWeights, row: Format, read: DrawResult, drawn: Counts, epochs: Array | None
+    weights: DomainWeights, row: FormatSpec, read: FileShares, drawn: Counts, epochs: Array | None
 ) -> list[str]:
     """Lines of a table: shares that were asked for, that a file means, and that were drawn.
 

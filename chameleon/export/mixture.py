@@ -13,7 +13,7 @@ import numpy as np
 
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
-from chameleon.export.parse import json_object_in, number_from, written_number
+from chameleon.export.parse import parse_number, read_json_object, written_number
 from chameleon.weights.domain_weights import DomainWeights
 
 _FURTHER = ("valid", "test", "remote", "local", "split", "name")
@@ -173,7 +173,7 @@ def mixture_of(
     by_name = [weights.by_name(), *(each.weights.by_name() for each in later)]
     kept = [name for name in weights.names if keeps_zeros or any(each[name] > 0 for each in by_name)]
     steps = [0, *(each.step for each in later)]
-    epochs = [number_in(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in kept]
+    epochs = [fact_number(weights.domains.get(name, {}), "epochs", f"domain {name}") for name in kept]
     return TrainerMixture(
         tuple(kept),
         tuple(
@@ -181,12 +181,12 @@ def mixture_of(
             for step, each in zip(steps, by_name, strict=True)
         ),
         tuple(sources[name] for name in kept),
-        budget=number_in(weights.settings, "budget", "settings"),
+        budget=fact_number(weights.settings, "budget", "settings"),
         epochs=None if None in epochs else np.array(epochs, dtype=np.float64),
     )
 
 
-def number_in(facts: Mapping[str, Any], key: str, place: str, least: float = 0.0) -> float | None:
+def fact_number(facts: Mapping[str, Any], key: str, place: str, least: float = 0.0) -> float | None:
     """A number among the facts of a weights file, or None.
 
     Raises:
@@ -197,10 +197,10 @@ def number_in(facts: Mapping[str, Any], key: str, place: str, least: float = 0.0
         return None
     if isinstance(value, str):
         raise InputError(f"the weights file, {place}: {key} is {value!r:.40}; expected a number")
-    return number_from(value, f"the weights file, {place}: {key}", least)
+    return parse_number(value, f"the weights file, {place}: {key}", least)
 
 
-def sources_of(
+def read_sources(
     names: Sequence[str], given: Path | None, tokens_per_row: float | Mapping[str, float] | None
 ) -> dict[str, TrainerSource]:
     """The source of each domain: from a JSON file, or its own name.
@@ -213,7 +213,7 @@ def sources_of(
     Raises:
         InputError: The file cannot be read or lacks a domain, or a number is not above 0.
     """
-    content = {name: name for name in names} if given is None else json_object_in(given, "--sources")
+    content = {name: name for name in names} if given is None else read_json_object(given, "--sources")
     missing = [name for name in names if name not in content]
     if missing:
         raise InputError(
@@ -267,11 +267,11 @@ def _source(name: str, value: Any, place: str) -> TrainerSource:  # noqa: ANN401
             raise InputError(f"{place}: {key} is {each!r:.80}; expected a text")
     return TrainerSource(
         tuple(paths),
-        tuple(number_from(each, f"{place}: a number of tokens", _LEAST) for each in tokens),
+        tuple(parse_number(each, f"{place}: a number of tokens", _LEAST) for each in tokens),
         None if per_row is None else _tokens_per_row(per_row, f"{place}: tokens_per_row"),
         further,
     )
 
 
 def _tokens_per_row(value: Any, place: str) -> float:  # noqa: ANN401
-    return number_from(value, place, _LEAST)
+    return parse_number(value, place, _LEAST)

@@ -9,7 +9,7 @@ from chameleon.common.command_line import fraction, nonempty_path, nonnegative_i
 _SIZES = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
 
 
-def add_place_flags(group: Any) -> None:  # noqa: ANN401
+def add_source_flags(group: Any) -> None:  # noqa: ANN401
     """--sources and --tokens_per_row."""
     group.add_argument(
         "--sources",
@@ -26,11 +26,11 @@ def add_place_flags(group: Any) -> None:  # noqa: ANN401
     )
 
 
-def add_count_flags(group: Any) -> None:  # noqa: ANN401
+def add_budget_flags(group: Any) -> None:  # noqa: ANN401
     """--budget and --token_counts."""
     group.add_argument(
         "--budget",
-        type=tokens,
+        type=token_count,
         metavar="TOKENS",
         help="tokens to train on, such as 300B (default: not known). Give it to see epochs and to cap them",
     )
@@ -47,7 +47,7 @@ def add_limit_flags(group: Any) -> None:  # noqa: ANN401
     """--max_epochs, --min_weight, --prior and --prior_strength."""
     group.add_argument(
         "--max_epochs",
-        type=epochs,
+        type=epochs_by_domain,
         metavar="E[,NAME=E...]",
         help="how often text may be seen, everywhere or by domain, such as 4,book=2 (default: no cap). Give "
         "it where small domains would be repeated; weights before and after stand side by side",
@@ -90,7 +90,7 @@ def add_stage_flags(group: Any) -> None:  # noqa: ANN401
     )
 
 
-def tokens(text: str) -> float:
+def token_count(text: str) -> float:
     """A number of tokens, such as 300B."""
     size = _SIZES.get(text[-1:].upper(), 1.0)
     try:
@@ -102,7 +102,7 @@ def tokens(text: str) -> float:
     return number
 
 
-def epochs(text: str) -> dict[str, float]:
+def epochs_by_domain(text: str) -> dict[str, float]:
     """Numbers of epochs by domain, "" for all others: E,NAME=E,..."""
     found: dict[str, float] = {}
     for part in text.split(","):

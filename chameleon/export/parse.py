@@ -69,7 +69,7 @@ class ParsedFile:
         return cls(numbers, tuple(found), stopping=str(stopping), must_sum_to_1=True)
 
 
-def numbers_of(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict[str, float]:
+def parse_numbers(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict[str, float]:
     """Numbers by key, each key once.
 
     Raises:
@@ -81,13 +81,13 @@ def numbers_of(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict
             raise InputError(f"{what}: expected a path or name beside each weight, got {key!r:.80}")
         if key in numbers:
             raise InputError(f"{what} names {key} twice")
-        numbers[key] = number_from(value, f"{what}: the number of {key}")
+        numbers[key] = parse_number(value, f"{what}: the number of {key}")
     if not numbers:
         raise InputError(f"{what} holds no weights")
     return numbers
 
 
-def mapping_of(content: Any, *keys: str) -> dict[str, Any]:  # noqa: ANN401
+def mapping_at(content: Any, *keys: str) -> dict[str, Any]:  # noqa: ANN401
     """The object in an object, by the keys that lead to it.
 
     Raises:
@@ -102,7 +102,7 @@ def mapping_of(content: Any, *keys: str) -> dict[str, Any]:  # noqa: ANN401
     return content
 
 
-def json_of(text: str, what: str = "the file") -> Any:  # noqa: ANN401
+def parse_json(text: str, what: str = "the file") -> Any:  # noqa: ANN401
     """The content of a JSON file.
 
     Raises:
@@ -124,7 +124,7 @@ def json_of(text: str, what: str = "the file") -> Any:  # noqa: ANN401
         raise InputError(f"{what} is not JSON: {error}") from None
 
 
-def json_object_in(path: Path, flag: str) -> dict[str, Any]:
+def read_json_object(path: Path, flag: str) -> dict[str, Any]:
     """The object in a JSON file that a flag names.
 
     Raises:
@@ -137,24 +137,24 @@ def json_object_in(path: Path, flag: str) -> dict[str, Any]:
         raise InputError(f"cannot read {what}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise InputError(f"{what} is not UTF-8") from None
-    content = json_of(text, what)
+    content = parse_json(text, what)
     if not isinstance(content, dict) or not content:
         raise InputError(f"{what}: expected an object with a key for each domain")
     return content
 
 
-def token_counts_in(path: Path) -> tuple[dict[str, Any], Any]:
+def read_token_counts(path: Path) -> tuple[dict[str, Any], Any]:
     """What --token_counts names: tokens by domain, not yet looked at, and the tokenizer's digest or None.
 
     Raises:
-        InputError: As of `json_object_in`.
+        InputError: As of `read_json_object`.
     """
-    content = json_object_in(path, "--token_counts")
+    content = read_json_object(path, "--token_counts")
     digest = content.pop("tokenizer_digest", None)
     return content["tokens"] if isinstance(content.get("tokens"), dict) else content, digest
 
 
-def number_from(value: Any, place: str, least: float = 0.0) -> float:  # noqa: ANN401
+def parse_number(value: Any, place: str, least: float = 0.0) -> float:  # noqa: ANN401
     """A number that stands somewhere, as a number or, in formats of texts alone, as a text.
 
     Raises:
@@ -169,7 +169,7 @@ def number_from(value: Any, place: str, least: float = 0.0) -> float:  # noqa: A
     return number
 
 
-def step_of(value: Any, what: str, least: int = 0) -> int:  # noqa: ANN401
+def parse_step(value: Any, what: str, least: int = 0) -> int:  # noqa: ANN401
     """A whole number.
 
     Raises:
@@ -250,7 +250,7 @@ def _is_plain(content: Any) -> bool:  # noqa: ANN401
     return not isinstance(content, str) or (content.isprintable() and max(content, default="") < "\ud800")
 
 
-def yaml_of(text: str) -> Any:  # noqa: ANN401
+def parse_yaml(text: str) -> Any:  # noqa: ANN401
     """The content of a YAML file.
 
     Raises:

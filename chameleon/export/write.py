@@ -11,18 +11,18 @@ import chameleon
 from chameleon.common.command_line import Notify, print_json
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable, write_atomically
-from chameleon.export.budget import Limits, render_limits, within
+from chameleon.export.budget import Limits, apply_limits, render_limits
 from chameleon.export.draws import undrawn_domains
-from chameleon.export.formats import Format, format_named
+from chameleon.export.formats import FormatSpec, format_spec
 from chameleon.export.mixture import (
     LaterStage,
     TrainerMixture,
     TrainerSource,
+    fact_number,
     mixture_of,
-    number_in,
-    sources_of,
+    read_sources,
 )
-from chameleon.export.parse import json_object_in, number_from, token_counts_in
+from chameleon.export.parse import parse_number, read_json_object, read_token_counts
 from chameleon.weights.domain_weights import DomainWeights
 
 _PROXYS_TOKENS = "tokens at hand are counted with the proxy's tokenizer; another's differ"
@@ -53,7 +53,7 @@ def asked_for(arguments: argparse.Namespace, weights: DomainWeights) -> ExportPl
     """Weights and those of --then within the limits that are asked for.
 
     Raises:
-        InputError: As of `within`, or --then and --at do not fit each other or the weights.
+        InputError: As of `apply_limits`, or --then and --at do not fit each other or the weights.
     """
     first, notices = limited(arguments, weights)
     if (arguments.then is None) != (arguments.at is None):
@@ -75,9 +75,9 @@ def places(arguments: argparse.Namespace, names: tuple[str, ...]) -> dict[str, T
     """The source of each domain.
 
     Raises:
-        InputError: As of `sources_of`, or --tokens_per_row is neither a number above 0 nor such a file.
+        InputError: As of `read_sources`, or --tokens_per_row is neither a number above 0 nor such a file.
     """
-    return sources_of(names, arguments.sources, tokens_per_row(arguments))
+    return read_sources(names, arguments.sources, tokens_per_row(arguments))
 
 
 def tokens_per_row(arguments: argparse.Namespace) -> float | dict[str, Any] | None:
@@ -91,14 +91,14 @@ def tokens_per_row(arguments: argparse.Namespace) -> float | dict[str, Any] | No
     try:
         return float(arguments.tokens_per_row)
     except ValueError:
-        return json_object_in(Path(arguments.tokens_per_row), "--tokens_per_row")
+        return read_json_object(Path(arguments.tokens_per_row), "--tokens_per_row")
 
 
 def limited(arguments: argparse.Namespace, weights: DomainWeights) -> tuple[DomainWeights, tuple[str, ...]]:
     """Weights within the limits that are asked for, and what to know of that, in words.
 
     Raises:
-        InputError: As of `within`.
+        InputError: As of `apply_limits`.
     """
     counts, notice = None, None
     if arguments.budget or arguments.max_epochs or arguments.prior_strength:
@@ -110,7 +110,7 @@ def limited(arguments: argparse.Namespace, weights: DomainWeights) -> tuple[Doma
         min_weight=arguments.min_weight,
         prior_strength=arguments.prior_strength,
     )
-    return within(weights, limits), () if notice is None else (notice,)
+    return apply_limits(weights, limits), () if notice is None else (notice,)
 
 
 def _counts(
@@ -119,12 +119,12 @@ def _counts(
     """Tokens of each domain at hand, None where they are not known, and what to know of them."""
     if arguments.token_counts is None:
         known = {
-            name: number_in(weights.domains.get(name, {}), "corpus_tokens", f"domain {name}", 1)
+            name: fact_number(weights.domains.get(name, {}), "corpus_tokens", f"domain {name}", 1)
             for name in weights.names
         }
         counts = {name: count for name, count in known.items() if count is not None}
         return (counts, _PROXYS_TOKENS) if len(counts) == len(known) else (None, None)
-    content, digest = token_counts_in(arguments.token_counts)
+    content, digest = read_token_counts(arguments.token_counts)
     counts = {}
     for name in weights.names:
         if name in content:
@@ -132,7 +132,7 @@ def _counts(
                 raise InputError(
                     f"--token_counts: that of {name} is {content[name]!r:.40}; expected a number"
                 )
-            counts[name] = number_from(content[name], f"--token_counts: that of {name}", 1)
+            counts[name] = parse_number(content[name], f"--token_counts: that of {name}", 1)
     proxy = weights.provenance.get("proxy")
     ours = proxy.get("tokenizer_digest") if isinstance(proxy, Mapping) else None
     return counts, _OTHERS_TOKENS if None not in (digest, ours) and digest != ours else None
@@ -161,7 +161,7 @@ def export(
     Raises:
         InputError: There is no such format, it cannot hold a name, or what it needs is not known.
     """
-    row = format_named(format_name)
+    row = format_spec(format_name)
     mixture = mixture_of(weights, sources, row.keeps_zeros, later)
     text = row.write(replace(mixture, seed=seed, comment=_comment(weights, later, mixture, row.counts)))
     try:
@@ -194,7 +194,7 @@ def export_to(
     Raises:
         InputError: As of `export`, or the file cannot be written. Nothing is said or written then.
     """
-    row = format_named(format_name)
+    row = format_spec(format_name)
     text = export(asked.weights, format_name, sources, seed, asked.later)
     beside = [] if output is None or row.has_comments else _beside(output, asked)
     for path in (path for path, _ in beside):
@@ -219,9 +219,9 @@ def require_exportable(arguments: argparse.Namespace, output: str) -> None:
         arguments: The main command's flags of export.
         output: Where the weights go.
     """
-    row = format_named(arguments.export)
+    row = format_spec(arguments.export)
     per_row = tokens_per_row(arguments)
-    sources = {} if arguments.sources is None else json_object_in(arguments.sources, "--sources")
+    sources = {} if arguments.sources is None else read_json_object(arguments.sources, "--sources")
     known = sources and all(isinstance(each, dict) and "tokens_per_row" in each for each in sources.values())
     if row.counts == "rows" and per_row is None and not known:
         raise InputError(f"{row.trainer} counts rows; give --tokens_per_row to --export {arguments.export}")
@@ -247,18 +247,18 @@ def export_beside(weights: DomainWeights, arguments: argparse.Namespace, output:
         InputError: As of `export_to`.
     """
     try:
-        within, notices = limited(arguments, weights)
+        apply_limits, notices = limited(arguments, weights)
         sources = places(arguments, weights.names)
         path = _place(output, arguments)
         inputs = (Path(output), *_inputs(arguments))
-        export_to(ExportPlan(within, (), notices), arguments.export, sources, path, 0, inputs, notify)
+        export_to(ExportPlan(apply_limits, (), notices), arguments.export, sources, path, 0, inputs, notify)
     except InputError as error:
         raise InputError(f"the weights are there, but not --export {arguments.export}: {error}") from None
 
 
 def _place(output: str, arguments: argparse.Namespace) -> Path:
     beside = Path(output)
-    suffix = format_named(arguments.export).suffix
+    suffix = format_spec(arguments.export).suffix
     return beside.with_name(f"{beside.name.removesuffix('.json')}.{arguments.export}{suffix}")
 
 
@@ -282,7 +282,7 @@ def _require_apart(outputs: Sequence[Path], inputs: Iterable[Path | None]) -> No
             raise InputError(f"{path} is read, and would be written over; give another --output")
 
 
-def _said(asked: ExportPlan, row: Format) -> list[str]:
+def _said(asked: ExportPlan, row: FormatSpec) -> list[str]:
     """What there is to say of weights that go into a trainer's file."""
     words = [f"note: {notice}" for notice in asked.notices]
     stages = [(0, asked.weights), *asked.later]

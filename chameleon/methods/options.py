@@ -16,7 +16,7 @@ from chameleon.common.command_line import (
     positive_number,
 )
 from chameleon.embeddings.options import add_worker_flags
-from chameleon.export.options import epochs, tokens
+from chameleon.export.options import epochs_by_domain, token_count
 from chameleon.text.options import add_reading_flags
 from chameleon.training.options import (
     TrainingOptions,
@@ -186,14 +186,14 @@ def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
         )
     group.add_argument(
         "--budget",
-        type=tokens,
+        type=token_count,
         metavar="TOKENS",
         help="tokens of the training that the weights are for, such as 300B (default: not known). Give it to "
         "see epochs and to cap them",
     )
     group.add_argument(
         "--max_epochs",
-        type=epochs,
+        type=epochs_by_domain,
         metavar="E[,NAME=E...]",
         help="how often text may be seen in it, everywhere or by domain, such as 4,book=2 (default: no cap). "
         "Give it with --budget where small domains would be repeated",

@@ -17,8 +17,8 @@ import chameleon
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.common.files import absolute_path, digest_of_json
-from chameleon.export.budget import Limits, caps, within
-from chameleon.export.parse import number_from, token_counts_in
+from chameleon.export.budget import Limits, apply_limits, epoch_caps
+from chameleon.export.parse import parse_number, read_token_counts
 from chameleon.methods.options import MethodOptions
 from chameleon.training.inputs import TrainingInputs
 from chameleon.weights.domain_weights import DomainWeights
@@ -64,9 +64,9 @@ def estimated_counts(path: Path) -> TokenCounts:
     Raises:
         InputError: It is none.
     """
-    content, digest = token_counts_in(path)
+    content, digest = read_token_counts(path)
     counts = {
-        name: round(number_from(value, f"--token_counts: that of {name}", 1))
+        name: round(parse_number(value, f"--token_counts: that of {name}", 1))
         for name, value in content.items()
     }
     if not counts:
@@ -105,7 +105,7 @@ def caps_on(names: tuple[str, ...], options: MethodOptions, basis: TokenCounts) 
         InputError: They leave no mixture, or what they need is not known.
     """
     limits = _limits(options, basis)
-    return None if limits is None or not limits.max_epochs else caps(names, limits)
+    return None if limits is None or not limits.max_epochs else epoch_caps(names, limits)
 
 
 def method_weights(
@@ -156,4 +156,4 @@ def method_weights(
         notices=notices,
     )
     limits = _limits(options, basis)
-    return found if limits is None else within(found, limits)
+    return found if limits is None else apply_limits(found, limits)

@@ -22,7 +22,7 @@ from chameleon.embeddings.options import (
     add_text_flags,
     require_workers,
 )
-from chameleon.export.options import add_place_flags, tokens
+from chameleon.export.options import add_source_flags, token_count
 from chameleon.text.options import add_reading_flags
 from chameleon.weights.options import add_weight_flags
 
@@ -93,10 +93,10 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
         help="trainer's format to write too, beside the weights file (default: none). Give it to train with "
         "them; python -m chameleon export --help lists the formats and caps epochs",
     )
-    add_place_flags(group)
+    add_source_flags(group)
     group.add_argument(
         "--budget",
-        type=tokens,
+        type=token_count,
         metavar="TOKENS",
         help="tokens to train on, such as 300B, for --export (default: not known). Give it to see epochs",
     )

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chameleon.common.errors import InputError
-from chameleon.export.budget import Limits, fitted, shown_tokens, within
+from chameleon.export.budget import Limits, apply_limits, project_shares, tokens_text
 from chameleon.weights.domain_weights import DomainWeights
 
 
@@ -36,7 +36,7 @@ def test_shares_sum_to_1_and_keep_to_floors_and_caps(
     problem: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     wanted, least, most = problem
-    found = fitted(wanted, least, most)
+    found = project_shares(wanted, least, most)
     assert found.sum() == pytest.approx(1, abs=1e-9)
     assert (found >= least - 1e-9).all()
     assert (found <= most + 1e-9).all()
@@ -64,7 +64,7 @@ def test_shares_are_the_nearest_that_a_solver_finds(seed: int) -> None:
         method="SLSQP",
         options={"ftol": 1e-14, "maxiter": 500},
     )
-    np.testing.assert_allclose(fitted(wanted, least, most), solved.x, atol=1e-5)
+    np.testing.assert_allclose(project_shares(wanted, least, most), solved.x, atol=1e-5)
 
 
 @given(problems(), st.floats(1.0, 5.0))
@@ -74,7 +74,10 @@ def test_looser_caps_bring_weights_nearer(
 ) -> None:
     wanted, _, most = problem
     least = np.zeros_like(wanted)
-    near, far = fitted(wanted, least, np.minimum(most * factor, 1)), fitted(wanted, least, most)
+    near, far = (
+        project_shares(wanted, least, np.minimum(most * factor, 1)),
+        project_shares(wanted, least, most),
+    )
     assert np.abs(near - wanted).sum() <= np.abs(far - wanted).sum() + 1e-9
 
 
@@ -83,7 +86,7 @@ def test_a_budget_caps_what_would_be_seen_too_often() -> None:
     raw = weights_of(0.5, 0.3, 0.2)
     seen = []
     for budget in (10, 100, 200, 1000, 4000):
-        capped = within(raw, Limits(budget=budget, counts=counts, max_epochs={"": 4}))
+        capped = apply_limits(raw, Limits(budget=budget, counts=counts, max_epochs={"": 4}))
         epochs = [capped.domains[name]["epochs"] for name in "abc"]
         assert max(epochs) <= 4 + 1e-9
         assert epochs == pytest.approx([w * budget / counts[n] for n, w in capped.by_name().items()])
@@ -91,26 +94,26 @@ def test_a_budget_caps_what_would_be_seen_too_often() -> None:
     assert seen[0] == 0.5
     assert seen == sorted(seen, reverse=True)
     # By hand: of 100 tokens 40 may be of a; the other 60 are divided 3 to 2.
-    capped = within(raw, Limits(budget=100, counts=counts, max_epochs={"": 4}))
+    capped = apply_limits(raw, Limits(budget=100, counts=counts, max_epochs={"": 4}))
     assert capped.by_name() == pytest.approx({"a": 0.4, "b": 0.36, "c": 0.24})
     assert capped.domains["a"]["raw_weight"] == 0.5
     assert capped.settings["max_epochs"] == {"": 4}
     # One domain alone: c may be seen but 0.1 times, which a and b make up for.
-    capped = within(raw, Limits(budget=1000, counts={**counts, "a": 1e4}, max_epochs={"c": 0.1}))
+    capped = apply_limits(raw, Limits(budget=1000, counts={**counts, "a": 1e4}, max_epochs={"c": 0.1}))
     assert capped.by_name() == pytest.approx({"a": 0.5625, "b": 0.3375, "c": 0.1})
 
 
 def test_a_prior_pulls_to_natural_shares_and_a_floor_holds() -> None:
     raw = weights_of(0.7, 0.2, 0.1)
     counts = {"a": 100.0, "b": 300.0, "c": 600.0}
-    half = within(raw, Limits(counts=counts, prior_strength=0.5))
+    half = apply_limits(raw, Limits(counts=counts, prior_strength=0.5))
     assert half.by_name() == pytest.approx({"a": 0.4, "b": 0.25, "c": 0.35})
-    assert within(raw, Limits(counts=counts, prior_strength=1.0)).by_name() == pytest.approx(
+    assert apply_limits(raw, Limits(counts=counts, prior_strength=1.0)).by_name() == pytest.approx(
         {"a": 0.1, "b": 0.3, "c": 0.6}
     )
-    floor = within(raw, Limits(min_weight=0.15))
+    floor = apply_limits(raw, Limits(min_weight=0.15))
     assert floor.by_name() == pytest.approx({"a": 0.7 * 0.85 / 0.9, "b": 0.2 * 0.85 / 0.9, "c": 0.15})
-    same = within(raw, Limits())
+    same = apply_limits(raw, Limits())
     assert same.by_name() == raw.by_name()
     assert "raw_weight" not in same.domains["a"]
 
@@ -139,12 +142,12 @@ def test_a_prior_pulls_to_natural_shares_and_a_floor_holds() -> None:
 )
 def test_limits_that_cannot_be_kept_say_by_how_much(limits: Limits, expected: str) -> None:
     with pytest.raises(InputError) as caught:
-        within(weights_of(0.5, 0.3, 0.2), limits)
+        apply_limits(weights_of(0.5, 0.3, 0.2), limits)
     assert expected in str(caught.value)
 
 
 def test_numbers_of_tokens_are_short() -> None:
-    assert [shown_tokens(n) for n in (12, 1500, 2.5e6, 3e11, 1.234e13)] == [
+    assert [tokens_text(n) for n in (12, 1500, 2.5e6, 3e11, 1.234e13)] == [
         "12",
         "1.5k",
         "2.5M",

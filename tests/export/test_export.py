@@ -19,9 +19,9 @@ from hypothesis import strategies as st
 from chameleon.common.errors import InputError
 from chameleon.export import check
 from chameleon.export.command import main as export_main
-from chameleon.export.draws import draw, read_file
+from chameleon.export.draws import draw, shares_in_file
 from chameleon.export.formats import FORMATS, Draws
-from chameleon.export.mixture import LaterStage, TrainerSource, sources_of
+from chameleon.export.mixture import LaterStage, TrainerSource, read_sources
 from chameleon.export.trainers.json_csv import DOGE_ORDER
 from chameleon.export.write import export
 from chameleon.training.schedule import Domains, read_weights
@@ -63,7 +63,7 @@ def read_back(
 ) -> np.ndarray:
     """The shares of tokens that a file means."""
     row = FORMATS[format_name]
-    read = read_file(row.read(text).numbers, row, weights.names, weights.weights, sources)
+    read = shares_in_file(row.read(text).numbers, row, weights.names, weights.weights, sources)
     assert read.problems == ()
     return read.shares
 
@@ -715,7 +715,7 @@ def test_notes_come_only_with_a_result(there: DomainWeights, capsys: pytest.Capt
 def test_sources_are_taken_as_they_are_meant(there: DomainWeights) -> None:
     def sources(**further: object) -> dict[str, TrainerSource]:
         content = {name: {"paths": f"{name}dir", "tokens_per_row": 8, **further} for name in PLAIN}
-        return sources_of(PLAIN, Path(write("s.json", content)), None)
+        return read_sources(PLAIN, Path(write("s.json", content)), None)
 
     weights = replace(there, settings={"budget": 1e6})
     streams = yaml.safe_load(export(weights, "mosaicml", sources(split="train")))["dataset"]["streams"]

@@ -16,12 +16,12 @@ from chameleon.common.errors import InputError
 from chameleon.common.tables import heaviest_first, most_different, rounded, share_text, spread_lines
 from chameleon.confidence.pca import Plane
 from chameleon.export import check
-from chameleon.export.budget import Limits, render_limits, within
+from chameleon.export.budget import Limits, apply_limits, render_limits
 from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw
 from chameleon.export.formats import FORMATS
 from chameleon.export.mixture import TrainerSource
-from chameleon.export.parse import yaml_of, yaml_text
+from chameleon.export.parse import parse_yaml, yaml_text
 from chameleon.export.write import export
 from chameleon.report.compare import main as compare_main
 from chameleon.report.content import PlottedDomains, Report
@@ -218,7 +218,7 @@ def test_a_command_line_holds_2_mib() -> None:
 def test_limits_of_many_domains_are_met_and_told_in_few_rows() -> None:
     weights = many(20_000)
     counts = dict.fromkeys(weights.names, 1e6)
-    found = within(weights, Limits(budget=1e10, counts=counts, max_epochs={"": 4.0}, min_weight=1e-6))
+    found = apply_limits(weights, Limits(budget=1e10, counts=counts, max_epochs={"": 4.0}, min_weight=1e-6))
     assert found.weights.sum() == pytest.approx(1)
     assert found.weights.max() <= 4e-4 * (1 + 1e-9)
     assert found.weights.min() >= 1e-6 * (1 - 1e-9)
@@ -226,7 +226,9 @@ def test_limits_of_many_domains_are_met_and_told_in_few_rows() -> None:
     assert len(lines) == 32
     assert lines[-1] == "... 19,970 more that moved less"
     assert (
-        render_limits(within(weights, Limits(budget=1e10, counts=counts))).splitlines()[-1].endswith("often")
+        render_limits(apply_limits(weights, Limits(budget=1e10, counts=counts)))
+        .splitlines()[-1]
+        .endswith("often")
     )
 
 
@@ -261,12 +263,12 @@ def test_yaml_by_either_library_is_the_same() -> None:
     content = {"weights": {name: 0.1 + i for i, name in enumerate(NAMES)}, "list": [*NAMES, 3, True, None]}
     assert yaml_text(content) == yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=1 << 30)
     for extra in ("\x85", "\u2028", "🦎", "\n"):
-        assert yaml_of(yaml_text({**content, "extra": extra})) == {**content, "extra": extra}
+        assert parse_yaml(yaml_text({**content, "extra": extra})) == {**content, "extra": extra}
     long = {f"{name} {i}": i / 7 for i in range(1500) for name in NAMES}
     text = yaml_text(long)
-    assert yaml_of(text) == long
+    assert parse_yaml(text) == long
     with pytest.raises(InputError, match="names plain 7 twice"):
-        yaml_of(f"{text}plain 7: 3\n")
+        parse_yaml(f"{text}plain 7: 3\n")
 
 
 def report_of(k: int) -> Report:
@@ -314,7 +316,7 @@ def test_pictures_must_fit_what_is_pictured() -> None:
 
 def test_names_of_limits_are_looked_up_and_not_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match="--max_epochs names nowhere"):
-        within(
+        apply_limits(
             many(2000),
             Limits(budget=1e9, counts=dict.fromkeys(many(2000).names, 1.0), max_epochs={"nowhere": 1}),
         )

@@ -6,7 +6,7 @@ import json
 
 from chameleon.common.errors import InputError
 from chameleon.export.mixture import TrainerMixture
-from chameleon.export.parse import ParsedFile, json_of, mapping_of, numbers_of, step_of
+from chameleon.export.parse import ParsedFile, mapping_at, parse_json, parse_numbers, parse_step
 
 # The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
@@ -26,13 +26,13 @@ def write_schedule(mixture: TrainerMixture) -> str:
 
 def read_schedule(text: str) -> ParsedFile:
     """The inverse of `write_schedule`."""
-    entries = mapping_of(json_of(text)).get("schedule")
+    entries = mapping_at(parse_json(text)).get("schedule")
     if not isinstance(entries, list) or not entries:
         raise InputError("the file has no list schedule")
     stages = []
     for entry in entries:
-        step = step_of(mapping_of(entry).get("step"), "step")
-        stages.append((step, numbers_of(mapping_of(entry, "weights").items())))
+        step = parse_step(mapping_at(entry).get("step"), "step")
+        stages.append((step, parse_numbers(mapping_at(entry, "weights").items())))
     return ParsedFile.staged(stages)
 
 
@@ -45,8 +45,8 @@ def write_doremi(mixture: TrainerMixture) -> str:
 
 def read_doremi(text: str) -> ParsedFile:
     """The inverse of `write_doremi`."""
-    content = mapping_of(json_of(text))
-    numbers = numbers_of(mapping_of(content, "train_domain_weights").items())
+    content = mapping_at(parse_json(text))
+    numbers = parse_numbers(mapping_at(content, "train_domain_weights").items())
     problems = () if "eval_domain_weights" in content else ("the file has no eval_domain_weights",)
     return ParsedFile(numbers, problems)
 
@@ -68,7 +68,7 @@ def write_doge(mixture: TrainerMixture) -> str:
 
 def read_doge(text: str) -> ParsedFile:
     """What DoGE makes of a file: SlimPajama's positions go by its data dictionary, whatever names say."""
-    content = mapping_of(json_of(text))
+    content = mapping_at(parse_json(text))
     lists = []
     for key in ("train_domains", "train_dw"):
         if not isinstance(content.get(key), str):
@@ -86,7 +86,7 @@ def read_doge(text: str) -> ParsedFile:
         names = order
     if len(names) != len(numbers):
         raise InputError(f"{len(names)} names in train_domains have {len(numbers)} numbers in train_dw")
-    found = numbers_of(zip(names, numbers, strict=True))
+    found = parse_numbers(zip(names, numbers, strict=True))
     if found.get("mix") == 0:
         del found["mix"]
     return ParsedFile(found, tuple(problems))
@@ -115,4 +115,4 @@ def read_csv(text: str) -> ParsedFile:
     for row in rows:
         if len(row) != 2:
             raise InputError(f"expected two columns in each line, got {','.join(row)[:80]}")
-    return ParsedFile(numbers_of((name, number) for name, number in rows[1:]))
+    return ParsedFile(parse_numbers((name, number) for name, number in rows[1:]))

@@ -15,12 +15,12 @@ from chameleon.common.errors import InputError
 from chameleon.export.mixture import TrainerMixture, TrainerSource
 from chameleon.export.parse import (
     ParsedFile,
-    json_of,
-    mapping_of,
-    numbers_of,
-    step_of,
+    mapping_at,
+    parse_json,
+    parse_numbers,
+    parse_step,
+    parse_yaml,
     written_number,
-    yaml_of,
     yaml_text,
 )
 
@@ -91,7 +91,7 @@ def write_splits(mixture: TrainerMixture) -> str:
 
 def read_splits(text: str) -> ParsedFile:
     """The inverse of `write_splits`."""
-    content = mapping_of(json_of(text))
+    content = mapping_at(parse_json(text))
     found = _found(_words(content, "train"))
     missing = [
         f"it has no {split}, and Megatron-LM wants all three"
@@ -110,8 +110,8 @@ def write_nemo(mixture: TrainerMixture) -> str:
 
 def read_nemo(text: str) -> ParsedFile:
     """The inverse of `write_nemo`; also a blend alone, which NeMo Automodel takes."""
-    content = json_of(text)
-    return _found(_words({"train": content} if isinstance(content, list) else mapping_of(content), "train"))
+    content = parse_json(text)
+    return _found(_words({"train": content} if isinstance(content, list) else mapping_at(content), "train"))
 
 
 def write_nanotron(mixture: TrainerMixture) -> str:
@@ -132,20 +132,20 @@ def write_nanotron(mixture: TrainerMixture) -> str:
 
 def read_nanotron(text: str) -> ParsedFile:
     """The inverse of `write_nanotron`; also a mapping of folders to weights, as its documentation has it."""
-    stages = mapping_of(yaml_of(text)).get("data_stages")
+    stages = mapping_at(parse_yaml(text)).get("data_stages")
     if not isinstance(stages, list) or not stages:
         raise InputError("the file has no list data_stages")
     found = []
     for stage in stages:
-        dataset = mapping_of(stage, "data", "dataset")
+        dataset = mapping_at(stage, "data", "dataset")
         folders, weights = dataset.get("dataset_folder"), dataset.get("dataset_weights")
         if isinstance(folders, dict):
             weights = [*folders.values()]
             folders = [*folders]
         if not isinstance(folders, list) or not isinstance(weights, list) or len(folders) != len(weights):
             raise InputError("expected as many dataset_weights as there are folders in dataset_folder")
-        step = step_of(stage.get("start_training_step", 1), "start_training_step", least=1) - 1
-        found.append((step, numbers_of(zip(folders, weights, strict=True))))
+        step = parse_step(stage.get("start_training_step", 1), "start_training_step", least=1) - 1
+        found.append((step, parse_numbers(zip(folders, weights, strict=True))))
     return ParsedFile.staged(found)
 
 
@@ -209,7 +209,7 @@ def _found(words: Sequence[str]) -> ParsedFile:
             f"expected weights and prefixes in turn, got {len(words)} items: Megatron-LM takes an odd "
             "number of them for prefixes without weights"
         )
-    numbers = numbers_of(zip(words[1::2], words[::2], strict=True))
+    numbers = parse_numbers(zip(words[1::2], words[::2], strict=True))
     zeros = [path for path, number in numbers.items() if number == 0]
     return ParsedFile(
         numbers, tuple(f"the weight of {path} is 0, which Megatron-LM refuses" for path in zeros)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from chameleon.common.errors import InputError
 from chameleon.export.mixture import TrainerMixture, TrainerSource
-from chameleon.export.parse import ParsedFile, json_of, mapping_of, numbers_of
+from chameleon.export.parse import ParsedFile, mapping_at, parse_json, parse_numbers
 
 _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
 
@@ -57,7 +57,7 @@ def write_interleave_json(mixture: TrainerMixture) -> str:
 
 def read_interleave_json(text: str) -> ParsedFile:
     """The inverse of `write_interleave_json`; also a list of probabilities beside as many datasets."""
-    content = mapping_of(json_of(text))
+    content = mapping_at(parse_json(text))
     probabilities, datasets = content.get("probabilities"), content.get("datasets")
     if isinstance(probabilities, list) and isinstance(datasets, dict | list):
         if len(probabilities) != len(datasets):
@@ -65,7 +65,7 @@ def read_interleave_json(text: str) -> ParsedFile:
         probabilities = dict(zip(map(str, datasets), probabilities, strict=True))
     if not isinstance(probabilities, dict):
         raise InputError("the file has no probabilities: an object from domain names to numbers")
-    numbers = numbers_of(probabilities.items())
+    numbers = parse_numbers(probabilities.items())
     return ParsedFile.interleaved(numbers, content.get("stopping_strategy", "first_exhausted"))
 
 
@@ -186,7 +186,7 @@ class _Snippet:
         value = self._values.get(name)
         if not isinstance(value, ast.Dict):
             raise InputError(f"the file has no {name}: an object from domain names to numbers")
-        return numbers_of(
+        return parse_numbers(
             (self._literal(k), self._literal(v)) for k, v in zip(value.keys, value.values, strict=True)
         )
 
@@ -209,7 +209,7 @@ class _Snippet:
             raise InputError(f"the file has no {name}, and no lists of datasets and {keyword} in {function}")
         if len(numbers) != len(datasets.elts):
             raise InputError(f"{len(datasets.elts)} datasets have {len(numbers)} {keyword}")
-        return _Call(numbers_of(zip(map(self._label, datasets.elts), numbers, strict=True)), known)
+        return _Call(parse_numbers(zip(map(self._label, datasets.elts), numbers, strict=True)), known)
 
     def _behind(self, value: ast.expr | None) -> ast.expr | None:
         """What a name stands for, or the value itself."""

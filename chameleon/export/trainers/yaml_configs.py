@@ -9,11 +9,11 @@ from chameleon.common.errors import InputError
 from chameleon.export.mixture import TrainerMixture
 from chameleon.export.parse import (
     ParsedFile,
-    mapping_of,
-    number_from,
-    numbers_of,
-    step_of,
-    yaml_of,
+    mapping_at,
+    parse_number,
+    parse_numbers,
+    parse_step,
+    parse_yaml,
     yaml_text,
 )
 
@@ -48,15 +48,15 @@ def write_streams(mixture: TrainerMixture) -> str:
 
 def read_streams(text: str) -> ParsedFile:
     """The inverse of `write_streams`, also of a whole configuration with a `train_loader`."""
-    content = mapping_of(yaml_of(text))
+    content = mapping_at(parse_yaml(text))
     for key in ("train_loader", "dataset"):
         if "streams" not in content and isinstance(content.get(key), dict):
             content = content[key]
-    streams = mapping_of(content, "streams")
-    schemes = {key for stream in streams.values() for key in mapping_of(stream) if key in _SCHEMES}
+    streams = mapping_at(content, "streams")
+    schemes = {key for stream in streams.values() for key in mapping_at(stream) if key in _SCHEMES}
     if schemes != {"proportion"}:
         raise InputError(f"expected a proportion of every stream, got {', '.join(sorted(schemes)) or 'none'}")
-    numbers = numbers_of((name, stream.get("proportion", "nothing")) for name, stream in streams.items())
+    numbers = parse_numbers((name, stream.get("proportion", "nothing")) for name, stream in streams.items())
     problems = [
         f"{name} has neither local nor remote"
         for name, each in streams.items()
@@ -66,7 +66,7 @@ def read_streams(text: str) -> ParsedFile:
     if size is None:
         problems.append("epoch_size is not set: an epoch is as many rows as all streams have together")
     elif not isinstance(size, str):  # a text such as 10ba is Streaming's own
-        size = step_of(size, "epoch_size", least=1)
+        size = parse_step(size, "epoch_size", least=1)
     return ParsedFile(numbers, tuple(problems), epoch_size=None if isinstance(size, str) else size)
 
 
@@ -88,13 +88,13 @@ def write_olmo(mixture: TrainerMixture) -> str:
 
 def read_olmo(text: str) -> ParsedFile:
     """The inverse of `write_olmo`, `requested_tokens` and the like left aside."""
-    content = mapping_of(yaml_of(text))
+    content = mapping_at(parse_yaml(text))
     if "source_list" in content:
-        content = mapping_of(content, "source_list")
+        content = mapping_at(content, "source_list")
     sources = content.get("sources")
     if not isinstance(sources, list) or not all(isinstance(each, dict) for each in sources):
         raise InputError("the file has no list sources")
-    numbers = numbers_of((each.get("source_name"), each.get("target_ratio")) for each in sources)
+    numbers = parse_numbers((each.get("source_name"), each.get("target_ratio")) for each in sources)
     problems = []
     total = math.fsum(numbers.values())
     if not np.isclose(total, 1.0):
@@ -103,8 +103,8 @@ def read_olmo(text: str) -> ParsedFile:
     for name, each in zip(numbers, sources, strict=True):
         if not (isinstance(each.get("paths"), list) and each["paths"]):
             problems.append(f"{name} has no list of paths")
-        repeated = number_from(each.get("max_repetition_ratio", 1.0), f"max_repetition_ratio of {name}")
-        part = number_from(each.get("max_source_fraction", 1.0), f"max_source_fraction of {name}")
+        repeated = parse_number(each.get("max_repetition_ratio", 1.0), f"max_repetition_ratio of {name}")
+        part = parse_number(each.get("max_source_fraction", 1.0), f"max_source_fraction of {name}")
         if repeated < 1:
             problems.append(
                 f"max_repetition_ratio of {name} is {repeated:g}, which OLMo-core refuses; at least 1"
@@ -126,18 +126,18 @@ def write_levanter(mixture: TrainerMixture) -> str:
 
 def read_levanter(text: str) -> ParsedFile:
     """The inverse of `write_levanter`."""
-    content = mapping_of(yaml_of(text))
-    content = mapping_of(content, "data") if "data" in content else content
+    content = mapping_at(parse_yaml(text))
+    content = mapping_at(content, "data") if "data" in content else content
     weights = content.get("train_weights")
     if isinstance(weights, dict):
-        return ParsedFile(numbers_of(weights.items()))
+        return ParsedFile(parse_numbers(weights.items()))
     if not isinstance(weights, list) or not weights:
         raise InputError("the file has no train_weights")
     stages = []
     for entry in weights:
         if not (isinstance(entry, list) and len(entry) == 2):
             raise InputError(f"expected a list of [step, weights] in train_weights, got {entry!r:.80}")
-        stages.append((step_of(entry[0], "a step"), numbers_of(mapping_of(entry[1]).items())))
+        stages.append((parse_step(entry[0], "a step"), parse_numbers(mapping_at(entry[1]).items())))
     return ParsedFile.staged(stages)
 
 
@@ -160,11 +160,11 @@ def write_llamafactory(mixture: TrainerMixture) -> str:
 
 def read_llamafactory(text: str) -> ParsedFile:
     """The inverse of `write_llamafactory`."""
-    content = mapping_of(yaml_of(text))
+    content = mapping_at(parse_yaml(text))
     names, probabilities = (_listed(content, key) for key in ("dataset", "interleave_probs"))
     if len(names) != len(probabilities):
         raise InputError(f"{len(names)} names in dataset have {len(probabilities)} interleave_probs")
-    numbers = numbers_of(zip(names, probabilities, strict=True))
+    numbers = parse_numbers(zip(names, probabilities, strict=True))
     strategy = str(content.get("mix_strategy", "concat"))
     if strategy not in _ENDS:
         wrong = f"mix_strategy is {strategy}, with which LLaMA-Factory refuses interleave_probs"
@@ -206,8 +206,10 @@ def regmix_key(path: str) -> str:
 
 def read_regmix(text: str) -> ParsedFile:
     """The inverse of `write_regmix`."""
-    content = mapping_of(yaml_of(text))
-    numbers = numbers_of(mapping_of(content, "train").items())
+    content = mapping_at(parse_yaml(text))
+    numbers = parse_numbers(mapping_at(content, "train").items())
     problems = [f"the file has no {key}" for key in ("valid", "model_name") if key not in content]
     problems += [f"{name} has a dash, behind which RegMix reads nothing" for name in numbers if "-" in name]
-    return ParsedFile(numbers_of((regmix_key(name), each) for name, each in numbers.items()), tuple(problems))
+    return ParsedFile(
+        parse_numbers((regmix_key(name), each) for name, each in numbers.items()), tuple(problems)
+    )

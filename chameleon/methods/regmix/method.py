@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.export.budget import fitted
+from chameleon.export.budget import project_shares
 from chameleon.methods.options import BEST, SIMULATED
 from chameleon.methods.regmix.runs import Array, Runs
 from chameleon.methods.regmix.selection import (
@@ -63,7 +63,7 @@ def draw_mixtures(natural: Array, number: int, seed: int, most: Array | None = N
         found[begin : begin + size] = drawn[:size]
     if most is not None:
         for row in np.flatnonzero((found > most).any(axis=1)):
-            found[row] = fitted(found[row], np.zeros(len(mean)), most)
+            found[row] = project_shares(found[row], np.zeros(len(mean)), most)
     return found
 
 
