@@ -1,7 +1,4 @@
-"""How alike domains are: kernels between domain embeddings.
-
-Shapes: k domains, d width of an embedding. All arithmetic is float64.
-"""
+"""Arrays of float64, the numbers that all formulas compute in: checks, and the logit of shares."""
 
 import numpy as np
 import numpy.typing as npt
@@ -14,8 +11,12 @@ Array = npt.NDArray[np.float64]
 def real_array(values: npt.ArrayLike, what: str) -> Array:
     """`values` as a float64 array.
 
+    Args:
+        values: Numbers of any shape and real dtype.
+        what: Name of the values, for the message of an error.
+
     Raises:
-        InputError: They are no array of real numbers; `what` names them.
+        InputError: The values are not an array of real numbers.
     """
     try:
         array = np.asarray(values)
@@ -24,3 +25,25 @@ def real_array(values: npt.ArrayLike, what: str) -> Array:
     if array.dtype.kind not in "biuf":
         raise InputError(f"{what} must be real numbers, got {array.dtype.name}")
     return array.astype(np.float64, copy=False)
+
+
+def is_number(value: object) -> bool:
+    """Whether a value read from JSON is a number; true and false are not."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def logit(shares: npt.ArrayLike, least: float = 1e-300) -> Array:
+    """log(x / (1 - x)) of shares x.
+
+    Args:
+        shares: (...) numbers from 0 to 1.
+        least: Shares below it count as it, and shares above 1 - least as that, so that all logits are finite.
+    """
+    inside = np.clip(shares, least, min(1 - least, np.nextafter(1.0, 0.0)))
+    return np.asarray(np.log(inside) - np.log1p(-inside))
+
+
+def expit(logits: npt.ArrayLike) -> Array:
+    """1 / (1 + exp(-x)), the inverse of `logit`: shares from 0 to 1 of (...) logits x."""
+    with np.errstate(over="ignore"):
+        return np.asarray(1 / (1 + np.exp(-np.asarray(logits))))

@@ -1,10 +1,34 @@
-"""Libraries that would talk over the program's own output, or take long to load."""
+"""Other libraries: their versions, their output kept off the terminal, and the time it takes to load them."""
 
 import gc
 import logging
+import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+import chameleon
+
+
+def model_libraries() -> dict[str, str]:
+    """Versions of torch and transformers, by name; both are loaded for it."""
+    import torch
+    import transformers
+
+    return {"torch": str(torch.__version__), "transformers": transformers.__version__}
+
+
+def versions(libraries: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Versions of chameleon, libraries and Python, as result files record them under "versions".
+
+    Args:
+        libraries: Versions of libraries by name; by default of this process's `model_libraries`.
+    """
+    return {
+        "chameleon": chameleon.__version__,
+        **(model_libraries() if libraries is None else libraries),
+        "python": platform.python_version(),
+    }
 
 
 @contextmanager

@@ -9,10 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[np.float64]
-
+from chameleon.common.arrays import Array
 
 # Up to so many domains a table has a row for each.
 ALL_SHOWN = 45
@@ -31,26 +29,28 @@ def heaviest_first(names: Sequence[str], weights: Array) -> list[int]:
     return [int(i) for i in by_name[np.argsort(-weights[by_name], kind="stable")]]
 
 
-def ends_of(order: Sequence[int], heaviest: int = HEAVIEST, lightest: int = LIGHTEST) -> list[int | None]:
+def rows_to_show(
+    order: Sequence[int], heaviest: int = HEAVIEST, lightest: int = LIGHTEST
+) -> list[int | None]:
     """The rows to show of domains in an order, with None where some are left out."""
     if len(order) <= ALL_SHOWN:
         return list(order)
     return [*order[:heaviest], None, *order[-lightest:]]
 
 
-def most_different(differences: Array, most: int = MOST_MOVED) -> list[int]:
+def most_changed_rows(differences: Array, most: int = MOST_MOVED) -> list[int]:
     """Which of k rows to show, by how much they differ: all of few, the furthest of many, in their order."""
     if len(differences) <= ALL_SHOWN:
         return list(range(len(differences)))
     return sorted(int(i) for i in np.argsort(-differences, kind="stable")[:most])
 
 
-def decimals_of(k: int) -> int:
+def share_decimals(k: int) -> int:
     """Decimals of a share of k domains: four of few; of many, three digits of 1/k or more."""
     return 4 if k <= ALL_SHOWN else max(5, 2 + math.ceil(math.log10(k)))
 
 
-def share_text(share: float, decimals: int) -> str:
+def format_share(share: float, decimals: int) -> str:
     """A share with so many decimals, or, where they are not enough for it, by its power of ten."""
     # Of four decimals, which are those of few domains, 0.0000 means nearly nothing.
     if decimals > 4 and 0 < abs(share) < 10.0 ** (1 - decimals):
@@ -58,49 +58,56 @@ def share_text(share: float, decimals: int) -> str:
     return f"{share:.{decimals}f}"
 
 
-def left_out(order: Sequence[int], weights: Array, heaviest: int = HEAVIEST, lightest: int = LIGHTEST) -> str:
-    """Words on the domains that `ends_of` leaves out: how many, between which weights, and what together."""
+def describe_hidden_rows(
+    order: Sequence[int], weights: Array, heaviest: int = HEAVIEST, lightest: int = LIGHTEST
+) -> str:
+    """The line for domains that `rows_to_show` leaves out: how many, their range of weights and their sum."""
     middle = weights[np.array(order[heaviest:-lightest], dtype=np.int64)]
-    most, least = (rounded(float(each)) for each in (middle[0], middle[-1]))
-    return (
-        f"... {len(middle):,} more between {most} and {least}, together {rounded(float(middle.sum()))} of all"
-    )
+    most, least, together = (two_digits(float(each)) for each in (middle[0], middle[-1], middle.sum()))
+    return f"... {len(middle):,} more between {most} and {least}, together {together} of all"
 
 
-def rounded(value: float) -> str:
+def two_digits(value: float) -> str:
     """A number of two digits, without powers of ten where zeros are readable."""
     if value == 0 or not 1e-7 < abs(value) < 1e4:
         return f"{value:.2g}"
     return f"{value:.{max(0, 1 - math.floor(math.log10(abs(value))))}f}"
 
 
-def spread_lines(weights: Array) -> list[str]:
+def describe_spread(weights: Array) -> list[str]:
     """How k weights are spread: their quantiles against uniform, and what the heaviest hold."""
     k = len(weights)
     falling = np.sort(weights)[::-1]
     words = ("least", "5 %", "median", "95 %", "most")
     quantiles = k * np.quantile(weights, [0.0, 0.05, 0.5, 0.95, 1.0])
-    parts = [f"{word} {rounded(float(each))}" for word, each in zip(words, quantiles, strict=True)]
+    parts = [f"{word} {two_digits(float(each))}" for word, each in zip(words, quantiles, strict=True)]
     held = [(share, float(falling[: math.ceil(share * k / 100)].sum())) for share in (1, 10)]
-    heaviest = ", ".join(f"{share} % of the domains have {rounded(part)} of all" for share, part in held)
+    heaviest = ", ".join(f"{share} % of the domains have {two_digits(part)} of all" for share, part in held)
     return [f"times uniform        {', '.join(parts)}", f"heaviest             {heaviest}"]
 
 
-def width_of(names: Iterable[str], least: int = 6) -> int:
+def column_width(names: Iterable[str], least: int = 6) -> int:
     """Letters of the widest name, at least so many."""
     return max([least, *map(len, names)])
 
 
-def shown_name(name: str, most: int = 40) -> str:
+def display_name(name: str, most: int = 40) -> str:
     """A domain's name on one line of the terminal, whatever is in it."""
     printable = "".join(each if each.isprintable() else "?" for each in name)
     return printable if len(printable) <= most else f"{printable[: most - 3]}..."
 
 
-def listed(names: Sequence[str], most: int = 5) -> str:
-    """Some names, and how many more there are."""
-    rest = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + rest
+def listed(parts: Sequence[str], most: int = 5, all_up_to: int = 0) -> str:
+    """Names in a sentence: "a, b, c and 4 more".
+
+    Args:
+        parts: Names or phrases.
+        most: Parts to spell out; the rest are counted.
+        all_up_to: Up to this many parts all are spelled out.
+    """
+    if len(parts) <= max(most, all_up_to):
+        return ", ".join(parts)
+    return f"{', '.join(parts[:most])} and {len(parts) - most:,} more"
 
 
 @dataclass(frozen=True)

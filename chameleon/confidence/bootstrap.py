@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, expit, logit
 from chameleon.confidence.delta_method import variances_by_domain
 from chameleon.confidence.pca import Plane
 from chameleon.weights.formula import Formula, Solution
@@ -167,7 +167,7 @@ def spread_of(values: Array, replicated: Array, degrees: Array) -> Spread:
         degrees: (k,) degrees of freedom of the estimates of variance, at least 1.
     """
     errors = replicated.std(axis=0, ddof=1)
-    spreads = _logit(replicated).std(axis=0, ddof=1)
+    spreads = logit(replicated).std(axis=0, ddof=1)
     return Spread(errors, intervals_of(values, errors, spreads, degrees))
 
 
@@ -181,9 +181,8 @@ def intervals_of(values: Array, errors: Array, spreads: Array, degrees: Array) -
         degrees: (k,) degrees of freedom, at least 1.
     """
     quantiles = np.interp(1 / degrees, _T_INVERSES, _T_QUANTILES)
-    centre, half = _logit(values), quantiles * spreads
-    with np.errstate(over="ignore"):
-        ends = np.stack([1 / (1 + np.exp(-(centre - half))), 1 / (1 + np.exp(-(centre + half)))], axis=1)
+    centre, half = logit(values), quantiles * spreads
+    ends = np.stack([expit(centre - half), expit(centre + half)], axis=1)
     return np.where(errors[:, None] == 0, values[:, None], ends)
 
 
@@ -230,8 +229,3 @@ def _moves(
 def _entropy(name: str, seed: int) -> list[int]:
     digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).digest()
     return [seed, int.from_bytes(digest[:8], "little")]
-
-
-def _logit(shares: Array) -> Array:
-    inside = np.clip(shares, 1e-300, np.nextafter(1.0, 0.0))
-    return np.asarray(np.log(inside) - np.log1p(-inside))

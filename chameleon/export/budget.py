@@ -11,7 +11,13 @@ import numpy as np
 
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
-from chameleon.common.tables import decimals_of, most_different, share_text, shown_name, width_of
+from chameleon.common.tables import (
+    column_width,
+    display_name,
+    format_share,
+    most_changed_rows,
+    share_decimals,
+)
 from chameleon.export.mixture import fact_number
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -216,14 +222,14 @@ def render_limits(weights: DomainWeights) -> str:
     shares = weights.weights.tolist()
     raw = [share if each is None else each for share, (each, _) in zip(shares, of, strict=True)]
     far = np.abs(np.array(raw) - weights.weights) if moved else np.array([epochs or 0.0 for _, epochs in of])
-    shown, decimals = most_different(far), decimals_of(len(weights.names))
-    width = width_of(shown_name(weights.names[i]) for i in shown)
+    shown, decimals = most_changed_rows(far), share_decimals(len(weights.names))
+    width = column_width(display_name(weights.names[i]) for i in shown)
     head = f"{'domain':<{width}}  {'raw':>{decimals + 2}}  {'weight':>{decimals + 2}}"
     lines = [head + ("      tokens  at hand  epochs   missing" if budget is not None else "")]
     for i in shown:
         name, weight, epochs = weights.names[i], shares[i], of[i][1]
-        sides = "  ".join(f"{share_text(each, decimals):>{decimals + 2}}" for each in (raw[i], weight))
-        line = f"{shown_name(name):<{width}}  {sides}"
+        sides = "  ".join(f"{format_share(each, decimals):>{decimals + 2}}" for each in (raw[i], weight))
+        line = f"{display_name(name):<{width}}  {sides}"
         if budget is not None:
             at_hand = fact_number(facts[name], "tokens_at_hand", f"domain {name}")
             # What a cap cuts off is missing; what a floor or a prior gives to others is not.

@@ -16,7 +16,7 @@ from chameleon.common.command_line import (
     run_command,
 )
 from chameleon.common.errors import InputError
-from chameleon.common.tables import shown_name
+from chameleon.common.tables import display_name
 from chameleon.export.budget import tokens_text
 from chameleon.export.draws import (
     Counts,
@@ -204,7 +204,9 @@ def _notes(
     unseen = [name for i, name in enumerate(names) if read.numbers[i] > 0 and drawn[i] == 0]
     if unseen and not are_all:
         more = f" and {len(unseen) - 3:,} more" if len(unseen) > 3 else ""
-        notes.append(f"unseen     {', '.join(map(shown_name, unseen[:3]))}{more} in these draws; see --draws")
+        notes.append(
+            f"unseen     {', '.join(map(display_name, unseen[:3]))}{more} in these draws; see --draws"
+        )
     if found.stopping == "all_exhausted" and epochs is not None and (least := epochs[epochs > 0].min()) > 1:
         tokens = tokens_text(float(asked.weights.settings["budget"]) / float(least))
         notes.append(f"one pass   {tokens} tokens; then all was seen, and the trainer begins anew or ends")

@@ -14,13 +14,13 @@ from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.common.tables import (
     ALL_SHOWN,
-    decimals_of,
-    ends_of,
+    column_width,
+    describe_hidden_rows,
+    display_name,
+    format_share,
     heaviest_first,
-    left_out,
-    share_text,
-    shown_name,
-    width_of,
+    rows_to_show,
+    share_decimals,
 )
 from chameleon.export.formats import Draws, FormatSpec
 from chameleon.export.mixture import TrainerSource
@@ -218,13 +218,13 @@ def table_of_draws(
     """
     tokens = drawn * np.append(read.lengths, read.mean_length)
     achieved = tokens / tokens.sum()
-    k, decimals = len(weights.names), decimals_of(len(weights.names))
+    k, decimals = len(weights.names), share_decimals(len(weights.names))
     order = list(range(k)) if k <= ALL_SHOWN else heaviest_first(weights.names, weights.weights)
-    rows = ends_of(order)
-    width = width_of((shown_name(weights.names[i]) for i in rows if i is not None), 8)
+    rows = rows_to_show(order)
+    width = column_width((display_name(weights.names[i]) for i in rows if i is not None), 8)
 
     def numbers(*shares: float) -> str:
-        return "  ".join(f"{share_text(float(each), decimals):>{decimals + 2}}" for each in shares)
+        return "  ".join(f"{format_share(float(each), decimals):>{decimals + 2}}" for each in shares)
 
     heads = "  ".join(f"{each:>{decimals + 2}}" for each in ("asked", "file", "drawn"))
     lines = [
@@ -234,11 +234,11 @@ def table_of_draws(
     ]
     for i in rows:
         if i is None:
-            lines.append(left_out(order, weights.weights))
+            lines.append(describe_hidden_rows(order, weights.weights))
             continue
         shares = numbers(weights.weights[i], read.shares[i], achieved[i])
         epoch = f"  {epochs[i]:7.2f}" if epochs is not None else ""
-        lines.append(f"{shown_name(weights.names[i]):<{width}}  {shares}{epoch}")
+        lines.append(f"{display_name(weights.names[i]):<{width}}  {shares}{epoch}")
     if read.elsewhere:
         lines.append(f"{'(others)':<{width}}  {numbers(0, 1 - float(read.shares.sum()), achieved[-1])}")
     distance = float(np.abs(achieved - np.append(weights.weights, 0.0)).sum() / 2)

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from chameleon.common.errors import InputError
-from chameleon.common.figures import plain
+from chameleon.common.figures import escape_math
 from chameleon.common.tables import (
-    decimals_of,
-    ends_of,
+    column_width,
+    describe_hidden_rows,
+    display_name,
+    format_share,
     heaviest_first,
-    left_out,
-    share_text,
-    shown_name,
-    width_of,
+    rows_to_show,
+    share_decimals,
 )
 from chameleon.methods.proxy_runs import SeedRun
 from chameleon.weights.domain_weights import DomainWeights
@@ -59,7 +59,7 @@ def draw_trajectory(method: str, seeds: Sequence[SeedRun], path: Path) -> None:
                 [weights[i] for _, weights in seed.trajectory],
                 _LINES[number % len(_LINES)],
                 color=_COLOURS[place % len(_COLOURS)],
-                label=f"{plain(shown_name(names[i], _NAME))}  {mean[i]:.3f}" if number == 0 else None,
+                label=f"{escape_math(display_name(names[i], _NAME))}  {mean[i]:.3f}" if number == 0 else None,
             )
     axes.set_xlabel("step of the proxy")
     axes.set_ylabel("weight")
@@ -96,11 +96,11 @@ def draw_predictions(regressed: "Regressed", path: Path) -> None:
         axes.scatter(predicted, measured, s=8, alpha=0.6, color=_COLOURS[0], linewidths=0)
         ends = [min(predicted.min(), measured.min()), max(predicted.max(), measured.max())]
         axes.plot(ends, ends, color="#555555", linewidth=0.8, linestyle="--")
-        axes.set_title(f"{plain(shown_name(name, _NAME))}: {correlation:.3f}", fontsize=9)
+        axes.set_title(f"{escape_math(display_name(name, _NAME))}: {correlation:.3f}", fontsize=9)
         axes.tick_params(labelsize=8)
         _finish(axes)
-    left_out = 1 + len(runs.losses_of) - len(panels)
-    more = f"; {left_out} more losses" if left_out > 0 and len(panels) > 1 else ""
+    describe_hidden_rows = 1 + len(runs.losses_of) - len(panels)
+    more = f"; {describe_hidden_rows} more losses" if describe_hidden_rows > 0 and len(panels) > 1 else ""
     figure.suptitle(f"rank correlations of {len(runs)} runs left out, {judged.regressor}{more}", fontsize=10)
     figure.supxlabel("predicted loss, nats a token", fontsize=9)
     figure.supylabel("measured", fontsize=9)
@@ -132,9 +132,9 @@ def render_method(weights: DomainWeights, written_to: str, picture: str | None =
     """Domains with natural shares and weights, heaviest first, and what the method says of itself."""
     k = len(weights.names)
     order = heaviest_first(weights.names, weights.weights)
-    rows, decimals = ends_of(order), decimals_of(k)
+    rows, decimals = rows_to_show(order), share_decimals(k)
     shown = [i for i in rows if i is not None]
-    width, size = width_of(shown_name(weights.names[i]) for i in shown), decimals + 3
+    width, size = column_width(display_name(weights.names[i]) for i in shown), decimals + 3
     facts = [weights.domains.get(name, {}) for name in weights.names]
     beside = [key for key in _TABLE_TITLES if any(key in each for each in facts)]
     head = f"{'domain':<{width}}  {'weight':>{size}}" + "".join(
@@ -143,18 +143,18 @@ def render_method(weights: DomainWeights, written_to: str, picture: str | None =
     lines = [f"Share of tokens of each domain, by {weights.method}", "", head]
     for i in rows:
         if i is None:
-            lines.append(left_out(order, weights.weights))
+            lines.append(describe_hidden_rows(order, weights.weights))
             continue
         cells = "".join(f"  {_cell(facts[i].get(key), key, decimals):>{size}}" for key in beside)
-        weight = share_text(float(weights.weights[i]), decimals)
-        lines.append(f"{shown_name(weights.names[i]):<{width}}  {weight:>{size}}{cells}")
+        weight = format_share(float(weights.weights[i]), decimals)
+        lines.append(f"{display_name(weights.names[i]):<{width}}  {weight:>{size}}{cells}")
     return "\n".join([*lines, "", *_about(weights), f"weights file         {written_to}", *_picture(picture)])
 
 
 def _cell(value: Any, key: str, decimals: int) -> str:  # noqa: ANN401
     if value is None:
         return "-"
-    return f"{float(value):.2f}" if key == "epochs" else share_text(float(value), decimals)
+    return f"{float(value):.2f}" if key == "epochs" else format_share(float(value), decimals)
 
 
 def _picture(picture: str | None) -> list[str]:

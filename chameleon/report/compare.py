@@ -14,7 +14,14 @@ from chameleon.common.arrays import Array
 from chameleon.common.command_line import Parser, nonempty_path, print_stderr, print_table, run_command
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable
-from chameleon.common.tables import decimals_of, most_different, rounded, share_text, shown_name, width_of
+from chameleon.common.tables import (
+    column_width,
+    display_name,
+    format_share,
+    most_changed_rows,
+    share_decimals,
+    two_digits,
+)
 from chameleon.weights.domain_weights import DomainWeights
 
 # Domains that are named as those that differ most, and that are drawn.
@@ -101,28 +108,29 @@ def distance(one: Array, other: Array) -> float:
 
 def render(labels: Sequence[str], found: Aligned) -> str:
     """Weights side by side, the distance between each two files, and where they differ most."""
-    apart, decimals = found.weights.max(axis=1) - found.weights.min(axis=1), decimals_of(len(found.names))
+    apart, decimals = found.weights.max(axis=1) - found.weights.min(axis=1), share_decimals(len(found.names))
     # Of few domains all, the heaviest first; of many those that differ most, in that order too.
-    some = set(most_different(apart))
+    some = set(most_changed_rows(apart))
     rows = [i for i in found.order.tolist() if i in some]
-    shown = {i: shown_name(found.names[i], _LONGEST_NAME) for i in rows}
-    width = width_of(shown.values())
-    columns = [max(decimals + 2, len(shown_name(label))) for label in labels]
-    heads = (f"{shown_name(label):>{wide}}" for label, wide in zip(labels, columns, strict=True))
+    shown = {i: display_name(found.names[i], _LONGEST_NAME) for i in rows}
+    width = column_width(shown.values())
+    columns = [max(decimals + 2, len(display_name(label))) for label in labels]
+    heads = (f"{display_name(label):>{wide}}" for label, wide in zip(labels, columns, strict=True))
     lines = [f"{'domain':<{width}}  " + "  ".join(heads)]
     for i in rows:
         row = zip(found.weights[i], found.there[i], columns, strict=True)
         cells = (
-            f"{share_text(float(weight), decimals) if there else '-':>{wide}}" for weight, there, wide in row
+            f"{format_share(float(weight), decimals) if there else '-':>{wide}}"
+            for weight, there, wide in row
         )
         lines.append(f"{shown[i]:<{width}}  " + "  ".join(cells))
     if len(rows) < len(found.names):
         largest = float(np.sort(apart)[-len(rows) - 1])
         lines.append(
-            f"... {len(found.names) - len(rows):,} more that differ less, none by over {rounded(largest)}"
+            f"... {len(found.names) - len(rows):,} more that differ less, none by over {two_digits(largest)}"
         )
     lines += ["", "share of tokens that is of other domains (total variation distance)"]
-    wide = max(len(shown_name(label)) for label in labels)
+    wide = max(len(display_name(label)) for label in labels)
     for (first, one), (second, other) in combinations(enumerate(labels), 2):
         moves = found.weights[:, second] - found.weights[:, first]
         furthest = [
@@ -131,10 +139,10 @@ def render(labels: Sequence[str], found: Aligned) -> str:
             if abs(moves[i]) > 0.5 * 10.0**-decimals
         ]
         what = ", ".join(
-            f"{shown_name(found.names[i], _LONGEST_NAME)} {moves[i]:+.{decimals}f}" for i in furthest
+            f"{display_name(found.names[i], _LONGEST_NAME)} {moves[i]:+.{decimals}f}" for i in furthest
         )
         what = what or "the same"
-        pair = f"{shown_name(one):<{wide}}  {shown_name(other):<{wide}}"
+        pair = f"{display_name(one):<{wide}}  {display_name(other):<{wide}}"
         lines.append(f"{pair}  {distance(found.weights[:, first], found.weights[:, second]):.4f}  {what}")
     return "\n".join(lines)
 
@@ -147,7 +155,7 @@ def draw(labels: Sequence[str], found: Aligned, path: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    from chameleon.common.figures import plain
+    from chameleon.common.figures import escape_math
 
     order = found.order[:_MOST_DRAWN][::-1]
     size = 0.8 / len(labels)
@@ -156,8 +164,10 @@ def draw(labels: Sequence[str], found: Aligned, path: Path) -> None:
     for column, label in enumerate(labels):
         at = np.arange(len(order)) + 0.4 - (column + 0.5) * size
         colour = _PALETTE[column % len(_PALETTE)]
-        axes.barh(at, found.weights[order, column], size, label=plain(shown_name(label)), color=colour)
-    axes.set_yticks(np.arange(len(order)), [plain(shown_name(found.names[i])) for i in order])
+        axes.barh(
+            at, found.weights[order, column], size, label=escape_math(display_name(label)), color=colour
+        )
+    axes.set_yticks(np.arange(len(order)), [escape_math(display_name(found.names[i])) for i in order])
     k = len(found.names)
     axes.axvline(1 / k, color="#555555", linewidth=0.8, linestyle="--", label=f"1/{k}")
     axes.set_xlabel("share of tokens")

@@ -7,20 +7,20 @@ from typing import Any
 
 import numpy as np
 
+from chameleon.common.arrays import Array
 from chameleon.common.tables import (
     ALL_SHOWN,
     MOST_MOVED,
-    Array,
-    decimals_of,
-    ends_of,
+    column_width,
+    describe_hidden_rows,
+    describe_spread,
+    display_name,
+    format_share,
     heaviest_first,
-    left_out,
-    most_different,
-    rounded,
-    share_text,
-    shown_name,
-    spread_lines,
-    width_of,
+    most_changed_rows,
+    rows_to_show,
+    share_decimals,
+    two_digits,
 )
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -65,15 +65,15 @@ def _sources(weights: DomainWeights) -> list[str]:
         return []
     heaviest = sorted(sources.items(), key=lambda each: (-each[1]["weight"], each[0]))
     shown, others = heaviest[:_SOURCES_SHOWN], heaviest[_SOURCES_SHOWN:]
-    width = width_of(shown_name(name) for name, _ in shown)
+    width = column_width(display_name(name) for name, _ in shown)
     lines = []
     for name, facts in shown:
         count = facts["domains"]
         of = f"{count:,} domain{'s' if count > 1 else ''}"
-        lines.append(f"{shown_name(name):<{width}}  {facts['weight']:6.4f}  of {of}")
+        lines.append(f"{display_name(name):<{width}}  {facts['weight']:6.4f}  of {of}")
     if others:
         together = sum(facts["weight"] for _, facts in others)
-        lines.append(f"... {len(others):,} more, together {rounded(together)}")
+        lines.append(f"... {len(others):,} more, together {two_digits(together)}")
     return [f"{'by source' if at == 0 else '':<21}{line}" for at, line in enumerate(lines)]
 
 
@@ -118,14 +118,14 @@ def _order(weights: DomainWeights) -> str:
     if not unsure:
         return f"sure: neighbours by at least {min(each['probability'] for each in neighbours):.0%}"
     listed = ", ".join(
-        f"{shown_name(each['above'])} over {shown_name(each['below'])} {each['probability']:.0%}"
+        f"{display_name(each['above'])} over {display_name(each['below'])} {each['probability']:.0%}"
         for each in unsure[:_UNSURE_SHOWN]
     )
     rest = f" and {len(unsure) - _UNSURE_SHOWN:,} more" if len(unsure) > _UNSURE_SHOWN else ""
     return f"unsure for {listed}{rest}{'; others sure' if len(unsure) < len(neighbours) else ''}"
 
 
-__all__ = ["render_change", "render_table", "shown_name"]
+__all__ = ["display_name", "render_change", "render_table"]
 
 
 _BAR = 24
@@ -151,15 +151,15 @@ def render_table(
     """
     k = len(weights.names)
     order = heaviest_first(weights.names, weights.weights)
-    rows = ends_of(order)
+    rows = rows_to_show(order)
     lines = [
         f"Share of tokens of each domain, to {weights.mode} on {weights.settings.get('dataset', '?')}",
         "",
         *_rows(weights, rows, unicode=unicode),
     ]
     if None in rows:
-        lines.insert(3 + rows.index(None), left_out(order, weights.weights))
-    lines += ["", *(spread_lines(weights.weights) if k > ALL_SHOWN else ()), *footer(weights, written_to)]
+        lines.insert(3 + rows.index(None), describe_hidden_rows(order, weights.weights))
+    lines += ["", *(describe_spread(weights.weights) if k > ALL_SHOWN else ()), *footer(weights, written_to)]
     if report is not None:
         lines.append(f"report               {report}")
     return "\n".join(lines)
@@ -168,8 +168,8 @@ def render_table(
 def _rows(weights: DomainWeights, rows: Sequence[int | None], *, unicode: bool) -> list[str]:
     """The head, and a line for each row that is not left out."""
     k, shown = len(weights.names), [i for i in rows if i is not None]
-    uniform, decimals = 1.0 / k, decimals_of(k)
-    width = width_of(shown_name(weights.names[i]) for i in shown)
+    uniform, decimals = 1.0 / k, share_decimals(k)
+    width = column_width(display_name(weights.names[i]) for i in shown)
     largest = max(float(weights.weights.max()), uniform)
     all_facts = [weights.domains[name] for name in weights.names]
     beside = [
@@ -189,8 +189,8 @@ def _rows(weights: DomainWeights, rows: Sequence[int | None], *, unicode: bool) 
         facts, weight = all_facts[i], float(weights.weights[i])
         beside_it = "".join(_share(facts.get(fact), decimals) for _, fact in beside)
         lines.append(
-            f"{shown_name(weights.names[i]):<{width}}  {facts.get('windows', '-'):>7}  {_score(facts, k)}  "
-            f"{beside_it}{_share(uniform, decimals)}{share_text(weight, decimals):>{size - 1}}  "
+            f"{display_name(weights.names[i]):<{width}}  {facts.get('windows', '-'):>7}  {_score(facts, k)}  "
+            f"{beside_it}{_share(uniform, decimals)}{format_share(weight, decimals):>{size - 1}}  "
             f"{_share(facts.get('standard_error'), decimals) if has_errors else ''}"
             f"{_bar(weight / largest, uniform / largest, unicode=unicode)}  {_times(weight / uniform, k)} x"
         )
@@ -222,10 +222,12 @@ def render_change(
     was, now = before.by_name(), weights.by_name()
     everybody = list(dict.fromkeys([*now, *was]))
     moves = np.array([abs(now.get(name, 0.0) - was.get(name, 0.0)) for name in everybody])
-    names = sorted((everybody[i] for i in most_different(moves)), key=lambda name: -now.get(name, -1.0))
-    width, decimals = width_of(shown_name(name) for name in names), decimals_of(len(everybody))
+    names = sorted((everybody[i] for i in most_changed_rows(moves)), key=lambda name: -now.get(name, -1.0))
+    width, decimals = column_width(display_name(name) for name in names), share_decimals(len(everybody))
     size = decimals + 4
-    columns = [(max(size, len(shown_name(label, 20))), shown_name(label, 20), by) for label, by in moved_by]
+    columns = [
+        (max(size, len(display_name(label, 20))), display_name(label, 20), by) for label, by in moved_by
+    ]
     heads = "".join(f"  {label:>{wide}}" for wide, label, _ in columns)
     lines = [
         f"{'domain':<{width}}  {'before':>{size - 2}}  {'after':>{size - 2}}  {'moved':>{size}}{heads}",
@@ -240,10 +242,10 @@ def render_change(
             for wide, _, by in columns
         )
         shares = "  ".join(f"{_share(each.get(name), decimals).strip():>{size - 2}}" for each in (was, now))
-        lines.append(f"{shown_name(name):<{width}}  {shares}  {moved:>{size}}{cells}")
+        lines.append(f"{display_name(name):<{width}}  {shares}  {moved:>{size}}{cells}")
     if len(names) < len(everybody):
         rest = len(everybody) - len(names)
-        lines.append(f"... {rest:,} more that moved less, none by over {rounded(float(_next(moves)))}")
+        lines.append(f"... {rest:,} more that moved less, none by over {two_digits(float(_next(moves)))}")
     return "\n".join(lines)
 
 
@@ -253,7 +255,7 @@ def _next(moves: Array) -> float:
 
 
 def _share(value: float | None, decimals: int) -> str:
-    return f"{'-' if value is None else share_text(value, decimals):>{decimals + 3}}  "
+    return f"{'-' if value is None else format_share(value, decimals):>{decimals + 3}}  "
 
 
 def _bar(share: float, mark: float, *, unicode: bool) -> str:

@@ -12,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.common.figures import plain
-from chameleon.common.tables import shown_name
+from chameleon.common.figures import escape_math
+from chameleon.common.tables import display_name
 from chameleon.training.options import MANY_EPOCHS
 
 
@@ -90,8 +90,9 @@ def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("tokens trained on")
     axes.set_ylabel("training loss, nats a token")
+    last = curve[-1]
     axes.set_title(
-        f"{plain(path.parent.name)}: loss {curve[-1]['loss']:.3f} after {int(curve[-1]['step']):,} steps"
+        f"{escape_math(path.parent.name)}: loss {last['loss']:.3f} after {int(last['step']):,} steps"
     )
     axes.grid(alpha=0.3)
     axes.spines[["top", "right"]].set_visible(False)
@@ -103,14 +104,14 @@ def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
 
 def render_trained(trained: TrainingOutcome) -> str:
     """Domains with the shares asked for and achieved, their tokens and epochs, and where the model is."""
-    width = max(6, *(len(shown_name(name)) for name in trained.names))
+    width = max(6, *(len(display_name(name)) for name in trained.names))
     lines = [
         f"{'domain':<{width}}  weight  achieved           tokens  epochs",
     ]
     for i, name in enumerate(trained.names):
         flag = f"  repeated more than {MANY_EPOCHS} times" if trained.epochs[i] > MANY_EPOCHS else ""
         lines.append(
-            f"{shown_name(name):<{width}}  {trained.weights[i]:6.4f}  {trained.shares[i]:8.4f}  "
+            f"{display_name(name):<{width}}  {trained.weights[i]:6.4f}  {trained.shares[i]:8.4f}  "
             f"{trained.rows[i] * trained.sample_length:15,}  {trained.epochs[i]:6.2f}{flag}"
         )
     tokens = int(trained.rows.sum()) * trained.sample_length

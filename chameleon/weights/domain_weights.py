@@ -16,6 +16,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.common.arrays import is_number
 from chameleon.common.errors import InputError
 from chameleon.common.files import write_atomically
 
@@ -127,7 +128,7 @@ class DomainWeights:
         if content.get("format", FORMAT) != FORMAT:
             raise InputError(f"expected the format {FORMAT}, got {content['format']}")
         weights = content.get("weights")
-        if not _is_mapping(weights, _is_number):
+        if not _is_mapping(weights, is_number):
             raise InputError('expected an object "weights" from domain names to numbers at the top')
         assert weights is not None
         facts = {key: value for key, value in content.items() if key in _FACTS}
@@ -175,10 +176,6 @@ def _is_mapping(value: object, holds: Callable[[Any], bool] = lambda value: True
     return isinstance(value, Mapping) and all(
         isinstance(name, str) and holds(each) for name, each in value.items()
     )
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 # What a weights file holds beside the weights, and what each must be.

@@ -13,7 +13,13 @@ import pytest
 import yaml
 
 from chameleon.common.errors import InputError
-from chameleon.common.tables import heaviest_first, most_different, rounded, share_text, spread_lines
+from chameleon.common.tables import (
+    describe_spread,
+    format_share,
+    heaviest_first,
+    most_changed_rows,
+    two_digits,
+)
 from chameleon.confidence.pca import Plane
 from chameleon.export import check
 from chameleon.export.budget import Limits, apply_limits, render_limits
@@ -96,7 +102,7 @@ def test_a_table_has_the_heaviest_and_the_lightest_and_sums_up_the_rest(k: int) 
     shown = [float(row.split()[4]) for row in rows]
     np.testing.assert_allclose(shown, weights.weights[[*order[:20], *order[-10:]]], rtol=0.06)
     text = "\n".join(lines)
-    assert f"most {rounded(k * float(weights.weights.max()))}" in text
+    assert f"most {two_digits(k * float(weights.weights.max()))}" in text
     assert "scores               approximate: 2,048 features; of 4,000 domains half are within 1.23%" in text
     assert re.search(rf"order                unsure for .* and {k - 4:,} more$", text, re.MULTILINE)
     assert text.count(" of ") > 20
@@ -105,15 +111,15 @@ def test_a_table_has_the_heaviest_and_the_lightest_and_sums_up_the_rest(k: int) 
 
 def test_the_summary_of_a_table_is_so() -> None:
     weights = np.array([0.5, *[0.5 / 199] * 199])
-    quantiles, heaviest = spread_lines(weights)
+    quantiles, heaviest = describe_spread(weights)
     assert quantiles == "times uniform        least 0.50, 5 % 0.50, median 0.50, 95 % 0.50, most 100"
     assert (
         heaviest
         == "heaviest             1 % of the domains have 0.50 of all, 10 % of the domains have 0.55 of all"
     )
-    assert share_text(1.234e-9, 6) == "1.2e-09"
-    assert share_text(1.234e-9, 4) == "0.0000"
-    assert share_text(0.0, 6) == "0.000000"
+    assert format_share(1.234e-9, 6) == "1.2e-09"
+    assert format_share(1.234e-9, 4) == "0.0000"
+    assert format_share(0.0, 6) == "0.000000"
     for value, shown in (
         (0.00123, "0.0012"),
         (12.3, "12"),
@@ -121,7 +127,7 @@ def test_the_summary_of_a_table_is_so() -> None:
         (3e-9, "3e-09"),
         (0.0, "0"),
     ):
-        assert rounded(value) == shown
+        assert two_digits(value) == shown
 
 
 def test_up_to_45_domains_all_have_a_row() -> None:
@@ -138,7 +144,7 @@ def test_a_change_shows_what_moved_most() -> None:
     moves = np.abs(after.weights - before.weights)
     assert {line.split()[0] for line in lines[1:31]} == {after.names[i] for i in np.argsort(-moves)[:30]}
     assert lines[-1].startswith("... 1,970 more that moved less, none by over 0.00")
-    assert most_different(np.arange(45.0)) == list(range(45))
+    assert most_changed_rows(np.arange(45.0)) == list(range(45))
 
 
 def test_comparing_shows_what_differs_most(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

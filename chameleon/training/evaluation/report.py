@@ -13,8 +13,8 @@ import transformers
 
 import chameleon
 from chameleon.common.errors import InputError
-from chameleon.common.figures import plain
-from chameleon.common.tables import shown_name
+from chameleon.common.figures import escape_math
+from chameleon.common.tables import display_name
 from chameleon.training.evaluation.losses import DocumentLosses, perplexity, ratio_error
 
 FORMAT = "chameleon-evaluation/1"
@@ -141,7 +141,7 @@ def render_evaluation(evaluation: Evaluation, written_to: str) -> str:
     """A line a domain, a column a checkpoint: loss with its standard error, and perplexity."""
     checkpoints = evaluation.checkpoints
     names = list(checkpoints[0].domains)
-    width = max(25, *(len(shown_name(name)) for name in names))
+    width = max(25, *(len(display_name(name)) for name in names))
     columns = [max(24, len(_short(each.name))) for each in checkpoints]
     heads = "  ".join(f"{_short(each.name):>{c}}" for each, c in zip(checkpoints, columns, strict=True))
     units = "  ".join(f"{'loss +- s.e.  perplexity':>{c}}" for c in columns)
@@ -154,7 +154,7 @@ def render_evaluation(evaluation: Evaluation, written_to: str) -> str:
     for name in names:
         cells = "  ".join(f"{_cell(each, name):>{c}}" for each, c in zip(checkpoints, columns, strict=True))
         tokens = int(checkpoints[0].domains[name].tokens.sum())
-        lines.append(f"{shown_name(name):<{width}}  {tokens:9,}  {cells}")
+        lines.append(f"{display_name(name):<{width}}  {tokens:9,}  {cells}")
     means = [each.mean_loss for each in checkpoints]
     geometric = [f"{_with_error(loss, error)}  {perplexity(loss):10.4g}" for loss, error in means]
     arithmetic = [f"{each.mean_perplexity[0]:10.4g}" for each in checkpoints]
@@ -186,9 +186,9 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> None:
             fmt="o",
             capsize=3,
             color=_COLOURS[number % len(_COLOURS)],
-            label=plain(_short(each.name)),
+            label=escape_math(_short(each.name)),
         )
-    axes.set_yticks(range(len(names)), [plain(shown_name(name)) for name in names])
+    axes.set_yticks(range(len(names)), [escape_math(display_name(name)) for name in names])
     axes.invert_yaxis()
     axes.set_xlabel("held-out loss, nats a token (bars: 95 % intervals)")
     axes.grid(axis="x", alpha=0.3)
