@@ -1,4 +1,4 @@
-# The commands of this project. Each creates .venv from requirements.txt when it is missing or older.
+# Each target first creates .venv from requirements.txt if it is missing or older.
 PYTHON ?= python3
 PY := .venv/bin/python
 
@@ -34,7 +34,7 @@ clean:
 	$(PY) -m pip install --quiet --disable-pip-version-check -r tests/requirements.txt
 	touch $@
 
-# Libraries whose pins contradict ours stand beside the environment, seen only by the tests that run them.
+# Libraries whose pins conflict with ours go beside the environment; only the tests that run them see them.
 .venv/trainers/ready: .venv/ready-for-tests tests/trainers.txt
 	rm -rf .venv/trainers
 	$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --target .venv/trainers -r tests/trainers.txt
