@@ -31,6 +31,7 @@ FOREIGN_FLAGS = {
 
 _LINK = re.compile(r"!?\[((?:[^\[\]]|\[[^\]]*\])*)\]\(([^()\s]+)\)")
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
+_FILE = re.compile(r"`((?:chameleon|tests|benchmarks|docs)/[\w./-]*)[^`]*`")
 _COMMAND = re.compile(r"-m chameleon(?:\.\w+)*(?: +([\w.-]+))?")
 
 
@@ -58,6 +59,11 @@ def test_flags_exist(page: Path) -> None:
 @pytest.mark.parametrize("page", PAGES_WITH_FLAGS, ids=lambda page: str(page.relative_to(ROOT)))
 def test_commands_exist(page: Path) -> None:
     assert not list(faults_of_commands(page, page.read_text(encoding="utf-8")))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_named_files_exist(page: Path) -> None:
+    assert not list(faults_of_files(page, page.read_text(encoding="utf-8")))
 
 
 def test_every_page_is_reached_from_the_index() -> None:
@@ -116,6 +122,7 @@ def test_every_key_of_the_weights_file_is_in_the_file_that_writes_it() -> None:
             "python -m chameleon.training --x",
             "chameleon.training",
         ),
+        (lambda text: faults_of_files(README, text), "see `chameleon/none.py`", "chameleon/none.py"),
         (lambda text: faults_of_benchmarks(text), "| `none` | ? | b | f | - |", "none"),
         (lambda text: faults_of_benchmarks(text), "| `exact` | ? | b | f | - |", "results"),
     ],
@@ -152,6 +159,13 @@ def faults_of_commands(page: Path, text: str) -> Iterator[str]:
         name = found[1]
         if found[0].startswith("-m chameleon.") or (name not in (None, "COMMAND", "--help", *COMMANDS)):
             yield f"{page.name}: no command {found[0]}"
+
+
+def faults_of_files(page: Path, text: str) -> Iterator[str]:
+    """Files and folders of the repository that are named and do not exist."""
+    for name in _FILE.findall(text):
+        if not (ROOT / name).exists():
+            yield f"{page.name}: no file {name}"
 
 
 def faults_of_benchmarks(text: str) -> Iterator[str]:
