@@ -1,4 +1,4 @@
-"""Prints docs/cli.md, the --help of every command; `make docs` writes it."""
+"""Print docs/cli.md, the --help of every command; `make docs` writes the file."""
 
 import io
 import os
@@ -15,8 +15,8 @@ _HEAD = """# Command line
 
 Every flag of every command, generated from the parsers by `make docs`.
 
-Exit codes: 0 done; 1 from `check` when it finds problems; 2 bad input (one line on stderr says what was
-expected, what came and what to do); 130 interrupted; 143 terminated. Finished work is kept in every case."""
+Exit codes: 0 success; 1 problems found by `check`; 2 bad input, with one line on stderr that says what
+was expected, what came and what to do; 130 interrupted; 143 terminated. Finished work is never lost."""
 
 
 def page() -> str:
@@ -27,13 +27,13 @@ def page() -> str:
         parts.append(f"## {title}\n\n```\n{_help_of(module)}\n```")
         if name == "methods":
             parts.append(
-                f"### {title} all\n\nHas the flags of every method.\n\n```\n{_help_of(module, 'all')}\n```"
+                f"### {title} all\n\nTakes the flags of every method.\n\n```\n{_help_of(module, 'all')}\n```"
             )
     return "\n\n".join(parts)
 
 
 def _help_of(module: str, *command: str) -> str:
-    os.environ["COLUMNS"] = "100"  # argparse wraps to it
+    os.environ["COLUMNS"] = "100"  # argparse wraps lines at this width
     printed = io.StringIO()
     with redirect_stdout(printed), suppress(SystemExit):
         import_module(module).main([*command, "--help"])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from test_architecture import FLOORS
 
 from chameleon.__main__ import COMMANDS
 
@@ -75,6 +76,12 @@ def test_every_page_is_reached_from_the_index() -> None:
         for _, target in links_of(index.read_text(encoding="utf-8"))
     }
     assert not pages - linked
+
+
+def test_the_page_of_the_architecture_has_the_floors() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"(?m)^\| (\d+) \| `(\w+)/?` \|", text)
+    assert {room: int(floor) for floor, room in rows} == FLOORS
 
 
 def test_every_row_of_the_benchmarks_names_its_results() -> None:
