@@ -29,7 +29,7 @@ from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.training.standin import standin_checkpoint
-from chameleon.weights.softmax import Mode
+from chameleon.weights.options import Mode
 
 WINDOW = 512
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")

@@ -120,7 +120,7 @@ def replicate(
         scores[some] = _in_parts(moved, partial(formula.scores_of_many, noise=usable))
         if plane is not None:
             less = np.where(np.eye(k, dtype=bool), drawn[:, None], usable[:, None] + noise)
-            affinities = partial(formula.affinities_to, places=places, less=less, means=means)
+            affinities = partial(formula.affinities_to, centred=places, less=less, means=means)
             on_plane[some] = _in_parts(moved, partial(_placed, plane, affinities))
     return Replicates(scores, formula.weights(scores), on_plane)
 

@@ -4,6 +4,7 @@ Shapes: k domains.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -211,15 +212,7 @@ def _duplicates_of_many(samples: Sequence[Sample], solution: Solution) -> list[s
 
 def _without(means: Array, noise: Array, formula: Formula, kept: Sequence[int]) -> Array:
     """(len(kept),) weights of some of the domains, the ridge and temperature those of so many."""
-    fewer = Formula.of(
-        len(kept),
-        formula.mode,
-        recipe=formula.recipe,
-        kernel=formula.kernel,
-        rbf_sigma=formula.rbf_sigma,
-        lambda_reg=formula.lambda_reg * len(means) / len(kept),
-        temperature=formula.temperature,
-    )
+    fewer = replace(formula, k=len(kept), lambda_reg=formula.lambda_reg * len(means) / len(kept))
     try:
         return fewer.solve(means[kept], fewer.usable(means[kept], noise[kept])).weights
     except InputError:  # those that are left coincide

@@ -146,7 +146,7 @@ def _fitted(samples: list[Sample], formula: Formula, solution: Solution, own: Ar
     order = np.random.default_rng(0).permutation(len(samples))
     first = order[np.argsort(own[order] <= 0, kind="stable")][:FITTED_ON]
     some = [samples[i] for i in np.sort(first)]
-    alone = replace(formula, rbf_sigma=solution.sigma)
+    alone = replace(formula, k=len(some), rbf_sigma=solution.sigma)
     means, noise = means_of(some), noise_of(some) if formula.takes_noise_off else None
     gradients = (
         linear_scores(means, formula.lambda_reg).gradients

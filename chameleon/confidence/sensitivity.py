@@ -60,11 +60,9 @@ def weight_paths(
 
 def along_temperature(formula: Formula, solution: Solution, factors: Sequence[float]) -> WeightPath:
     """Weights with the temperature multiplied by each factor."""
-    hot = [
-        replace(formula, temperature_used=factor * formula.temperature_used).weights(solution.scores)
-        for factor in factors
-    ]
-    return WeightPath("temperature", formula.temperature * np.asarray(factors), np.array(hot))
+    values = formula.temperature * np.asarray(factors)
+    weights = [replace(formula, temperature=float(each)).weights(solution.scores) for each in values]
+    return WeightPath("temperature", values, np.array(weights))
 
 
 def _along(

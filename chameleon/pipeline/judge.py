@@ -54,7 +54,7 @@ class Scored:
     @property
     def shown(self) -> list[int]:
         """The domains that pictures show, in order: all, or of many the heaviest and others at random."""
-        return self.solution.shown
+        return self.solution.displayed
 
 
 def score_samples(
@@ -71,7 +71,7 @@ def score_samples(
     Raises:
         InputError: The samples or what is asked for cannot be used.
     """
-    formula = formula_of(len(samples), options)
+    formula = Formula.of(len(samples), options)
     solution = solve(samples, formula, with_gradients=True)
     weights = weights_of(samples, formula, solution)
     if kept is not None:
@@ -111,7 +111,7 @@ def windows_wanted(samples: list[Sample], available: Mapping[str, int], options:
     there are enough, the errors that will be told are looked at too: where one is over the target, the
     estimate must fall by as much.
     """
-    formula, target = formula_of(len(samples), options), target_of(options)
+    formula, target = Formula.of(len(samples), options), target_of(options)
     wanted = next_windows(samples, available, formula, target)
     if wanted or len(samples) > ASSESSED_EVERY_ROUND:
         return wanted
@@ -146,22 +146,6 @@ def samples_by_name(embedded: Embedded) -> tuple[dict[str, Sample], dict[str, in
 
 def _embeddings_of(embedded: Embedded, name: str) -> npt.NDArray[np.float32]:
     return embedded[name].embeddings
-
-
-def formula_of(k: int, options: Options) -> Formula:
-    """The formula that is asked for, for k domains."""
-    return Formula.of(
-        k,
-        options.mode,
-        recipe=options.recipe,
-        kernel=options.kernel,
-        rbf_sigma=options.rbf_sigma,
-        lambda_reg=options.lambda_reg,
-        temperature=options.pt_temperature if options.mode == "pretrain" else options.ft_temperature,
-        exact_up_to=options.exact_up_to,
-        num_features=options.num_features,
-        device=options.device,
-    )
 
 
 def target_of(options: Options) -> float:

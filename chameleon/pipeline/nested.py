@@ -18,13 +18,13 @@ from chameleon.pipeline.domains import merge, require_mergeable, sizes_of
 from chameleon.pipeline.judge import (
     ASSESSED_EVERY_ROUND,
     Scored,
-    formula_of,
     score_samples,
     target_of,
 )
 from chameleon.pipeline.options import Options
 from chameleon.weights.compute import solve, weights_of
 from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.formula import Formula
 from chameleon.weights.sample import Sample
 
 Sources = Mapping[str, Sequence[str]]
@@ -335,7 +335,7 @@ def _growths(
     levels: Levels, most: Mapping[str, int], options: Options, target: float
 ) -> Iterator[tuple[str, float]]:
     """By what factor each domain should have more windows: for its source, or for itself within that."""
-    formula, sources = formula_of(len(levels.put_together), options), levels.put_together
+    formula, sources = Formula.of(len(levels.put_together), options), levels.put_together
     most_of = np.array([sum(most[name] for name in levels.sources[source.name]) for source in sources])
     wanted = next_windows(sources, levels.in_all, formula, target, most_of)
     shares = weights_of(sources, formula, solve(sources, formula)).by_name()
@@ -347,6 +347,6 @@ def _growths(
             continue
         within = target_within(target, shares[source.name])
         most_within = np.array([most[topic.name] for topic in topics])
-        more = next_windows(topics, levels.available, formula_of(len(topics), options), within, most_within)
+        more = next_windows(topics, levels.available, Formula.of(len(topics), options), within, most_within)
         for topic in topics:
             yield topic.name, max(factor, more.get(topic.name, len(topic)) / len(topic))

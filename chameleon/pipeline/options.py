@@ -3,7 +3,6 @@
 import argparse
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from chameleon.common.command_line import (
     mapping,
@@ -24,10 +23,7 @@ from chameleon.embeddings.options import (
 )
 from chameleon.export.options import add_source_flags, token_count
 from chameleon.text.options import add_reading_flags
-from chameleon.weights.options import add_weight_flags
-
-if TYPE_CHECKING:
-    from chameleon.weights.softmax import Kernel, Mode
+from chameleon.weights.options import FormulaSettings, add_weight_flags
 
 DEFAULT_TARGET_SE = 0.005
 
@@ -157,21 +153,12 @@ def add_change_flags(parser: argparse.ArgumentParser) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Options(EmbeddingOptions):
+class Options(EmbeddingOptions, FormulaSettings):
     """What a run is asked for, by the names of the flags; None is left to the program.
 
     `compute_chameleon_weights.py --help` says what each does.
     """
 
-    mode: "Mode" = "pretrain"
-    recipe: str = "default"
-    kernel: "Kernel | None" = None
-    rbf_sigma: float | None = None
-    lambda_reg: float | None = None
-    pt_temperature: float | None = None
-    ft_temperature: float | None = None
-    exact_up_to: int | None = None
-    num_features: int | None = None
     target_se: float | None = None
     split_domains: dict[str, dict[str, str]] | None = None
     merge_domains: dict[str, tuple[str, ...]] | None = None

@@ -24,7 +24,6 @@ from chameleon.pipeline.domains import (
 )
 from chameleon.pipeline.judge import (
     Scored,
-    formula_of,
     samples_by_name,
     score_samples,
     target_of,
@@ -40,6 +39,7 @@ from chameleon.pipeline.nested import (
 from chameleon.pipeline.options import Options
 from chameleon.pipeline.variants import Variants, variants_of, with_variants
 from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.formula import Formula
 from chameleon.weights.kept_ratios import KeptRatios
 
 
@@ -103,7 +103,7 @@ def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
     if before is not None and is_nested:
         change = Change(before.weights, [])
     elif before is not None:
-        formula_for = partial(formula_of, options=options)
+        formula_for = partial(Formula.of, settings=options)
         others = [*merges, *splits, *(part for parts in splits.values() for part in parts)]
         change = change_from(before.weights, samples, embedded, others, formula_for)
     variants = variants_of(options, whole, judged.formula) if options.sensitivity else ()
@@ -177,7 +177,7 @@ def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
             wanted = nested_windows_wanted(samples, available, parts, options)
             return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
         if options.target_se is not None:
-            formula = formula_of(len(samples), options)
+            formula = Formula.of(len(samples), options)
             require_reachable(list(samples.values()), available, formula, options.target_se)
         wanted = windows_wanted(list(samples.values()), available, options)
         return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}

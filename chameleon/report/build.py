@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from chameleon.confidence.pca import spreads_of
-from chameleon.confidence.sensitivity import PATH, WeightPath, weight_paths
+from chameleon.confidence.sensitivity import PATH, WeightPath, along_temperature, weight_paths
 from chameleon.pipeline.judge import Scored
 from chameleon.pipeline.run import Outcome
 from chameleon.report.content import ALL_PICTURED, PlottedDomains, Report
@@ -68,8 +68,5 @@ def _paths(judged: Scored, shown: list[int]) -> list[WeightPath]:
     formula, solution = judged.formula, judged.solution
     if len(judged.samples) <= ALL_PICTURED:
         return weight_paths(means_of(judged.samples), noise_of(judged.samples), formula, solution, PATH)
-    hot = [
-        replace(formula, temperature_used=factor * formula.temperature_used).weights(solution.scores)[shown]
-        for factor in PATH
-    ]
-    return [WeightPath("temperature", formula.temperature * np.asarray(PATH), np.array(hot))]
+    path = along_temperature(formula, solution, PATH)
+    return [replace(path, weights=path.weights[:, shown])]

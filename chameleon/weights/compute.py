@@ -1,25 +1,26 @@
-"""The whole numerical way in one call: embeddings to weights.
+"""Embeddings to weights in one call: `compute_weights`, the public way on arrays.
 
 Shapes: k domains, n windows of a domain, d width of an embedding.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.weights.domain_weights import DomainWeights
+from chameleon.common.arrays import Array
+from chameleon.common.tables import listed
+from chameleon.weights.domain_weights import Diagnostics, DomainWeights
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.leverage import effective_dimension
 from chameleon.weights.many_domains.blocks import is_many
 from chameleon.weights.many_domains.solve import is_exact, solve_many
+from chameleon.weights.options import FormulaSettings, Kernel, Mode
 from chameleon.weights.sample import Sample, means_of, noise_of, samples_of
-from chameleon.weights.softmax import Kernel, Mode
 
 _TWO_DOMAINS = (
-    "two domains always weigh the same, since each stands to the other as the other to it: "
-    "split them or add domains for weights that say something"
+    "two domains always weigh the same, because each is as far from the other as the other from it: "
+    "split them or add domains"
 )
 
 
@@ -38,54 +39,59 @@ def compute_weights(
     """Weights of domains from their embeddings: affinity, leverage scores, softmax.
 
     Args:
-        embeddings: For each domain its name and either the (n, d) embeddings of its windows, their
-            (d,) mean, taken to be the domain's own, or a `Sample`. Windows are averaged in float64.
+        embeddings: Name of each domain to the (n, d) embeddings of its windows, their (d,) mean (taken to be
+            exact), or a `Sample`. Windows are averaged in float64.
         mode: "pretrain" or "finetune".
-        recipe: "default" (RBF, ridge k lambda = 1/2, temperatures adapted to k, distances between means
-            freed of what sampling adds to them) or "released" (the published code: centred linear
-            kernel, lambda 10, temperatures as they stand).
+        recipe: "default" (RBF kernel, ridge k lambda = 1/2, temperatures scaled to k, distances corrected for
+            sampling noise) or "released" (the published code: centred linear kernel, lambda 10, temperatures
+            as stated).
         kernel, rbf_sigma, lambda_reg, temperature: Each overrides the recipe's value. The
-            temperature is adapted to k where the recipe does so.
-        exact_up_to: RBF scores of more domains than this, and than a thousand, are approximate (30,000 by
-            default).
-        num_features: Random features of approximate scores; by default as many as they take.
+            temperature is scaled to k where the recipe does so.
+        exact_up_to: RBF scores of more domains than this, and than a thousand, are approximate (default:
+            30,000).
+        num_features: Random features of approximate scores (default: 40 times the effective dimension, from
+            512 to 4,096).
 
     Returns:
-        The weights with scores per domain, the settings used and the effective dimension. Notices say
-        where two domains always weigh the same, and where there are too few windows to free distances of
-        all that sampling adds, and how far scores are off where they are approximate.
+        The weights, with scores by domain, the settings used and the effective dimension. Notices say when
+        there are only two domains, when there are too few windows to correct distances for all sampling
+        noise, and how far off approximate scores are.
 
     Raises:
-        InputError: Fewer than two domains, shapes that do not fit each other, numbers that are not
-            finite (names the domain and window), or a setting out of range.
+        InputError: Fewer than two domains, embeddings of different widths, numbers that are not finite (named
+            by domain and window), or a setting out of range.
     """
     samples = samples_of(embeddings)
-    formula = Formula.of(
-        len(samples),
-        mode,
+    settings = FormulaSettings(
+        mode=mode,
         recipe=recipe,
         kernel=kernel,
         rbf_sigma=rbf_sigma,
         lambda_reg=lambda_reg,
-        temperature=temperature,
+        pt_temperature=temperature,
+        ft_temperature=temperature,
         exact_up_to=exact_up_to,
         num_features=num_features,
     )
+    formula = Formula.of(len(samples), settings)
     return weights_of(samples, formula, solve(samples, formula))
 
 
 def solve(samples: list[Sample], formula: Formula, with_gradients: bool = False) -> Solution:
-    """Affinity, scores and weights of samples. Errors as of `compute_weights`.
+    """Affinity, scores and weights of samples, exact or approximate as the formula asks for.
 
     Args:
-        samples: Of the k domains.
+        samples: k samples, one for each domain.
         formula: From means to weights.
-        with_gradients: Whether standard errors of many domains will be asked for.
+        with_gradients: Whether standard errors of many domains will be computed.
+
+    Raises:
+        InputError: See `compute_weights`.
     """
     if not is_many(len(samples)):
         means = means_of(samples)
         return formula.solve(means, formula.usable(means, noise_of(samples)))
-    # What is approximate anyway is held in half of the memory.
+    # float32 halves the memory where scores are approximate anyway.
     dtype = np.float64 if is_exact(len(samples), formula) else np.float32
     means = np.empty((len(samples), samples[0].width), dtype=dtype)
     for i, sample in enumerate(samples):
@@ -95,12 +101,18 @@ def solve(samples: list[Sample], formula: Formula, with_gradients: bool = False)
 
 
 def weights_of(samples: list[Sample], formula: Formula, solution: Solution) -> DomainWeights:
-    """What the formula gave for samples, as domain weights."""
+    """A solution as `DomainWeights`, with scores, settings and notices.
+
+    Args:
+        samples: k samples, one for each domain.
+        formula: From means to weights.
+        solution: The formula's solution for the samples.
+    """
     names = tuple(sample.name for sample in samples)
     noise = noise_of(samples) if formula.takes_noise_off else np.zeros(len(samples))
     many = solution.many
     usable = formula.usable(means_of(samples), noise) if many is None else many.noise
-    diagnostics: dict[str, Any] = {"effective_dimension": effective_dimension(solution.scores)}
+    diagnostics: Diagnostics = {"effective_dimension": effective_dimension(solution.scores)}
     if many is not None:
         diagnostics["way"] = many.way
         if many.approximation is not None:
@@ -113,24 +125,21 @@ def weights_of(samples: list[Sample], formula: Formula, solution: Solution) -> D
         mode=formula.mode,
         domains={name: {"score": float(score)} for name, score in scores},
         diagnostics=diagnostics,
-        settings=formula.to_dict(len(names), solution.sigma, None if many is None else many.sigma_from),
+        settings=formula.to_dict(solution.sigma, None if many is None else many.sigma_from),
         notices=(
-            *_noise_left(names, noise, usable, formula),
+            *_notices_of_noise(names, noise, usable),
             *((_TWO_DOMAINS,) if len(names) == 2 else ()),
             *(() if many is None else many.notices),
         ),
     )
 
 
-def _noise_left(
-    names: tuple[str, ...], noise: npt.NDArray[np.float64], usable: npt.NDArray[np.float64], formula: Formula
-) -> tuple[str, ...]:
-    """Words on the noise that stays in, if any does."""
-    noisy = [name for name, there, taken in zip(names, noise, usable, strict=True) if there > 1.001 * taken]
-    if not formula.takes_noise_off or not noisy:
+def _notices_of_noise(names: tuple[str, ...], noise: Array, usable: Array) -> tuple[str, ...]:
+    """A notice where some of the (k,) sampling noise could not be taken off; only `usable` was."""
+    noisy = [names[i] for i in np.flatnonzero(noise > 1.001 * usable)]
+    if not noisy:
         return ()
-    few = ", ".join(noisy[:5]) + (f" and {len(noisy) - 5} more" if len(noisy) > 5 else "")
     return (
-        f"so few windows were looked at that chance moves {few} nearly as far as domains lie apart: "
-        "raise --num_samples",
+        f"too few windows: sampling noise of {listed(noisy)} is nearly as large as the distances between "
+        "domains; raise --num_samples",
     )

@@ -1,6 +1,7 @@
-"""The value that every method makes and every consumer takes, and its JSON file.
+"""`DomainWeights`, the value that every method returns and every exporter, report and trainer takes.
 
-docs/weights.schema.json is the file's schema.
+`DomainFacts` and `Diagnostics` list what it records of each domain and of the whole, and which function
+writes each key. docs/weights.schema.json is the schema of its JSON file.
 """
 
 import io
@@ -11,27 +12,134 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypedDict
 
 import numpy as np
-import numpy.typing as npt
 
-from chameleon.common.arrays import is_number
+from chameleon.common.arrays import Array, is_number
 from chameleon.common.errors import InputError
 from chameleon.common.files import write_atomically
 
 FORMAT = "chameleon-weights/1"
-
-
 UNIT = "share of tokens"
 
-
-# The file of more domains than these has a line a domain, which is written quicker and is half as long; of
-# objects and lists that are deeper, those of more entries have a line an entry.
+# The file of more domains than this has one line a domain: it is faster to write and half as long. Deeper
+# objects and lists have a line an entry from this many entries on.
 _INDENTED = 1000
-
-
 _ON_ONE_LINE = 100
+
+
+class DomainFacts(TypedDict, total=False):
+    """What is known of one domain: an entry of "domains" in the weights file.
+
+    Attributes:
+        score: Leverage score, in [0, 1). Written by `chameleon.weights.compute.weights_of`.
+        standard_error: Standard error of the weight. By `chameleon.confidence.verdict.with_confidence`;
+            nested, by `chameleon.pipeline.nested._facts_of_both`; over seeds, by
+            `chameleon.methods.run._errors`.
+        interval: 95 % interval of the weight, [from, to]. By the first two of these.
+        score_standard_error: Standard error of the score. By `chameleon.confidence.verdict.with_confidence`.
+        score_interval: 95 % interval of the score, [from, to]. By the same.
+        source_weight: Weight of the domain's source. By `chameleon.pipeline.nested._facts_of_both`.
+        share_within_source: Domain's share of its source. By the same.
+        weight_of_its_own: Weight by the scores alone, where ratios of earlier weights are kept. By
+            `chameleon.pipeline.judge.score_samples`.
+        raw_weight: Weight before limits, where they changed it. By `chameleon.export.budget.apply_limits`.
+        tokens_at_hand: Tokens of the domain that limits are computed from. By the same.
+        epochs: Times that its tokens would be seen within the budget. By the same.
+        spread_of_best: Standard deviation of the share among RegMix's best mixtures. By
+            `chameleon.methods.run._by_runs`.
+        windows: Windows embedded. By `chameleon.pipeline.domains._counts`.
+        windows_available: Windows that the domain has in all, as far as known. By the same.
+        tokens: Tokens embedded, counted by the proxy's tokenizer. By the same.
+        corpus_tokens: Tokens of the whole domain. By the same, or as the manifest states them
+            (`chameleon.text.corpora.manifest.open_manifest`); for other methods
+            `chameleon.methods.token_counts.method_weights`.
+        corpus_tokens_standard_error: Standard error of that number; 0 for a count. By
+            `chameleon.pipeline.domains._counts`.
+        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.domains.facts_of` and
+            `chameleon.methods.token_counts.method_weights`.
+        weight_in_use: Share that the manifest says is trained with now. By
+            `chameleon.text.corpora.manifest.open_manifest`.
+    """
+
+    score: float
+    standard_error: float
+    interval: list[float]
+    score_standard_error: float
+    score_interval: list[float]
+    source_weight: float
+    share_within_source: float
+    weight_of_its_own: float
+    raw_weight: float
+    tokens_at_hand: float
+    epochs: float
+    spread_of_best: float
+    windows: int
+    windows_available: int
+    tokens: int
+    corpus_tokens: int
+    corpus_tokens_standard_error: int
+    natural_share: float
+    weight_in_use: float
+
+
+class Diagnostics(TypedDict, total=False):
+    """What is known of the weights as a whole: "diagnostics" in the weights file.
+
+    Attributes:
+        effective_dimension: Sum of the scores. Written by `chameleon.weights.compute.weights_of`.
+        way: How scores of over 1,000 domains were computed, in words. By the same.
+        approximation: Errors of approximate scores. By
+            `chameleon.weights.many_domains.fourier.approximate_scores`.
+        largest_standard_error: Of the weights. By `chameleon.confidence.verdict.with_confidence`; nested, by
+            `chameleon.pipeline.nested._combined`.
+        enough_windows: Whether that is within the target. By the same.
+        windows_needed: Windows of each domain that would be enough, where they are not. By
+            `chameleon.confidence.verdict.with_confidence`.
+        order: Probability that of two domains the first truly weighs more. By the same.
+        errors: Where standard errors of over 1,000 domains are from, in words. By the same.
+        sensitivity: Largest move of a weight by setting, block and seed. By
+            `chameleon.confidence.diagnostics.sensitivity_facts` and
+            `chameleon.pipeline.variants.with_variants`.
+        sources: Weight and number of domains of each source. By `chameleon.pipeline.nested.with_sources`.
+        cost: Operations, tokens and seconds of another method. By `chameleon.methods.cost.to_dict`.
+        seeds: Weights of each seed of DoReMi or DoGE. By `chameleon.methods.run._by_proxies`.
+        seeds_apart: Largest distance between the weights of two seeds. By the same.
+        regressor: RegMix's regression, and the following keys. By
+            `chameleon.methods.regmix.method.diagnostics`.
+        relative_errors: Squared error of each regression on runs left out, over the variance.
+        rank_correlation: Between predicted and measured mean losses of runs left out.
+        rank_correlation_interval: Its 95 % interval, [from, to].
+        rank_correlations: The same for each loss.
+        predicted_loss: Of the weights, nats a token, mean over targets.
+        predicted_loss_of_natural: Of the natural shares.
+        runs: Number of runs.
+        runs_diverged: Names of the runs left out because they diverged.
+    """
+
+    effective_dimension: float
+    way: str
+    approximation: Mapping[str, Any]
+    largest_standard_error: float
+    enough_windows: bool
+    windows_needed: Mapping[str, int]
+    order: list[dict[str, Any]]
+    errors: str
+    sensitivity: Mapping[str, Mapping[str, Any]]
+    sources: Mapping[str, Mapping[str, Any]]
+    cost: Mapping[str, Any]
+    seeds: Mapping[str, Mapping[str, float]]
+    seeds_apart: float
+    regressor: str
+    relative_errors: Mapping[str, float]
+    rank_correlation: float
+    rank_correlation_interval: list[float]
+    rank_correlations: Mapping[str, float]
+    predicted_loss: float
+    predicted_loss_of_natural: float
+    runs: int
+    runs_diverged: list[str]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,20 +147,20 @@ class DomainWeights:
     """How much of each domain to train on. Compared by identity, since it holds an array.
 
     Attributes:
-        names: The k domains, each once.
-        weights: (k,) float64, not negative, summing to 1.
-        method: What made them: "chameleon", or the name of another method.
-        mode: "pretrain", "finetune", or None for methods without the distinction.
-        unit: What a weight counts: a share of the training tokens.
-        domains: Facts about each domain by name: its score, windows and tokens looked at, ...
-        diagnostics: Facts about the whole, such as the effective dimension.
-        settings: Every setting that was in force.
-        provenance: Where the numbers came from: corpus, proxy, versions.
-        notices: What a reader must know before using them, in words.
+        names: (k,) domain names, each once.
+        weights: (k,) float64 shares, not negative, that sum to 1.
+        method: Method that computed them, such as "chameleon" or "regmix".
+        mode: "pretrain", "finetune", or None for methods that do not tell these apart.
+        unit: What a weight is a share of: training tokens.
+        domains: Facts about each domain by name: `DomainFacts`, and what a file that was read has besides.
+        diagnostics: Facts about the whole: `Diagnostics`, likewise.
+        settings: Every setting in force.
+        provenance: Where the numbers come from: corpus, proxy, versions.
+        notices: What a reader must know before using the weights, one sentence each.
     """
 
     names: tuple[str, ...]
-    weights: npt.NDArray[np.float64]
+    weights: Array
     method: str
     mode: str | None = None
     unit: str = UNIT

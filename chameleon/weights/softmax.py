@@ -1,70 +1,34 @@
-"""Leverage scores to domain weights, and the named recipes of doing so.
+"""Weights from leverage scores: a softmax with a temperature.
 
-Shapes: k domains.
+With the normalised scores p_i = S_i / sum_j S_j of k domains and the temperature T,
+
+    pretrain   w = softmax(1 / (p T))    domains that share most with the others weigh most
+    finetune   w = softmax(p / T)        domains that share least with the others weigh most
 """
-
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.arrays import Array, real_array
 from chameleon.common.errors import InputError
-
-Mode = Literal["pretrain", "finetune"]
-
-
-Kernel = Literal["rbf", "linear"]
-
+from chameleon.weights.options import Mode
 
 # Temperatures are stated for the seven domains that the method was published on.
 REFERENCE_DOMAINS = 7
 
 
-@dataclass(frozen=True)
-class WeightRecipe:
-    """Named defaults of the weight computation.
-
-    `ridge` (k lambda) or `lambda_reg` is given, the other None. With `scale_temperature` the
-    temperatures hold for 7 domains and are adapted to k (see `scaled_temperature`). With `takes_noise_off`
-    RBF distances are freed of what sampling adds to them (see `chameleon.weights.affinity.rbf_affinity`).
-    """
-
-    kernel: Kernel
-    ridge: float | None
-    lambda_reg: float | None
-    scale_temperature: bool
-    takes_noise_off: bool
-    pretrain_temperature: float = 5.0
-    finetune_temperature: float = 0.2
-
-
-RECIPES: Mapping[str, WeightRecipe] = {
-    # A ridge of half of a domain's affinity with itself, whatever k.
-    "default": WeightRecipe(
-        kernel="rbf", ridge=0.5, lambda_reg=None, scale_temperature=True, takes_noise_off=True
-    ),
-    # The method's published code.
-    "released": WeightRecipe(
-        kernel="linear", ridge=None, lambda_reg=10.0, scale_temperature=False, takes_noise_off=False
-    ),
-}
-
-
 def pretrain_weights(scores: npt.ArrayLike, temperature: float = 5.0) -> Array:
-    """softmax((1/p) / T) of the normalised scores p = S / sum(S): common ground up.
+    """Weights w_i = exp(1 / (p_i T)) / sum_j exp(1 / (p_j T)) with p = S / sum(S): low scores up.
 
-    A score of zero, or too small for 1/p to be a float64 number, is the limit of ever smaller ones:
-    such domains share all the weight.
+    A score of zero, or too small for 1 / p to be a float64 number, is treated as the limit of ever smaller
+    scores: such domains share all the weight.
 
     Args:
-        scores: (..., k) leverage scores, not negative, in any scale.
-        temperature: T > 0, as it stands; higher is flatter.
+        scores: (..., k) leverage scores S >= 0, in any scale.
+        temperature: T > 0, used as it stands; higher is flatter.
 
     Returns:
-        (..., k) float64 weights summing to 1.
+        (..., k) float64 weights that sum to 1.
 
     Raises:
         InputError: A score is negative or not finite, or the temperature is not positive.
@@ -79,30 +43,43 @@ def pretrain_weights(scores: npt.ArrayLike, temperature: float = 5.0) -> Array:
 
 
 def finetune_weights(scores: npt.ArrayLike, temperature: float = 0.2) -> Array:
-    """softmax(p / T) of the normalised scores p = S / sum(S): what is special up.
+    """Weights w_i = exp(p_i / T) / sum_j exp(p_j / T) with p = S / sum(S): high scores up.
 
-    Arguments, result and errors as for `pretrain_weights`.
+    Args:
+        scores: (..., k) leverage scores S >= 0, in any scale.
+        temperature: T > 0, used as it stands; higher is flatter.
+
+    Returns:
+        (..., k) float64 weights that sum to 1.
+
+    Raises:
+        InputError: A score is negative or not finite, or the temperature is not positive.
     """
     return _softmax(_normalised(scores), temperature)
 
 
 def scaled_temperature(mode: Mode, temperature: float, k: int) -> float:
-    """The temperature for k domains of one that is stated for 7.
+    """The temperature for k domains that corresponds to one stated for 7.
 
-    Normalised scores p are of the size 1/k. So 1/p grows with k and its temperature becomes T k/7,
-    p shrinks and its temperature becomes T 7/k. This keeps the usual size of the exponents; a domain whose
-    score lies far below all others can still take most of the pretrain weight.
+    Normalised scores p are of the order 1 / k. So 1 / p grows with k and its temperature becomes T k / 7,
+    while p shrinks and its temperature becomes 7 T / k. This keeps the exponents at their usual size; a
+    domain whose score lies far below all others can still take most of the pretrain weight.
+
+    Args:
+        mode: "pretrain" or "finetune".
+        temperature: T > 0 as stated for 7 domains.
+        k: Number of domains.
     """
     ratio = k / REFERENCE_DOMAINS
     return temperature * ratio if mode == "pretrain" else temperature / ratio
 
 
 def _normalised(scores: npt.ArrayLike) -> Array:
+    """(..., k) shares p = S / sum(S), all equal where all scores are 0."""
     s = real_array(scores, "scores")
     if s.ndim < 1 or not s.size or not np.isfinite(s).all() or (s < 0).any():
         raise InputError(f"scores must be a vector of finite numbers, none negative, got {s}")
     largest = s.max(axis=-1, keepdims=True)
-    # All domains at one point: none stands out, each has the same share.
     relative = np.where(largest == 0, 1.0, s / np.where(largest == 0, 1.0, largest))
     return np.asarray(relative / relative.sum(axis=-1, keepdims=True))
 

@@ -21,8 +21,8 @@ from chameleon.weights.compute import compute_weights, solve, weights_of
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula
 from chameleon.weights.kept_ratios import KeptRatios
+from chameleon.weights.options import FormulaSettings, Kernel, Mode
 from chameleon.weights.sample import Sample, means_of, noise_of, samples_of
-from chameleon.weights.softmax import Kernel, Mode
 
 KERNELS: list[tuple[Kernel, float | None]] = [("rbf", None), ("linear", 0.5)]
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")
@@ -57,9 +57,9 @@ def test_the_quick_way_for_many_means_is_the_way_for_one(
     kernel: Kernel, lambda_reg: float | None, mode: Mode
 ) -> None:
     for k, sigma in ((2, None), (7, None), (7, 3.0), (70, None)):
-        formula = Formula.of(
-            k, mode, kernel=kernel, lambda_reg=lambda_reg, rbf_sigma=sigma if kernel == "rbf" else None
-        )
+        width = sigma if kernel == "rbf" else None
+        settings = FormulaSettings(mode=mode, kernel=kernel, lambda_reg=lambda_reg, rbf_sigma=width)
+        formula = Formula.of(k, settings)
         sets = np.stack([centres_of(seed, k) for seed in range(3)])
         noise = np.full(k, 0.01 if kernel == "rbf" else 0.0)
         expected = [formula.solve(means, noise) for means in sets]
@@ -73,7 +73,7 @@ def test_the_quick_way_for_many_means_is_the_way_for_one(
 def test_the_delta_method_is_the_derivative(kernel: Kernel, lambda_reg: float | None, mode: Mode) -> None:
     """Each unit's influence moves its domain's mean; the weights move as numerical differentiation says."""
     samples = samples_from(centres_of(0), 9, np.random.default_rng(0))
-    formula = Formula.of(7, mode, kernel=kernel, lambda_reg=lambda_reg)
+    formula = Formula.of(7, FormulaSettings(mode=mode, kernel=kernel, lambda_reg=lambda_reg))
     means, noise = means_of(samples), noise_of(samples)
     usable = formula.usable(means, noise)
     found = variances_by_domain(samples, formula, formula.solve(means, usable))
@@ -97,7 +97,7 @@ def test_the_bootstrap_is_what_drawing_windows_anew_gives(
     """Against rows drawn and averaged one replicate at a time, and against the delta method."""
     generator = np.random.default_rng(1)
     samples = samples_from(centres_of(1), 80, generator)
-    formula = Formula.of(7, mode, kernel=kernel, lambda_reg=lambda_reg)
+    formula = Formula.of(7, FormulaSettings(mode=mode, kernel=kernel, lambda_reg=lambda_reg))
     solution = solve(samples, formula)
     drawn = []
     for _ in range(400):
@@ -136,7 +136,7 @@ def test_the_directions_of_the_bootstrap_lose_nothing(closeness: float) -> None:
     narrow = samples_from(closeness * centres_of(2, d=30), 60, generator)
     turn = np.linalg.qr(generator.normal(size=(300, 30)))[0]
     wide = [Sample.of(each.name, (each.rows @ turn.T).astype("f")) for each in narrow]
-    formula = Formula.of(7, rbf_sigma=4.0)
+    formula = Formula.of(7, FormulaSettings(rbf_sigma=4.0))
     few, many = (replicate(samples, formula).weights.std(axis=0) for samples in (wide, narrow))
     np.testing.assert_allclose(few, many, rtol=0.1)
     assert (few / many).mean() == pytest.approx(1, abs=0.03)
@@ -168,7 +168,8 @@ def coverage(
 ) -> float:
     """How often the intervals of weights and scores hold the truth."""
     held = []
-    formula = Formula.of(7, mode, kernel=kernel, lambda_reg=None if kernel == "rbf" else 0.5)
+    ridge = None if kernel == "rbf" else 0.5
+    formula = Formula.of(7, FormulaSettings(mode=mode, kernel=kernel, lambda_reg=ridge))
     for seed in range(simulations):
         generator = np.random.default_rng(1000 + seed)
         centres = centres_of(seed)
@@ -411,7 +412,7 @@ def test_two_domains_are_sure_to_weigh_one_half() -> None:
 @pytest.mark.parametrize(("kernel", "lambda_reg"), KERNELS)
 def test_paths_are_the_weights_that_the_settings_give(kernel: Kernel, lambda_reg: float | None) -> None:
     samples = samples_from(centres_of(14), 50, np.random.default_rng(14))
-    formula = Formula.of(7, kernel=kernel, lambda_reg=lambda_reg)
+    formula = Formula.of(7, FormulaSettings(kernel=kernel, lambda_reg=lambda_reg))
     solution = solve(samples, formula)
     embeddings = {each.name: each.rows for each in samples}
     found = weight_paths(means_of(samples), noise_of(samples), formula, solution, PATH)

@@ -7,6 +7,7 @@ from chameleon.common.arrays import Array
 from chameleon.confidence.diagnostics import warnings_of
 from chameleon.weights.compute import solve
 from chameleon.weights.formula import Formula
+from chameleon.weights.options import FormulaSettings
 from chameleon.weights.sample import Sample, samples_of
 
 
@@ -22,11 +23,11 @@ def apart(k: int = 6) -> Array:
 
 
 def test_domains_apart_are_warned_of_nothing() -> None:
-    assert warned(apart(), Formula.of(6, temperature=1.5)) == ""
+    assert warned(apart(), Formula.of(6, FormulaSettings(pt_temperature=1.5))) == ""
 
 
 def test_a_collapse_names_the_domain_and_its_share() -> None:
-    formula = Formula.of(6, temperature=0.02)
+    formula = Formula.of(6, FormulaSettings(pt_temperature=0.02))
     said = warned(apart(), formula)
     top = solve(samples_of({f"domain {i}": mean for i, mean in enumerate(apart())}), formula).weights
     assert f"domain {int(np.argmax(top))} has {top.max():.0%} of all" in said
@@ -34,14 +35,16 @@ def test_a_collapse_names_the_domain_and_its_share() -> None:
 
 
 def test_flat_weights_are_told_by_their_cause() -> None:
-    assert "though scores lie between" in warned(apart(), Formula.of(6, temperature=1000.0))
+    assert "though scores lie between" in warned(
+        apart(), Formula.of(6, FormulaSettings(pt_temperature=1000.0))
+    )
     assert "since all scores lie between" in warned(np.eye(6), Formula.of(6))
-    linear = Formula.of(6, "finetune", kernel="linear", lambda_reg=1e-4)
+    linear = Formula.of(6, FormulaSettings(mode="finetune", kernel="linear", lambda_reg=1e-4))
     assert "does not fit the kernel's scale" in warned(np.diag(np.linspace(1.0, 1.05, 6)), linear)
 
 
 def test_weights_that_hang_on_lambda_are_told() -> None:
-    hanging = Formula.of(6, kernel="linear", lambda_reg=0.2, temperature=0.3)
+    hanging = Formula.of(6, FormulaSettings(kernel="linear", lambda_reg=0.2, pt_temperature=0.3))
     assert "the weights hang on lambda" in warned(apart(), hanging)
     assert "hang on lambda" not in warned(apart(), Formula.of(6))
 

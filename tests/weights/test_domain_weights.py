@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import math
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 
 from chameleon.common.errors import InputError
 from chameleon.weights.compute import compute_weights
-from chameleon.weights.domain_weights import UNIT, DomainWeights
+from chameleon.weights.domain_weights import UNIT, Diagnostics, DomainFacts, DomainWeights
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 DATE = datetime(2025, 6, 1, 12, 30, 15, 999, tzinfo=UTC)
@@ -100,6 +101,27 @@ def test_computed_weights_hold_plain_json_values_that_fit_the_schema() -> None:
         content["settings"] |= {"dataset": "x", "num_samples": 2}  # known to the pipeline alone
         jsonschema.validate(content, SCHEMA)
     assert all(type(share) is float for share in compute_weights(domains).by_name().values())
+
+
+@pytest.mark.parametrize(
+    ("keys", "listed"),
+    [
+        (DomainFacts, SCHEMA["properties"]["domains"]["additionalProperties"]),
+        (Diagnostics, SCHEMA["properties"]["diagnostics"]),
+    ],
+)
+def test_the_schema_lists_each_key_and_its_docstring_names_the_function_that_writes_it(
+    keys: type, listed: Mapping[str, Any]
+) -> None:
+    assert set(keys.__annotations__) == set(listed["properties"])
+    assert keys.__doc__ is not None
+    described = re.findall(r"^        (\w+): ", keys.__doc__, flags=re.MULTILINE)
+    assert described == list(keys.__annotations__)
+    writers = re.findall(r"`chameleon\.([\w.]+)\.(\w+)`", keys.__doc__)
+    assert len(writers) > 5
+    for module, function in writers:
+        source = (ROOT / "chameleon" / f"{module.replace('.', '/')}.py").read_text()
+        assert f"def {function}(" in source, f"{module} has no {function}"
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])

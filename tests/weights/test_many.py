@@ -31,8 +31,8 @@ from chameleon.weights.many_domains.features import RandomFeatures, width_of_pai
 from chameleon.weights.many_domains.fourier import approximate_scores, errors_of, fourier_scores
 from chameleon.weights.many_domains.gpu import gpu_scores
 from chameleon.weights.many_domains.solve import solve_many
+from chameleon.weights.options import FormulaSettings, Kernel
 from chameleon.weights.sample import Sample, means_of, noise_of
-from chameleon.weights.softmax import Kernel
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 ENDLESS = 1 << 40
@@ -225,7 +225,7 @@ def test_analytic_errors_are_about_those_of_the_bootstrap(
     kernel: Kernel,
 ) -> None:
     samples = samples_in_groups(300)
-    formula = Formula.of(300, kernel=kernel, lambda_reg=1e-2)
+    formula = Formula.of(300, FormulaSettings(kernel=kernel, lambda_reg=1e-2))
     drawn = replicate(samples, formula, replicates=200)
     solution = solve_many(means_of(samples), noise_of(samples), formula, with_gradients=True)
     errors = analytic_errors(samples, formula, solution)
@@ -306,4 +306,4 @@ def test_up_to_a_thousand_domains_nothing_is_another() -> None:
     samples = samples_in_groups(50)
     solution = solve(samples, Formula.of(50), with_gradients=True)
     assert solution.many is None
-    assert solution.shown == list(range(50))
+    assert solution.displayed == list(range(50))

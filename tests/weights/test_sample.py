@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from chameleon.common.errors import InputError
 from chameleon.weights.affinity import median_sigma, rbf_affinity, usable_noise
 from chameleon.weights.formula import Formula
+from chameleon.weights.options import FormulaSettings
 from chameleon.weights.sample import LEAST_UNITS, Sample, means_of, noise_of, samples_of
 
 seeded = settings(derandomize=True, deadline=None, max_examples=25)
@@ -119,7 +120,7 @@ def test_whatever_the_noise_the_kernel_with_its_ridge_stays_definite(seed: int) 
     means[: k // 2] = means[0] + 1e-9 * means[: k // 2]
     noise = np.exp(generator.normal(size=k) * 4) * generator.choice([1e-6, 1.0, 1e6])
     given_sigma = generator.choice([True, False]) or k < 4
-    formula = Formula.of(k, rbf_sigma=1.3 if given_sigma else None)
+    formula = Formula.of(k, FormulaSettings(rbf_sigma=1.3 if given_sigma else None))
     usable = formula.usable(means, noise)
     assert (usable <= noise).all()
     solution = formula.solve(means, usable)

@@ -16,8 +16,9 @@ from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.weights.compute import compute_weights
 from chameleon.weights.domain_weights import DomainWeights
+from chameleon.weights.options import Mode
 from chameleon.weights.sample import means_of, samples_of
-from chameleon.weights.softmax import Mode, finetune_weights, pretrain_weights, scaled_temperature
+from chameleon.weights.softmax import finetune_weights, pretrain_weights, scaled_temperature
 
 DATA = ROOT / "tests" / "data"
 MODES: tuple[Mode, ...] = ("pretrain", "finetune")

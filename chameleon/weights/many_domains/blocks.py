@@ -60,7 +60,7 @@ def some_of(k: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
     return np.sort(np.random.default_rng(seed).choice(k, count, replace=False))
 
 
-def shown_of(weights: Array, heaviest: int = HEAVIEST_SHOWN) -> list[int]:
+def displayed_domains(weights: Array, heaviest: int = HEAVIEST_SHOWN) -> list[int]:
     """The domains that pictures show: the heaviest, and as many others at random, in order.
 
     Args:

@@ -11,7 +11,7 @@ from chameleon.common.arrays import Array
 from chameleon.common.machine import require_memory_for_exact
 from chameleon.weights.affinity import rbf_affinity
 from chameleon.weights.formula import Formula, LargeSolution, Means, Solution
-from chameleon.weights.many_domains.blocks import checked_rows, shown_of
+from chameleon.weights.many_domains.blocks import checked_rows, displayed_domains
 from chameleon.weights.many_domains.exact import ExactScores, LinearScores, exact_scores, linear_scores
 from chameleon.weights.many_domains.fourier import Approximation, FourierScores, approximate_scores
 from chameleon.weights.many_domains.gpu import WORTH_IT, GpuScores, gpu_of, gpu_scores, lacking_on
@@ -92,19 +92,19 @@ def _solution(means: Means, formula: Formula, found: _Way, with_gradients: bool)
             sigma, noise = result.sigma, result.noise
             sigma_from = "median distance" if formula.rbf_sigma is None else "given"
     weights = formula.weights(scored.scores)
-    shown = shown_of(weights)
-    some = np.asarray(means[shown], dtype=np.float64)
+    displayed = displayed_domains(weights)
+    some = np.asarray(means[displayed], dtype=np.float64)
     if isinstance(result, LinearScores):
         centred = some - result.centre
         affinity = centred @ centred.T
     else:
-        affinity = rbf_affinity(some, sigma, noise[shown] if noise.any() else None)
+        affinity = rbf_affinity(some, sigma, noise[displayed] if noise.any() else None)
     return Solution(
         sigma,
         affinity,
         scored.scores,
         weights,
         LargeSolution(
-            way, sigma_from, noise, shown, scored.gradients if with_gradients else None, facts, notices
+            way, sigma_from, noise, displayed, scored.gradients if with_gradients else None, facts, notices
         ),
     )
