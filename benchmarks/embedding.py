@@ -38,7 +38,7 @@ from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.grid import WindowRecipe
 from chameleon.text.windows import Windows, cut_windows
-from chameleon.training.tokenizer import learn_tokenizer
+from chameleon.training.tokenizer import train_bpe
 
 WIDTH, BLOCKS, HEADS, CONTEXT, VOCABULARY = 768, 6, 12, 512, 50257
 NAIVE_BATCH = 64
@@ -94,7 +94,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def random_checkpoint(dataset: str, directory: Path) -> Path:
     """A GPT-2 of 82M parameters with random weights and a BPE learnt from all its text."""
     texts = (text for texts in texts_of(dataset).values() for text in texts)
-    learn_tokenizer(texts, VOCABULARY).save_pretrained(directory)
+    train_bpe(texts, VOCABULARY).save_pretrained(directory)
     torch.manual_seed(0)
     config = GPT2Config(
         vocab_size=VOCABULARY, n_positions=CONTEXT, n_embd=WIDTH, n_layer=BLOCKS, n_head=HEADS

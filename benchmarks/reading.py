@@ -227,10 +227,10 @@ def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float
 
 
 def _train_tokenizer(dataset: str, checkpoint: Path) -> None:
-    from chameleon.training.tokenizer import learn_tokenizer
+    from chameleon.training.tokenizer import train_bpe
 
     texts = (text for texts in texts_of(dataset).values() for text in texts)
-    learn_tokenizer(texts, VOCABULARY).save_pretrained(checkpoint)
+    train_bpe(texts, VOCABULARY).save_pretrained(checkpoint)
 
 
 def _write_parquet(dataset: str, folder: Path, num_bytes: int, rows_per_group: int | None) -> Written:

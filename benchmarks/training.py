@@ -25,11 +25,11 @@ from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.devices import choose_dtype
 from chameleon.proxy.tokenizer import load_tokenizer
 from chameleon.text.corpora import CorpusRequest, open_corpus
-from chameleon.training.mixture import Phase, RowStream
 from chameleon.training.models import SIZES, ModelSource, build_model
 from chameleon.training.packing import pack
+from chameleon.training.row_stream import Phase, RowStream
 from chameleon.training.tokenizer import train_tokenizer
-from chameleon.training.trainer import MixtureRows, StreamTrainer, collate
+from chameleon.training.trainer import StreamDataset, StreamTrainer, collate
 
 LENGTH = 512
 VOCABULARY = 50257
@@ -40,7 +40,7 @@ class Setup:
     """What both ways train, and on what."""
 
     model: str
-    rows: MixtureRows
+    rows: StreamDataset
     batch_size: int
     steps: int
     warm_up: int
@@ -117,7 +117,7 @@ def flops_a_token(blocks: int, width: int) -> float:
     return 6 * (12 * blocks * width**2 + VOCABULARY * width) + 6 * blocks * LENGTH * width
 
 
-def _rows(dataset: str, directory: Path, number: int) -> MixtureRows:
+def _rows(dataset: str, directory: Path, number: int) -> StreamDataset:
     """Rows of equal shares of a corpus's domains, packed as the command packs them."""
     with quiet_transformers():
         corpus = open_corpus(CorpusRequest(dataset, scratch=directory))
@@ -128,7 +128,7 @@ def _rows(dataset: str, directory: Path, number: int) -> MixtureRows:
     sizes = np.array([each.tokens // LENGTH for each in packed], dtype=np.int64)
     uniform = np.full(len(packed), 1 / len(packed))
     mixture = RowStream(tuple(each.name for each in packed), sizes, (Phase(0, uniform),), 0)
-    return MixtureRows(mixture, [each.array() for each in packed], LENGTH, number)
+    return StreamDataset(mixture, [each.array() for each in packed], LENGTH, number)
 
 
 def _measured(setup: Setup, way: Callable[[PreTrainedModel, Setup], float]) -> float:

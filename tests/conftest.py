@@ -149,9 +149,9 @@ def make_checkpoint(directory: Path, context: int = 64, width: int = 16) -> Path
 
 def make_tokenizer() -> Any:  # noqa: ANN401
     """A byte-level BPE trained on the words of the corpus."""
-    from chameleon.training.tokenizer import learn_tokenizer
+    from chameleon.training.tokenizer import train_bpe
 
-    return learn_tokenizer((" ".join(make_texts(words, 0)) for words in WORDS.values()), 320)
+    return train_bpe((" ".join(make_texts(words, 0)) for words in WORDS.values()), 320)
 
 
 @contextmanager

@@ -18,7 +18,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from chameleon.common.arrays import Array
 from chameleon.common.libraries import quiet_transformers
-from chameleon.training.trainer import CURVE, read_curve
+from chameleon.training.loss_curve import LOSS_CURVE, read_loss_curve
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def training_cost(directory: Path, rows: npt.NDArray[np.int64], length: int, pas
         length: Tokens of a row.
         passes: Forward passes of a row, or (k,) of a row of each domain; a backward pass counts as two.
     """
-    curve = read_curve(directory / CURVE)
+    curve = read_loss_curve(directory / LOSS_CURVE)
     seconds = curve[-1]["seconds"] if curve else 0.0
     flops = forward_flops(directory, length) * float((rows * passes).sum())
     return Cost(flops, int(rows.sum()) * length, seconds)

@@ -21,8 +21,8 @@ from chameleon.training.models import build_model, find_model
 from chameleon.training.options import TrainingOptions
 from chameleon.training.outcome import TrainingOutcome
 from chameleon.training.plan import TrainingPlan
-from chameleon.training.record import RECORD
 from chameleon.training.run import train
+from chameleon.training.run_directory import RECORD
 
 TRAJECTORY = "weights.csv"
 
@@ -69,14 +69,14 @@ def by_doremi(
     cost = training_cost(trained.directory, trained.rows, options.sample_length, 3)
 
     def objective_for(plan: TrainingPlan) -> DoReMi:
-        tokenizer = plan.ground.tokenizer
+        tokenizer = plan.inputs.tokenizer
         model: Any = build_model(
             find_model(str(trained.directory)), tokenizer.vocabulary, tokenizer.end_of_text,
             options.sample_length, 0, options.trust_remote_code,
         )  # fmt: skip
         dtype = torch.bfloat16 if plan.arguments.bf16 else torch.float32
         digest = digest_of_files(sorted(trained.directory.glob("*.safetensors")))
-        k = len(plan.mixture.names)
+        k = len(plan.stream.names)
         return DoReMi(k, model.to(plan.arguments.device), digest, settings, dtype)
 
     return _by_seeds(options, objective_for, seeds, cost, notify)
@@ -99,7 +99,7 @@ def by_doge(
     """
 
     def objective_for(plan: TrainingPlan) -> DoGE:
-        return DoGE(len(plan.mixture.names), settings_for(plan.mixture.names))
+        return DoGE(len(plan.stream.names), settings_for(plan.stream.names))
 
     return _by_seeds(options, objective_for, seeds, Cost(), notify)
 

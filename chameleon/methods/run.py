@@ -36,8 +36,8 @@ from chameleon.methods.token_counts import (
     packed_counts,
 )
 from chameleon.report.compare import aligned, draw, render
-from chameleon.training.inputs import TrainingInputs, prepare
-from chameleon.training.trainer_settings import check_options, number_of_processes, number_of_steps
+from chameleon.training.inputs import TrainingInputs, prepare_inputs
+from chameleon.training.trainer_settings import check_options, count_processes, count_steps
 from chameleon.weights.domain_weights import DomainWeights
 
 
@@ -96,7 +96,7 @@ def run(method: str, options: MethodOptions, notify: Notify) -> MethodOutcome:
     if method != "regmix":
         require_one_process(training.gradient_accumulation_steps)
     check_options(training, 1)
-    ground = prepare(replace(training, weights="uniform"), notify)
+    ground = prepare_inputs(replace(training, weights="uniform"), notify)
     require_possible(method, options, tuple(domain.name for domain in ground.packed))
     options = replace(options, training=replace(training, tokenizer=str(ground.tokenizer_path)))
     if method == "regmix":
@@ -109,7 +109,7 @@ def _by_rule(method: str, options: MethodOptions, notify: Notify) -> DomainWeigh
     if options.token_counts is not None:
         basis = estimated_counts(options.token_counts)
     else:
-        basis = packed_counts(options, prepare(replace(options.training, weights="uniform"), notify))
+        basis = packed_counts(options, prepare_inputs(replace(options.training, weights="uniform"), notify))
     assert basis.counts is not None
     temperature = {"uniform": np.inf, "natural": 1.0}.get(method, options.temperature)
     weights = temperature_shares(np.array(list(basis.counts.values()), dtype=np.float64), temperature)
@@ -121,7 +121,7 @@ def _by_rule(method: str, options: MethodOptions, notify: Notify) -> DomainWeigh
 
 def require_one_process(accumulation: int) -> None:
     """Raise InputError for what doremi and doge cannot be trained with."""
-    if number_of_processes(os.environ) > 1:
+    if count_processes(os.environ) > 1:
         raise InputError("doremi and doge train in one process; start them without torchrun")
     if accumulation > 1:
         raise InputError(
@@ -303,11 +303,11 @@ def run_all(
         InputError: As of `run`; what was found before is written.
     """
     require_one_process(options.training.gradient_accumulation_steps)
-    ground = prepare(replace(options.training, weights="uniform"), notify)
+    ground = prepare_inputs(replace(options.training, weights="uniform"), notify)
     options = replace(options, training=replace(options.training, tokenizer=str(ground.tokenizer_path)))
     if options.run_steps is None:
         number = options.num_runs or wanted_runs(len(ground.packed))
-        steps = (1 + options.num_seeds) * number_of_steps(options.training)
+        steps = (1 + options.num_seeds) * count_steps(options.training)
         options = replace(options, run_steps=max(1, steps // number))
     for method in ("regmix", "doremi", "doge"):
         require_possible(method, options, tuple(domain.name for domain in ground.packed))

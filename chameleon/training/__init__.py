@@ -1,4 +1,4 @@
-"""Training on a mixture of domains: packed text, the stream of rows, the model, the run.
+"""Training language models on a mixture of domains. Start at `run.train`.
 
 `python -m chameleon train --help` shows the command.
 """

@@ -1,4 +1,4 @@
-"""Trains a proxy or base model on a mixture of domains. See README.md.
+"""Trains a proxy or base model on a mixture of domains. See docs/guide/training.md.
 
 python -m chameleon train --dataset my_corpus --output_dir checkpoints/BASE-82M
 """
@@ -21,11 +21,11 @@ from chameleon.training.options import (
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """The command line, grouped by what the flags are about."""
+    """The parser, with flags grouped by topic."""
     parser = Parser(
         prog="python -m chameleon train",
         description="Train a causal language model on a mixture of text domains, in exactly the shares "
-        "asked for.",
+        "requested.",
         allow_abbrev=False,
     )
     add_model_flags(add_output_flags(parser))
@@ -37,16 +37,16 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
+    """Run the command; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     options = TrainingOptions(**vars(build_parser().parse_args(argv)))
-    return run_command(partial(_run, options), "the last checkpoint is kept: go on with --resume")
+    return run_command(partial(_run, options), "the last checkpoint is kept: continue with --resume")
 
 
 def _run(options: TrainingOptions) -> None:
-    from chameleon.training.outcome import render_trained
+    from chameleon.training.outcome import render_outcome
     from chameleon.training.run import train
 
-    speaks = os.environ.get("RANK", "0") == "0"
-    trained = train(options, notify=note if speaks else lambda text: None)
-    if speaks:
-        print_table(render_trained(trained), f"the model is in {options.output_dir}")
+    is_first_process = os.environ.get("RANK", "0") == "0"
+    outcome = train(options, notify=note if is_first_process else lambda text: None)
+    if is_first_process:
+        print_table(render_outcome(outcome), f"the model is in {options.output_dir}")

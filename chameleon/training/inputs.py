@@ -1,4 +1,4 @@
-"""What a training stands on: its model, its tokenizer, and the packed domains of its corpus."""
+"""The inputs of a training run: its model, its tokenizer and its packed corpus."""
 
 from contextlib import closing
 from dataclasses import dataclass
@@ -19,21 +19,22 @@ from chameleon.training.models import ModelSource, check_length, check_vocabular
 from chameleon.training.options import DEFAULT_VOCAB_SIZE, TrainingOptions
 from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.packing import pack
-from chameleon.training.schedule import schedule_of
+from chameleon.training.schedule import schedule_for_run
 from chameleon.training.tokenizer import train_tokenizer
 
+# Text of each domain that a new tokenizer is trained on, in bytes.
 _TOKENIZER_BYTES = 1 << 22
 
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """What a training stands on.
+    """The inputs of a training run.
 
     Attributes:
-        source: The model.
-        tokenizer_path: Where its tokenizer is.
-        tokenizer: It.
-        packed: (k,) the domains.
+        source: Origin of the model.
+        tokenizer_path: Directory of its tokenizer.
+        tokenizer: The tokenizer, loaded.
+        packed: (k,) packed domains.
     """
 
     source: ModelSource
@@ -42,44 +43,40 @@ class TrainingInputs:
     packed: list[PackedDomain]
 
 
-def prepare(options: TrainingOptions, notify: Notify) -> TrainingInputs:
-    """Find model and tokenizer, and pack the corpus so far as it is not packed.
+def prepare_inputs(options: TrainingOptions, notify: Notify) -> TrainingInputs:
+    """Find the model and tokenizer, and pack those domains of the corpus that are not packed yet.
 
     Args:
-        options: What is asked for.
-        notify: Told, in a sentence each, what the user should know.
+        options: Options of the run.
+        notify: Receives notes for the user, one sentence each.
 
     Raises:
-        InputError: Something asked for cannot be had or used, or a disk is full.
+        InputError: Something requested is missing or unusable, or a disk is full.
     """
     check_writable(options.packed_dir / "domain.bin")
     source = find_model(options.model)
     check_length(options.sample_length, {source.name: context_length(source, options.trust_remote_code)})
-    named = _tokenizer_path(options, source)
-    tokenizer = None if named is None else load_tokenizer(named, options.trust_remote_code)
+    path = source.checkpoint
+    if options.tokenizer is not None:
+        path = find_checkpoint(options.tokenizer, weights=False)
+    tokenizer = None if path is None else load_tokenizer(path, options.trust_remote_code)
     digest = None if tokenizer is None else tokenizer.digest
     request = corpus_request(options, options.dataset, digest, options.packed_dir)
     with quiet_hub(), closing(open_corpus(request)) as corpus:
         for notice in corpus.notices:
             notify(notice)
-        schedule_of(options, {domain.name: 1 for domain in corpus.domains})  # told before the text is packed
-        if named is None or tokenizer is None:
-            named = _trained_tokenizer(options, corpus)
-            tokenizer = load_tokenizer(named)
+        # Fail before the text is packed: token counts are not needed to check the weights.
+        schedule_for_run(options, {domain.name: 1 for domain in corpus.domains})
+        if path is None or tokenizer is None:
+            path = _corpus_tokenizer(options, corpus)
+            tokenizer = load_tokenizer(path)
         check_vocabulary(source, tokenizer.vocabulary, options.trust_remote_code)
         packed = pack(corpus.domains, tokenizer, options.packed_dir, options.heldout_share)
-    return TrainingInputs(source, named, tokenizer, packed)
+    return TrainingInputs(source, path, tokenizer, packed)
 
 
-def _tokenizer_path(options: TrainingOptions, source: ModelSource) -> Path | None:
-    """Where the tokenizer is; None where it is to be learnt from the corpus."""
-    if options.tokenizer is not None:
-        return find_checkpoint(options.tokenizer, weights=False)
-    return source.checkpoint
-
-
-def _trained_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
-    """A tokenizer learnt from the corpus, or the one that was learnt before."""
+def _corpus_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
+    """Directory of a tokenizer trained on the corpus, now or by an earlier run."""
     vocabulary = options.vocab_size or DEFAULT_VOCAB_SIZE
     texts = [domain.text for domain in corpus.domains]
     identity = digest_of_json(
@@ -103,6 +100,6 @@ def _save(tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
         tokenizer.save_pretrained(unfinished)
     except OSError:
         raise
-    except Exception as error:  # the library has none of its own for a full disk
+    except Exception as error:  # the library raises a plain Exception when the disk is full
         raise InputError(f"cannot write a tokenizer in {path.parent}: {error}") from None
     unfinished.replace(path)

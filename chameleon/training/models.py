@@ -1,4 +1,4 @@
-"""The model to train: a new one of a named size or configuration, or a checkpoint to go on from."""
+"""The model to train: a new one of a named size or configuration, or a checkpoint to finetune."""
 
 import json
 from collections.abc import Mapping
@@ -16,23 +16,21 @@ from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.checkpoints import find_checkpoint
 from chameleon.proxy.model import context_of, fuse_activations, require_causal_architecture
 
-# Blocks, width and heads of the GPT-2 shapes of the method's papers; all with GPT-2's vocabulary of 50,257.
+# Blocks, width and heads of the GPT-2 shapes of the method's papers.
 SIZES = {"82M": (6, 768, 12), "124M": (12, 768, 12), "684M": (36, 1200, 24)}
 
-
-# Token embeddings have a multiple of so many rows, which matrix units take better; no text has the
-# tokens that are added.
+# Matrix units are faster if the embedding's rows are a multiple of this; no text has the tokens added.
 _VOCABULARY_STEP = 64
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Where a model comes from.
+    """Origin of a model.
 
     Attributes:
-        name: As the user named it.
-        checkpoint: The directory to go on from, or None for a new model.
-        config: Path of a configuration for a new one, or None for a named size.
+        name: Name given by the user.
+        checkpoint: Directory of the checkpoint to finetune, or None for a new model.
+        config: Path of the configuration of a new model, or None for a named size.
     """
 
     name: str
@@ -41,7 +39,7 @@ class ModelSource:
 
     @property
     def identity(self) -> str:
-        """What it is, so that a run is not resumed with another."""
+        """Identifies it, so that a run is not resumed with another model."""
         if self.checkpoint is not None:
             weights = sorted(self.checkpoint.glob("*.safetensors")) or sorted(self.checkpoint.glob("*.bin"))
             return digest_of_files([self.checkpoint / "config.json", *weights])
@@ -49,10 +47,10 @@ class ModelSource:
 
 
 def find_model(name: str) -> ModelSource:
-    """The model of a name: a size, a config.json, or a checkpoint.
+    """Find a model by name: a size, a config.json, or a checkpoint.
 
     Raises:
-        InputError: There is none such.
+        InputError: There is no such model.
     """
     if name in SIZES:
         return ModelSource(name)
@@ -60,41 +58,43 @@ def find_model(name: str) -> ModelSource:
     if path_exists(path) and path.is_file():
         try:
             if not isinstance(json.loads(path.read_bytes()), dict):
-                raise ValueError("it is no object")
+                raise ValueError("expected a JSON object")
         except (OSError, ValueError) as error:
-            raise InputError(f"{name} is no configuration of a model: {error}") from None
+            raise InputError(f"{name} is not a model configuration: {error}") from None
         return ModelSource(name, config=path)
     try:
         return ModelSource(name, checkpoint=find_checkpoint(name))
     except InputError as error:
-        raise InputError(f"{error}; or a new model: {', '.join(SIZES)} or a config.json (--model)") from None
+        raise InputError(
+            f"{error}; or train a new model: {', '.join(SIZES)} or a config.json (--model)"
+        ) from None
 
 
 def context_length(source: ModelSource, trust_remote_code: bool) -> int | None:
-    """The longest input of a model in tokens; None for a new one, which is made for what is asked."""
+    """The longest input of a model in tokens; None for a named size, which is built for any length."""
     config = _text_config(source, trust_remote_code)
     return None if config is None else context_of(config)
 
 
 def check_length(length: int, contexts: Mapping[str, int | None]) -> None:
-    """Raise InputError for rows of too few tokens, or of more than one of the models takes.
+    """Raise InputError for rows of one token, or of more tokens than a model takes.
 
     Args:
         length: Tokens of a row.
-        contexts: The longest input of each model, by its name; None where there is no bound.
+        contexts: Longest input of each model by its name, in tokens; None if there is no bound.
     """
     if length < 2:
-        raise InputError("a row of one token predicts nothing; give a --sample_length of at least 2")
+        raise InputError("a row of one token predicts nothing; use a --sample_length of at least 2")
     for name, context in contexts.items():
         if context is not None and length > context:
             raise InputError(
-                f"rows of {length} tokens are over the context of {context} tokens of {name}; give "
+                f"rows of {length} tokens exceed the context of {context} tokens of {name}; use "
                 f"--sample_length {context} or less"
             )
 
 
 def check_vocabulary(source: ModelSource, vocabulary: int, trust_remote_code: bool) -> None:
-    """Raise InputError for a tokenizer of more tokens than the model is configured for."""
+    """Raise InputError if the tokenizer has more tokens than the model is configured for."""
     config = _text_config(source, trust_remote_code)
     if config is not None and config.vocab_size < vocabulary:
         raise _too_many_tokens(source.name, vocabulary, config.vocab_size)
@@ -102,37 +102,37 @@ def check_vocabulary(source: ModelSource, vocabulary: int, trust_remote_code: bo
 
 def _too_many_tokens(name: str, vocabulary: int, rows: int) -> InputError:
     return InputError(
-        f"the tokenizer has {vocabulary} tokens, but the model {name} only {rows}; name by --tokenizer one "
-        "that is its own, or make one of fewer by --vocab_size"
+        f"the tokenizer has {vocabulary} tokens, but the model {name} only {rows}; name the model's own with "
+        "--tokenizer, or train a smaller one with --vocab_size"
     )
 
 
 def build_model(
     source: ModelSource, vocabulary: int, end_of_text: int, context: int, seed: int, trust_remote_code: bool
 ) -> PreTrainedModel:
-    """The model, in float32 on the CPU.
+    """Build or load a model, in float32 on the CPU.
 
     Args:
-        source: Where it comes from.
-        vocabulary: Tokens of the tokenizer.
+        source: Origin of the model.
+        vocabulary: Number of tokens of the tokenizer.
         end_of_text: The token between documents.
         context: Tokens of a row.
-        seed: Of a new model's weights.
-        trust_remote_code: Run Python files that a checkpoint brings.
+        seed: Seed of a new model's weights.
+        trust_remote_code: Whether to run Python files of a checkpoint.
 
     Raises:
-        InputError: It cannot be built or loaded, is no causal LM, or has fewer tokens than the tokenizer.
+        InputError: It cannot be built or loaded, is not a causal LM, or has fewer tokens than the tokenizer.
     """
     torch.manual_seed(seed % (1 << 63))
     with quiet_transformers():
         try:
-            model = _built(source, vocabulary, end_of_text, context, trust_remote_code)
+            model = _load_or_create(source, vocabulary, end_of_text, context, trust_remote_code)
         except InputError:
             raise
-        except Exception as error:  # whatever the library stumbles on
+        except Exception as error:  # the library raises all kinds
             reason = " ".join(str(error).split())[:300]
             raise InputError(
-                f"cannot make the model {source.name} ({type(error).__name__}: {reason}); name another by "
+                f"cannot build the model {source.name} ({type(error).__name__}: {reason}); name another with "
                 "--model"
             ) from None
     rows = model.get_input_embeddings().num_embeddings
@@ -144,8 +144,26 @@ def build_model(
     return built
 
 
+def gpt2_config(
+    vocabulary: int, context: int, blocks: int, width: int, heads: int, end_of_text: int
+) -> GPT2Config:
+    """The configuration of a GPT-2 without dropout."""
+    return GPT2Config(
+        vocab_size=vocabulary,
+        n_positions=context,
+        n_embd=width,
+        n_layer=blocks,
+        n_head=heads,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+        resid_pdrop=0.0,
+        embd_pdrop=0.0,
+        attn_pdrop=0.0,
+    )
+
+
 def _require_causal(model: Any, name: str) -> None:  # noqa: ANN401
-    """Refuse a model in which a token sees those that follow it, by what it does."""
+    """Refuse a model whose outputs change with later tokens."""
     ids = torch.zeros(2, 8, dtype=torch.long)
     ids[1, 4:] = 1
     training = model.training
@@ -155,12 +173,12 @@ def _require_causal(model: Any, name: str) -> None:  # noqa: ANN401
     model.train(training)
     if not torch.allclose(first, second, rtol=0, atol=1e-4 * float(first.abs().max())):
         raise InputError(
-            f"expected a causal language model (such as GPT-2 or Llama), but in {name} a token sees those "
-            "that follow it"
+            f"expected a causal language model (such as GPT-2 or Llama), but tokens of {name} see those that "
+            "follow"
         )
 
 
-def _built(
+def _load_or_create(
     source: ModelSource, vocabulary: int, end_of_text: int, context: int, trust_remote_code: bool
 ) -> Any:  # noqa: ANN401
     if source.checkpoint is not None:
@@ -175,27 +193,15 @@ def _built(
         )
         if missing := sorted(loading["missing_keys"]):
             raise InputError(
-                f"{source.name} lacks {len(missing)} of the model's weights, {missing[0]} among them; name a "
-                "whole checkpoint"
+                f"{source.name} lacks {len(missing)} of the model's weights, such as {missing[0]}; name a "
+                "complete checkpoint"
             )
         return model
     make: Any = AutoModelForCausalLM.from_config
     if source.config is not None:
         return make(_config(source, False), dtype=torch.float32)
-    blocks, width, heads = SIZES[source.name]
-    config = GPT2Config(
-        vocab_size=-(-vocabulary // _VOCABULARY_STEP) * _VOCABULARY_STEP,
-        n_positions=context,
-        n_embd=width,
-        n_layer=blocks,
-        n_head=heads,
-        bos_token_id=end_of_text,
-        eos_token_id=end_of_text,
-        resid_pdrop=0.0,
-        embd_pdrop=0.0,
-        attn_pdrop=0.0,
-    )
-    return make(config, dtype=torch.float32)
+    entries = -(-vocabulary // _VOCABULARY_STEP) * _VOCABULARY_STEP
+    return make(gpt2_config(entries, context, *SIZES[source.name], end_of_text), dtype=torch.float32)
 
 
 def _text_config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN401
@@ -210,13 +216,13 @@ def _config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN40
         with quiet_transformers():
             path = str(source.checkpoint or source.config)
             return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
-    except Exception as error:  # whatever the library stumbles on in damaged files
+    except Exception as error:  # the library raises all kinds for damaged files
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"{source.name} is no configuration of a model that is known ({type(error).__name__}: {reason})"
+            f"{source.name} is not the configuration of a known model ({type(error).__name__}: {reason})"
         ) from None
 
 
-def number_of_parameters(model: nn.Module) -> int:
-    """Shared ones counted once."""
+def count_parameters(model: nn.Module) -> int:
+    """The number of parameters; shared ones count once."""
     return sum(parameter.numel() for parameter in model.parameters())

@@ -1,4 +1,4 @@
-"""Training by another loss than the model's own: the one seam for methods that weigh domains as they train.
+"""Training by another loss than the model's own, for methods that change domain weights as they train.
 
 Shapes: b rows of a batch, t tokens of a row.
 """
@@ -19,35 +19,35 @@ _STATE = "objective.json"
 
 
 class Objective(Protocol):
-    """Owns the loss of a step, its gradient, and what else a step moves, such as weights of domains."""
+    """Computes the loss of a step and its gradient, and updates its own state, such as domain weights."""
 
     @property
     def identity(self) -> Mapping[str, Any]:
-        """What makes it, by names that a user knows: a run is not resumed with another."""
+        """Settings that determine it, by names that a user knows: a run is not resumed with others."""
 
     def step(self, model: nn.Module, ids: torch.Tensor, domains: torch.Tensor, rate: float) -> torch.Tensor:
-        """The loss of a step, whose gradient is left in the parameters.
+        """The loss of a step; its gradient is left in the parameters.
 
         Args:
-            model: A causal LM, to be trained.
+            model: The causal LM in training.
             ids: (b, t) int64 all rows of the step.
-            domains: (b,) int64 of which domain each is.
-            rate: The step's learning rate.
+            domains: (b,) int64 domain of each row.
+            rate: Learning rate of the step.
         """
 
     def state(self) -> dict[str, Any]:
-        """What it must have to go on, of JSON types."""
+        """State to resume from, in JSON types."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Resume from a state."""
 
 
 class ObjectiveTrainer(StreamTrainer):
-    """Trains by an objective, which is kept in checkpoints.
+    """Trains by an objective, and saves its state in checkpoints.
 
     Args:
-        objective: It.
-        arguments: As of `StreamTrainer`.
+        objective: The objective.
+        arguments: Arguments of `StreamTrainer`.
     """
 
     def __init__(self, objective: Objective, **arguments: Any) -> None:  # noqa: ANN401
@@ -65,16 +65,16 @@ class ObjectiveTrainer(StreamTrainer):
         write_atomically(Path(output_dir) / _STATE, json.dumps(self._objective.state()).encode())
 
 
-def restore(objective: Objective, checkpoint: Path) -> None:
-    """Bring an objective to where it was at a checkpoint.
+def restore_objective(objective: Objective, checkpoint: Path) -> None:
+    """Bring an objective to its state at a checkpoint.
 
     Raises:
-        InputError: The checkpoint has none, or a damaged one.
+        InputError: The checkpoint has no such state, or a damaged one.
     """
     try:
         objective.restore(json.loads((checkpoint / _STATE).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{checkpoint} does not say where the weights of domains were ({error}); delete it to go on from "
-            "the one before"
+            f"{checkpoint} has no valid state of the domain weights ({error}); delete it to resume from the "
+            "one before"
         ) from None

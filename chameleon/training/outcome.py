@@ -1,9 +1,8 @@
-"""What a run has come to, and what its record says.
+"""The outcome of a training run: what it was trained on, and how far it got.
 
 Shapes: k domains.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,26 +10,24 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.errors import InputError
-from chameleon.common.figures import escape_math
-from chameleon.common.tables import display_name
+from chameleon.common.tables import Column, display_name, table_lines
 from chameleon.training.options import MANY_EPOCHS
 
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a run has come to.
+    """The outcome of a run.
 
     Attributes:
-        directory: The model's.
-        names: (k,) domains.
-        weights: (k,) as asked for, on average over the run.
-        rows: (k,) that the run took of each.
-        sizes: (k,) that each has.
+        directory: Directory of the model.
+        names: (k,) domain names.
+        weights: (k,) requested weights, averaged over the run.
+        rows: (k,) rows of each domain that the run took.
+        sizes: (k,) rows that each domain has.
         sample_length: Tokens of a row.
-        steps: Steps in all.
-        loss: The last that was logged, or None.
-        parameters: Of the model.
+        steps: Optimizer steps in all.
+        loss: The last logged loss in nats per token, or None.
+        parameters: Parameters of the model.
     """
 
     directory: Path
@@ -44,82 +41,54 @@ class TrainingOutcome:
     parameters: int
 
     @property
+    def tokens(self) -> npt.NDArray[np.int64]:
+        """(k,) tokens of each domain that were trained on."""
+        return self.rows * self.sample_length
+
+    @property
     def shares(self) -> npt.NDArray[np.float64]:
-        """(k,) of the tokens that were trained on."""
+        """(k,) shares of the tokens that were trained on."""
         return self.rows / max(int(self.rows.sum()), 1)
 
     @property
     def epochs(self) -> npt.NDArray[np.float64]:
-        """(k,) how often each domain was seen."""
+        """(k,) number of times that each domain was seen."""
         return self.rows / np.maximum(self.sizes, 1)
 
-
-def outcome_of(trained: TrainingOutcome) -> dict[str, Any]:
-    """What was trained on, and what came of it: JSON types only."""
-    length = trained.sample_length
-    columns = zip(
-        trained.names, trained.rows.tolist(), trained.shares.tolist(), trained.epochs.tolist(), strict=True
-    )
-    return {
-        "steps": trained.steps,
-        "tokens": int(trained.rows.sum()) * length,
-        "domains": {
-            name: {"tokens": rows * length, "share": share, "epochs": epochs}
-            for name, rows, share, epochs in columns
-        },
-        "loss": trained.loss,
-        "parameters": trained.parameters,
-    }
+    def to_dict(self) -> dict[str, Any]:
+        """What the run's record says of it; JSON types only."""
+        columns = (self.tokens.tolist(), self.shares.tolist(), self.epochs.tolist())
+        return {
+            "steps": self.steps,
+            "tokens": int(self.tokens.sum()),
+            "domains": {
+                name: {"tokens": tokens, "share": share, "epochs": epochs}
+                for name, tokens, share, epochs in zip(self.names, *columns, strict=True)
+            },
+            "loss": self.loss,
+            "parameters": self.parameters,
+        }
 
 
-def draw_curve(curve: Sequence[dict[str, float]], path: Path) -> None:
-    """Write a PNG of the lines of a `loss.csv`; nothing where there are none.
-
-    Raises:
-        InputError: It cannot be written.
-    """
-    if not curve:
-        return
-    from matplotlib.figure import Figure
-    from matplotlib.ticker import EngFormatter
-
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.add_subplot()
-    tokens = [row["tokens"] for row in curve]
-    axes.plot(tokens, [row["loss"] for row in curve], color="#1f6f8b")
-    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
-    axes.set_xlabel("tokens trained on")
-    axes.set_ylabel("training loss, nats a token")
-    last = curve[-1]
-    axes.set_title(
-        f"{escape_math(path.parent.name)}: loss {last['loss']:.3f} after {int(last['step']):,} steps"
-    )
-    axes.grid(alpha=0.3)
-    axes.spines[["top", "right"]].set_visible(False)
-    try:
-        figure.savefig(path, dpi=120)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror}") from None
-
-
-def render_trained(trained: TrainingOutcome) -> str:
-    """Domains with the shares asked for and achieved, their tokens and epochs, and where the model is."""
-    width = max(6, *(len(display_name(name)) for name in trained.names))
+def render_outcome(outcome: TrainingOutcome) -> str:
+    """The table: requested and achieved shares, tokens and epochs of each domain; then the model."""
+    flags = [
+        f"repeated more than {MANY_EPOCHS} times" if each > MANY_EPOCHS else "" for each in outcome.epochs
+    ]
+    columns = [
+        Column("domain", [display_name(name) for name in outcome.names], is_text=True),
+        Column("weight", [f"{each:.4f}" for each in outcome.weights]),
+        Column("achieved", [f"{each:.4f}" for each in outcome.shares]),
+        Column("tokens", [f"{each:,}" for each in outcome.tokens]),
+        Column("epochs", [f"{each:.2f}" for each in outcome.epochs]),
+        Column("", flags, is_text=True),
+    ]
     lines = [
-        f"{'domain':<{width}}  weight  achieved           tokens  epochs",
-    ]
-    for i, name in enumerate(trained.names):
-        flag = f"  repeated more than {MANY_EPOCHS} times" if trained.epochs[i] > MANY_EPOCHS else ""
-        lines.append(
-            f"{display_name(name):<{width}}  {trained.weights[i]:6.4f}  {trained.shares[i]:8.4f}  "
-            f"{trained.rows[i] * trained.sample_length:15,}  {trained.epochs[i]:6.2f}{flag}"
-        )
-    tokens = int(trained.rows.sum()) * trained.sample_length
-    lines += [
+        *table_lines(columns),
         "",
-        f"parameters   {trained.parameters / 1e6:.1f}M",
-        f"trained      {trained.steps:,} steps, {tokens:,} tokens",
+        f"parameters   {outcome.parameters / 1e6:.1f}M",
+        f"trained      {outcome.steps:,} steps, {int(outcome.tokens.sum()):,} tokens",
     ]
-    if trained.loss is not None:
-        lines.append(f"loss         {trained.loss:.3f} nats a token at the end (loss.csv, loss.png)")
-    return "\n".join([*lines, f"model        {trained.directory}"])
+    if outcome.loss is not None:
+        lines.append(f"loss         {outcome.loss:.3f} nats per token at the end (loss.csv, loss.png)")
+    return "\n".join([*lines, f"model        {outcome.directory}"])

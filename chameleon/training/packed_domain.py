@@ -1,12 +1,13 @@
-"""Packed domains on disk: their files, and what these say.
+"""Packed domains on disk: their files, and how they are read and written.
 
-Files of a domain, named by it and the digest of what made them:
+Files of a domain, named after it and the digest of what they were made from:
 
     <name>.bin                  training tokens, flat little-endian uint16 or uint32, an end-of-text
-                                token behind each document
-    <name>.json                 how many, written last: without it the array is not complete
-    <name>.heldout.safetensors  held-out documents by rising hash, and how many there were
-    <name>.hashes               of all its documents, flat little-endian uint64
+                                token after each document
+    <name>.json                 counts of tokens and documents, written last: without it the array is
+                                incomplete
+    <name>.heldout.safetensors  held-out documents by rising hash, and their number
+    <name>.hashes               hashes of all documents, flat little-endian uint64
 
 Shapes: m documents, n tokens.
 """
@@ -25,30 +26,23 @@ from chameleon.common.errors import InputError
 from chameleon.common.files import write_atomically
 
 FORMAT = "chameleon-packed/1"
-
-
+HASHES = ".hashes"
 _COUNTS = ".json"
-
-
 _HELDOUT = ".heldout.safetensors"
 
-
-HASHES = ".hashes"
-
-
-Array = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 
 @dataclass(frozen=True, eq=False)
-class HeldOut:
+class HeldOutDocuments:
     """Held-out documents of a domain, in random order (by hash).
 
     Attributes:
-        tokens: (n,) int32 their tokens, each document's end-of-text token behind it.
-        ends: (m,) int64 where each document ends, that token included.
-        sizes: (m,) int64 bytes of UTF-8 of each; 0 where the source holds tokens.
-        hashes: (m,) uint64 of each, rising.
-        documents: How many are held out; more than m where they are too many to keep.
+        tokens: (n,) int32 tokens, with an end-of-text token after each document.
+        ends: (m,) int64 end of each document, after its end-of-text token.
+        sizes: (m,) int64 UTF-8 bytes of each; 0 if the source holds tokens.
+        hashes: (m,) uint64 rising hashes.
+        documents: Number of held-out documents; above m if they are too many to store.
     """
 
     tokens: npt.NDArray[np.int32]
@@ -57,13 +51,13 @@ class HeldOut:
     hashes: npt.NDArray[np.uint64]
     documents: int
 
-    def subset(self, kept: npt.NDArray[np.bool_]) -> "HeldOut":
-        """Without the documents that (m,) `kept` is false for."""
+    def subset(self, mask: npt.NDArray[np.bool_]) -> "HeldOutDocuments":
+        """The documents for which (m,) `mask` is true."""
         lengths = np.diff(self.ends, prepend=0)
-        tokens = self.tokens[np.repeat(kept, lengths)]
-        left_out = int((~kept).sum())
-        return HeldOut(
-            tokens, np.cumsum(lengths[kept]), self.sizes[kept], self.hashes[kept], self.documents - left_out
+        tokens = self.tokens[np.repeat(mask, lengths)]
+        documents = self.documents - int((~mask).sum())
+        return HeldOutDocuments(
+            tokens, np.cumsum(lengths[mask]), self.sizes[mask], self.hashes[mask], documents
         )
 
 
@@ -72,12 +66,12 @@ class PackedDomain:
     """A domain's tokens on disk.
 
     Attributes:
-        name: The domain's.
-        path: Its files' names begin so.
-        digest: Of what made them: text, tokenizer, share held out.
-        dtype: Of a token.
-        tokens: In the training array, end-of-text tokens included.
-        documents: There.
+        name: Domain name.
+        path: Beginning of the paths of its files.
+        digest: Digest of what the files were made from: text, tokenizer, held-out share.
+        dtype: Type of a token.
+        tokens: Length of the training array, end-of-text tokens included.
+        documents: Documents in the training array.
     """
 
     name: str
@@ -88,41 +82,39 @@ class PackedDomain:
     documents: int = 0
 
     def file(self, ending: str) -> Path:
-        """One of its files."""
+        """The file with an ending."""
         return self.path.with_name(self.path.name + ending)
 
-    def is_there(self, for_training: bool) -> bool:
-        """Whether what is held out is there, and if wanted the whole training array."""
+    def is_packed(self, for_training: bool) -> bool:
+        """Whether the held-out documents are stored and, for training, the whole training array."""
         if not (self.file(_HELDOUT).exists() and self.file(HASHES).exists()):
             return False
         if not for_training:
             return True
         try:
-            counted = self.counted()
-            return self.file(".bin").stat().st_size == counted.tokens * np.dtype(self.dtype).itemsize
+            tokens = self.with_counts().tokens
+            return self.file(".bin").stat().st_size == tokens * np.dtype(self.dtype).itemsize
         except (OSError, InputError):
             return False
 
-    def counted(self) -> "PackedDomain":
-        """The same with the numbers of its file.
+    def with_counts(self) -> "PackedDomain":
+        """The same with `tokens` and `documents` as stored.
 
         Raises:
-            InputError: It cannot be read.
+            InputError: The file of counts cannot be read.
         """
         path = self.file(_COUNTS)
         try:
             facts = json.loads(path.read_bytes())
             return replace(self, tokens=int(facts["tokens"]), documents=int(facts["documents"]))
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(
-                f"{path} is damaged ({error}); delete it to have the domain packed again"
-            ) from None
+            raise InputError(f"{path} is damaged ({error}); delete it to pack the domain again") from None
 
     def write_counts(self, tokens: int, documents: int) -> None:
-        """Write the numbers of a training array that is complete.
+        """Write the counts of a training array, which completes it.
 
         Raises:
-            InputError: They cannot be written.
+            InputError: The file cannot be written.
         """
         facts = {
             "domain": self.name,
@@ -135,23 +127,23 @@ class PackedDomain:
         content = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.file(_COUNTS), content.encode())
 
-    def array(self) -> Array:
-        """(n,) the training tokens, mapped into memory."""
+    def array(self) -> TokenArray:
+        """(n,) training tokens, mapped into memory."""
         if not self.tokens:
             return np.empty(0, dtype=self.dtype)
-        array: Array = np.memmap(self.file(".bin"), dtype=self.dtype, mode="r")
+        array: TokenArray = np.memmap(self.file(".bin"), dtype=self.dtype, mode="r")
         return array
 
-    def holds_any(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
-        """For each hash, whether it is of one of the domain's documents."""
-        found = np.zeros(len(hashes), dtype=bool)
+    def contains(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
+        """(m,) whether each hash is that of a document of the domain."""
+        contained = np.zeros(len(hashes), dtype=bool)
         if len(hashes) and self.file(HASHES).stat().st_size:
-            mine = np.memmap(self.file(HASHES), dtype="<u8", mode="r")
-            for begin in range(0, len(mine), 1 << 20):
-                found |= np.isin(hashes, mine[begin : begin + (1 << 20)])
-        return found
+            stored = np.memmap(self.file(HASHES), dtype="<u8", mode="r")
+            for begin in range(0, len(stored), 1 << 20):
+                contained |= np.isin(hashes, stored[begin : begin + (1 << 20)])
+        return contained
 
-    def heldout(self) -> HeldOut:
+    def heldout(self) -> HeldOutDocuments:
         """The held-out documents.
 
         Raises:
@@ -166,22 +158,21 @@ class PackedDomain:
                 documents = int((file.metadata() or {})["documents"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
-                f"{path} is truncated or damaged ({error}); delete it to have the domain packed again"
+                f"{path} is truncated or damaged ({error}); delete it to pack the domain again"
             ) from None
-        return HeldOut(**arrays, documents=documents)
+        return HeldOutDocuments(**arrays, documents=documents)
 
+    def write_heldout(self, heldout: HeldOutDocuments) -> None:
+        """Write the held-out documents.
 
-def write_heldout(packed: PackedDomain, heldout: HeldOut) -> None:
-    """Write the held-out documents of a domain.
-
-    Raises:
-        InputError: They cannot be written.
-    """
-    arrays: dict[str, Any] = {
-        "tokens": heldout.tokens,
-        "ends": heldout.ends,
-        "sizes": heldout.sizes,
-        "hashes": heldout.hashes,
-    }
-    metadata = {"format": FORMAT, "domain": packed.name, "documents": str(heldout.documents)}
-    write_atomically(packed.file(_HELDOUT), save(arrays, metadata))
+        Raises:
+            InputError: The file cannot be written.
+        """
+        arrays: dict[str, Any] = {
+            "tokens": heldout.tokens,
+            "ends": heldout.ends,
+            "sizes": heldout.sizes,
+            "hashes": heldout.hashes,
+        }
+        metadata = {"format": FORMAT, "domain": self.name, "documents": str(heldout.documents)}
+        write_atomically(self.file(_HELDOUT), save(arrays, metadata))

@@ -1,4 +1,4 @@
-"""The whole of a training run: corpus, packed tokens, mixture, model, checkpoints, record."""
+"""A training run from start to end: inputs, plan, model, checkpoints, record."""
 
 import os
 from collections.abc import Callable
@@ -9,24 +9,23 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 from safetensors import SafetensorError
-from transformers import AutoTokenizer
+from transformers import AutoTokenizer, PreTrainedModel
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.devices import is_out_of_memory
-from chameleon.training.inputs import prepare
-from chameleon.training.models import build_model, number_of_parameters
-from chameleon.training.objective import Objective, ObjectiveTrainer, restore
+from chameleon.training.inputs import prepare_inputs
+from chameleon.training.loss_curve import LOSS_CURVE, LossCurve, draw_loss_curve, read_loss_curve
+from chameleon.training.models import build_model, count_parameters
+from chameleon.training.objective import Objective, ObjectiveTrainer, restore_objective
 from chameleon.training.options import TrainingOptions
-from chameleon.training.outcome import TrainingOutcome, draw_curve, outcome_of
+from chameleon.training.outcome import TrainingOutcome
 from chameleon.training.plan import TrainingPlan, plan_run
-from chameleon.training.record import check_directory, put_in_place
-from chameleon.training.trainer import CURVE, Bar, Curve, StreamTrainer, read_curve, step_of
-from chameleon.training.trainer_settings import check_options, number_of_processes
-
-_TOKENIZER_BYTES = 1 << 22
+from chameleon.training.run_directory import move_into_place, require_free_directory, step_of
+from chameleon.training.trainer import ProgressBar, StreamTrainer
+from chameleon.training.trainer_settings import check_options, count_processes
 
 
 def train(
@@ -37,93 +36,107 @@ def train(
     """Train a model on a mixture, and write it with its record.
 
     Args:
-        options: What is asked for.
-        notify: Told, in a sentence each, what the user should know.
-        objective_for: What makes another loss than the model's own, and what follows from it.
+        options: Options of the run.
+        notify: Receives notes for the user, one sentence each.
+        objective_for: Makes the objective of a plan, if it is not the model's own loss.
 
     Raises:
-        InputError: Something asked for cannot be had or used, a disk is full, or the loss is not finite.
+        InputError: Something requested is missing or unusable, a disk is full, or the loss is not finite.
     """
     check_writable(options.output_dir / "model.safetensors")
-    check_directory(options.output_dir, options.resume)
-    processes = number_of_processes(os.environ)
+    require_free_directory(options.output_dir, options.resume)
+    processes = count_processes(os.environ)
     check_options(options, processes)
-    ground = prepare(options, notify)
-    plan = plan_run(options, ground, processes)
-    for notice in plan.notices():
-        notify(notice)
-    objective = None if objective_for is None else objective_for(plan)
-    if objective is not None:
-        plan = replace(plan, objective=objective.identity)
-    return _train_by(plan, notify, objective)
+    plan = plan_run(options, prepare_inputs(options, notify), processes)
+    for text in plan.notes():
+        notify(text)
+    if objective_for is None:
+        return _run(plan, notify, None)
+    objective = objective_for(plan)
+    return _run(replace(plan, objective=objective.identity), notify, objective)
 
 
-def _train_by(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> TrainingOutcome:
-    options, ground, directory = plan.options, plan.ground, plan.options.output_dir
-    begun = plan.record.resumed(directory, notify) if options.resume else None
+def _run(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> TrainingOutcome:
+    options, inputs, directory = plan.options, plan.inputs, plan.options.output_dir
+    checkpoint = plan.record.resume_from(directory, notify) if options.resume else None
     with quiet_transformers():
         model = build_model(
-            ground.source, ground.tokenizer.vocabulary, ground.tokenizer.end_of_text, options.sample_length,
+            inputs.source, inputs.tokenizer.vocabulary, inputs.tokenizer.end_of_text, options.sample_length,
             options.seed, options.trust_remote_code,
         )  # fmt: skip
-        parameters = number_of_parameters(model)
-        if objective is not None and begun is not None:
-            restore(objective, begun)
-        make: Callable[..., StreamTrainer] = StreamTrainer
-        if objective is not None:
-            make = partial(ObjectiveTrainer, objective)
-        trainer = make(
-            describe=plan.rows_of_step,
-            model=model,
-            args=plan.arguments,
-            train_dataset=plan.rows(),
-            processing_class=AutoTokenizer.from_pretrained(
-                ground.tokenizer_path, trust_remote_code=options.trust_remote_code
-            ),
-            callbacks=[Bar("training"), Curve(directory, options.batch_size * options.sample_length)],
-        )
+        trainer = _build_trainer(plan, model, objective)
+        if objective is not None and checkpoint is not None:
+            restore_objective(objective, checkpoint)
         if trainer.args.should_save:
             plan.record.write(directory, plan.facts)
-        if begun is not None and step_of(begun) == plan.steps and (directory / "config.json").exists():
+        finished = checkpoint is not None and step_of(checkpoint) == plan.steps
+        if finished and (directory / "config.json").exists():
             notify(f"the run in {directory} has all its {plan.steps} steps: nothing to do")
         else:
-            _work(trainer, begun, options)
-            _finish(trainer, directory)
-    curve = read_curve(directory / CURVE)
-    trained = plan.trained(parameters, curve[-1]["loss"] if curve else None)
+            _train(trainer, checkpoint, options)
+            _save_model(trainer, directory)
+    curve = read_loss_curve(directory / LOSS_CURVE)
+    outcome = plan.outcome(count_parameters(model), curve[-1]["loss"] if curve else None)
     if trainer.args.should_save:
-        draw_curve(curve, directory / "loss.png")
-        plan.record.write(directory, {**plan.facts, "result": outcome_of(trained)})
-    return trained
+        draw_loss_curve(curve, directory / "loss.png")
+        plan.record.write(directory, {**plan.facts, "result": outcome.to_dict()})
+    return outcome
 
 
-def _work(trainer: StreamTrainer, begun: Path | None, options: TrainingOptions) -> None:
+def _build_trainer(plan: TrainingPlan, model: PreTrainedModel, objective: Objective | None) -> StreamTrainer:
+    options = plan.options
+    trainer_class: Callable[..., StreamTrainer] = StreamTrainer
+    if objective is not None:
+        trainer_class = partial(ObjectiveTrainer, objective)
+    return trainer_class(
+        describe=plan.describe_step,
+        model=model,
+        args=plan.arguments,
+        train_dataset=plan.dataset(),
+        processing_class=AutoTokenizer.from_pretrained(
+            plan.inputs.tokenizer_path, trust_remote_code=options.trust_remote_code
+        ),
+        callbacks=[
+            ProgressBar("training"),
+            LossCurve(options.output_dir, options.batch_size * options.sample_length),
+        ],
+    )
+
+
+def _train(trainer: StreamTrainer, checkpoint: Path | None, options: TrainingOptions) -> None:
+    """Take the run's steps.
+
+    Raises:
+        InputError: A disk or memory is full, the checkpoint is damaged, or the loss is not finite.
+    """
     try:
-        trainer.train(resume_from_checkpoint=None if begun is None else str(begun))
+        trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except OSError as error:
         raise InputError(
             f"cannot read or write in {options.output_dir}: {error.strerror or error}; free some space, "
-            "and go on by --resume"
+            "then use --resume"
         ) from None
     except (SafetensorError, UnpicklingError, JSONDecodeError) as error:
-        if begun is None:
+        if checkpoint is None:
             raise
         reason = " ".join(str(error).split())[:200]
-        raise InputError(f"{begun} is damaged ({reason}); delete it to go on from the one before") from None
+        raise InputError(
+            f"{checkpoint} is damaged ({reason}); delete it to resume from the one before"
+        ) from None
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise
         raise InputError(
             f"not enough memory for {trainer.args.per_device_train_batch_size} rows of "
-            f"{options.sample_length} tokens in one pass; raise --gradient_accumulation_steps, or give "
+            f"{options.sample_length} tokens in one pass; raise --gradient_accumulation_steps, or use "
             "--activation_checkpointing"
         ) from None
 
 
-def _finish(trainer: StreamTrainer, directory: Path) -> None:
-    """Put the model at the top of its directory, whole or not at all."""
+def _save_model(trainer: StreamTrainer, directory: Path) -> None:
+    """Write the model at the top of its directory, whole or not at all."""
     unfinished = directory / ".unfinished"
     trainer.save(unfinished)
     if trainer.args.should_save:
-        put_in_place(unfinished, directory)
+        move_into_place(unfinished, directory)
     trainer.accelerator.wait_for_everyone()

@@ -1,9 +1,11 @@
-"""What a user says of weights, to the weights of packed domains over the run.
+"""The weights of the domains over a run, from what the user named.
 
-Accepted: "uniform", "natural" (shares of the packed tokens), a weights file, or a schedule: a JSON file
-{"schedule": [{"step": 0, "weights": W}, {"step": 1000, "weights": W, "over": 200}, ...]} in which W
-is one of these or an object from domain to share, and `over` is the number of steps in which the
-weights before go over into these.
+Accepted are "uniform", "natural" (shares of the packed tokens), a weights file, and a schedule file:
+
+    {"schedule": [{"step": 0, "weights": W}, {"step": 1000, "weights": W, "over": 200}, ...]}
+
+where W is one of the first three or an object from domain to share, and `over` is the number of steps during
+which the previous weights change into these.
 
 Shapes: k domains.
 """
@@ -17,17 +19,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from chameleon.common.arrays import is_number
 from chameleon.common.errors import InputError
 from chameleon.common.files import local_path
-from chameleon.training.mixture import MOST_ROWS
 from chameleon.training.options import TrainingOptions
+from chameleon.training.row_stream import MAX_ROWS, Phase
 from chameleon.weights.domain_weights import DomainWeights
-
-_KEYS = {"step", "weights", "over"}
 
 
 class ScheduledWeights(NamedTuple):
-    """From `step` on, (k,) weights, into which those before go over in `over` steps."""
+    """From `step` on, (k,) weights, into which the previous ones change during `over` steps."""
 
     step: int
     over: int
@@ -35,64 +36,77 @@ class ScheduledWeights(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Domains:
-    """The domains that weights are for.
+class MixtureDomains:
+    """The domains that weights are needed for.
 
     Attributes:
-        names: They.
-        tokens: (k,) int64 that each has to train on.
-        corpus: What they are from, as the user named it.
-        renamed: Their names by those that weights files give them, where they differ.
+        names: (k,) domain names.
+        tokens: (k,) int64 training tokens of each.
+        corpus: The corpus, as the user named it.
+        rename: Names of these domains by the names in weights files, where the two differ.
     """
 
     names: Sequence[str]
     tokens: npt.NDArray[np.int64]
     corpus: str
-    renamed: Mapping[str, str]
+    rename: Mapping[str, str]
 
 
-def schedule_of(options: TrainingOptions, tokens: Mapping[str, int]) -> list[ScheduledWeights]:
-    """The weights over the run.
+def schedule_for_run(options: TrainingOptions, tokens: Mapping[str, int]) -> list[ScheduledWeights]:
+    """The weights over a run.
 
     Args:
-        options: What is asked for.
-        tokens: What each domain has to train on; before that is known, any numbers serve to check the
-            weights that a user names.
+        options: Options of the run.
+        tokens: Training tokens of each domain; before they are known, any numbers above 0 serve to check
+            the weights that the user named.
 
     Raises:
-        InputError: They are not of these domains, or there is nothing to train on.
+        InputError: The weights are for other domains, or there is nothing to train on.
     """
-    numbers = np.array(list(tokens.values()), dtype=np.int64)
-    if not numbers.sum():
-        raise InputError(f"{options.dataset} has no text to train on but what is held out")
-    return read_weights(
-        options.weights, Domains(list(tokens), numbers, options.dataset, options.rename or {})
-    )
+    counts = np.array(list(tokens.values()), dtype=np.int64)
+    if not counts.sum():
+        raise InputError(f"{options.dataset} has no text to train on besides held-out documents")
+    domains = MixtureDomains(list(tokens), counts, options.dataset, options.rename or {})
+    return read_schedule(options.weights, domains)
 
 
-def read_weights(given: str, domains: Domains) -> list[ScheduledWeights]:
-    """The schedule that is asked for; weights that do not change are a schedule of one point.
+def read_schedule(weights: str, domains: MixtureDomains) -> list[ScheduledWeights]:
+    """The schedule that `weights` names; constant weights are a schedule of one entry.
 
     Raises:
-        InputError: There is no such file, it holds no weights or schedule, or they are not of these domains.
+        InputError: The file cannot be read, or does not hold weights or a schedule of these domains.
     """
-    if given in ("uniform", "natural"):
-        return [ScheduledWeights(0, 0, _named(given, domains))]
-    path = local_path(given)
-    content = _json(path)
+    if weights in ("uniform", "natural"):
+        return [ScheduledWeights(0, 0, _plain_weights(weights, domains))]
+    path = local_path(weights)
+    content = _read_json(path)
     if isinstance(content, dict) and "schedule" in content:
-        return _schedule(content["schedule"], path, domains)
-    return [ScheduledWeights(0, 0, _matched(_of_file(path), str(path), domains))]
+        return _parse_schedule(content["schedule"], path, domains)
+    return [ScheduledWeights(0, 0, _match(_read_weights(path), str(path), domains))]
 
 
-def _named(given: str, domains: Domains) -> npt.NDArray[np.float64]:
-    if given == "uniform":
+def phases_of(schedule: Sequence[ScheduledWeights], rows_per_step: int) -> list[Phase]:
+    """The phases of a row stream that follow a schedule; gradual changes become up to 100 stairs."""
+    phases: list[Phase] = []
+    for step, over, weights in schedule:
+        stairs = min(over, 100)
+        before = phases[-1].weights if phases else weights
+        for stair in range(stairs):
+            share = (stair + 0.5) / stairs
+            first = (step + stair * over // stairs) * rows_per_step
+            phases.append(Phase(first, (1 - share) * before + share * weights))
+        phases.append(Phase((step + over) * rows_per_step, weights))
+    return phases
+
+
+def _plain_weights(name: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:
+    if name == "uniform":
         return np.full(len(domains.names), 1 / len(domains.names))
     shares: npt.NDArray[np.float64] = domains.tokens / domains.tokens.sum()
     return shares
 
 
-def _json(path: Path) -> Any:  # noqa: ANN401
+def _read_json(path: Path) -> Any:  # noqa: ANN401
     try:
         return json.loads(path.read_bytes())
     except OSError as error:
@@ -103,76 +117,85 @@ def _json(path: Path) -> Any:  # noqa: ANN401
         raise InputError(f"{path} is not a weights file: {error}") from None
 
 
-def _of_file(path: Path) -> dict[str, float]:
-    """The weights of a weights file; one that is nothing but an object from domain to number is one too."""
-    content = _json(path)
-    if isinstance(content, dict) and content and all(_is_number(value) for value in content.values()):
+def _read_weights(path: Path) -> dict[str, float]:
+    """The weights in a weights file, or in a plain object from domain to number."""
+    content = _read_json(path)
+    if content and _is_weights(content):
         return dict(content)
     return DomainWeights.read(path).by_name()
 
 
-def _matched(weights: Mapping[str, float], place: str, domains: Domains) -> npt.NDArray[np.float64]:
-    """Weights in the order of the domains, each of which must be named, and no other."""
+def _match(weights: Mapping[str, float], source: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:
+    """(k,) weights in the order of the domains; the names must be the same.
+
+    Raises:
+        InputError: They are not, or the weights are no shares; `source` names their origin.
+    """
     renamed: dict[str, float] = {}
     for name, weight in weights.items():
-        new = domains.renamed.get(name, name)
+        new = domains.rename.get(name, name)
         if new in renamed:
-            raise InputError(f"{place}: two weights are for {new} (--rename)")
+            raise InputError(f"{source}: two weights are for {new} (--rename)")
         renamed[new] = weight
-    if unknown := sorted(domains.renamed.keys() - weights.keys()):
-        raise InputError(f"--rename names {unknown[0]}, but {place} has {', '.join(weights)}")
+    if unknown := sorted(domains.rename.keys() - weights.keys()):
+        raise InputError(f"--rename names {unknown[0]}, but {source} has {', '.join(weights)}")
     if set(renamed) != set(domains.names):
         raise InputError(
-            f"{place} has weights for {', '.join(renamed)}, but {domains.corpus} has the domains "
-            f"{', '.join(domains.names)}; expected the same names: map them by --rename THEIRS=OURS,... or "
-            "pick domains by --domains"
+            f"{source} has weights for {', '.join(renamed)}, but {domains.corpus} has the domains "
+            f"{', '.join(domains.names)}; the names must agree: map them with --rename THEIRS=OURS,... or "
+            "select domains with --domains"
         )
     for name, weight in renamed.items():
         if not 0 <= weight <= 1:
-            raise InputError(f"{place}: the weight of {name} is {weight!r:.40}; expected a share from 0 to 1")
+            raise InputError(
+                f"{source}: the weight of {name} is {weight!r:.40}; expected a share from 0 to 1"
+            )
     shares: npt.NDArray[np.float64] = np.array([renamed[name] for name in domains.names], dtype=np.float64)
     if abs(shares.sum() - 1) > 1e-6:
-        raise InputError(f"{place}: weights must be shares that sum to 1, these sum to {shares.sum():.9g}")
+        raise InputError(f"{source}: weights must be shares that sum to 1, these sum to {shares.sum():.9g}")
     shares /= shares.sum()
     return shares
 
 
-def _schedule(entries: Any, path: Path, domains: Domains) -> list[ScheduledWeights]:  # noqa: ANN401
+def _parse_schedule(entries: Any, path: Path, domains: MixtureDomains) -> list[ScheduledWeights]:  # noqa: ANN401
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: expected a list of objects in "schedule"')
-    points: list[ScheduledWeights] = []
+    schedule: list[ScheduledWeights] = []
     for number, entry in enumerate(entries, 1):
         place = f"{path}, entry {number} of the schedule"
-        if not isinstance(entry, dict) or not {"step", "weights"} <= entry.keys() <= _KEYS:
-            raise InputError(f"{place}: expected an object with step, weights and, if need be, over")
+        if not isinstance(entry, dict) or not {"step", "weights"} <= entry.keys() <= {
+            "step",
+            "weights",
+            "over",
+        }:
+            raise InputError(f"{place}: expected an object with step, weights and, optionally, over")
         step, over = entry["step"], entry.get("over", 0)
-        if not all(
-            isinstance(each, int) and not isinstance(each, bool) and each >= 0 for each in (step, over)
-        ):
+        if not all(type(each) is int and each >= 0 for each in (step, over)):
             raise InputError(f"{place}: expected whole numbers of steps, got step {step!r} and over {over!r}")
-        if step + over > MOST_ROWS:
+        if step + over > MAX_ROWS:
             raise InputError(f"{place}: step {step!r:.40} is beyond any run")
-        if not points and (step, over) != (0, 0):
-            raise InputError(f"{place}: the first begins at step 0, and goes over from nothing")
-        if points and step < points[-1].step + max(points[-1].over, 1):
+        if not schedule and (step, over) != (0, 0):
+            raise InputError(f"{place}: the first entry must have step 0 and no over")
+        if schedule and step < schedule[-1].step + max(schedule[-1].over, 1):
+            end = schedule[-1].step + schedule[-1].over
             raise InputError(
-                f"{place}: step {step} is not after the one before, which ends at step "
-                f"{points[-1].step + points[-1].over}"
+                f"{place}: step {step} is not after the previous entry, which ends at step {end}"
             )
-        points.append(ScheduledWeights(step, over, _of_entry(entry["weights"], path, place, domains)))
-    return points
+        schedule.append(ScheduledWeights(step, over, _parse_weights(entry["weights"], path, place, domains)))
+    return schedule
 
 
-def _of_entry(weights: Any, path: Path, place: str, domains: Domains) -> npt.NDArray[np.float64]:  # noqa: ANN401
+def _parse_weights(weights: Any, path: Path, place: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:  # noqa: ANN401
+    """(k,) weights of a schedule's entry; file names are relative to the schedule's directory."""
     if weights in ("uniform", "natural"):
-        return _named(weights, domains)
+        return _plain_weights(weights, domains)
     if isinstance(weights, str):
         other = path.parent / local_path(weights)
-        return _matched(_of_file(other), str(other), domains)
-    if isinstance(weights, dict) and all(_is_number(value) for value in weights.values()):
-        return _matched(weights, place, domains)
+        return _match(_read_weights(other), str(other), domains)
+    if _is_weights(weights):
+        return _match(weights, place, domains)
     raise InputError(f"{place}: expected uniform, natural, a weights file or an object from domain to share")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _is_weights(value: object) -> bool:
+    return isinstance(value, dict) and all(map(is_number, value.values()))

@@ -1,8 +1,8 @@
-"""A small stand-in for the proxy, trained on the spot on the corpus that it is to look at.
+"""A small stand-in for the proxy, trained on the spot on the corpus that it will embed.
 
-It is the method's first step in miniature: a GPT-2 of a few million parameters and a byte-level
-BPE, both trained on equal shares of each domain. It lets the whole method run where no proxy is at
-hand; a real one sees more in a text.
+It is the method's first step in miniature: a GPT-2 of a few million parameters and a byte-level BPE, both
+trained on equal shares of each domain. With it the whole method runs without a proxy; a real proxy sees more
+in a text.
 """
 
 import shutil
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from torch.utils.data import Dataset
-from transformers import GPT2Config, GPT2LMHeadModel, TrainingArguments
+from transformers import GPT2LMHeadModel, TrainingArguments
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
@@ -24,13 +24,14 @@ from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.grid import WindowRecipe, lay_grid
 from chameleon.text.protocols import Text
 from chameleon.text.windows import windows_from
+from chameleon.training.models import gpt2_config
 from chameleon.training.tokenizer import train_tokenizer
-from chameleon.training.trainer import Bar, StreamTrainer
+from chameleon.training.trainer import ProgressBar, StreamTrainer
 
 
 @dataclass(frozen=True)
 class StandinSettings:
-    """Size and training of the stand-in, chosen to take about a minute on two cores."""
+    """Size and training of the stand-in; the defaults take about a minute on two cores."""
 
     vocabulary: int = 2048
     tokenizer_bytes_per_domain: int = 1 << 18
@@ -50,16 +51,16 @@ DEFAULT = StandinSettings()
 def standin_checkpoint(
     texts: Sequence[Text], root: Path, device: torch.device, settings: StandinSettings = DEFAULT
 ) -> Path:
-    """The stand-in for these domains: from `root` if it was trained before, else trained now.
+    """The stand-in for some domains, trained now unless `root` has it already.
 
     Args:
-        texts: What to train on, in equal shares of tokens.
-        root: The directory of checkpoints; the stand-in's own is written there whole or not at all.
-        device: Where to train.
-        settings: Its size and training.
+        texts: Texts of the domains, to train on in equal shares of tokens.
+        root: Directory of checkpoints; the stand-in's own is written there whole or not at all.
+        device: Device to train on.
+        settings: Size and training.
 
     Returns:
-        A checkpoint directory as `load_proxy` and `load_tokenizer` take it.
+        A checkpoint directory for `load_proxy` and `load_tokenizer`.
 
     Raises:
         InputError: `root` cannot be written.
@@ -80,37 +81,37 @@ def standin_checkpoint(
         with quiet_transformers():
             _train_model(rows, device, settings, unfinished)
         unfinished.chmod(0o755)
-        _put_in_place(unfinished, path)
+        _move_into_place(unfinished, path)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return path
 
 
-def _put_in_place(unfinished: Path, path: Path) -> None:
+def _move_into_place(unfinished: Path, path: Path) -> None:
     try:
         unfinished.replace(path)
     except OSError as error:
-        if not path.exists():  # else another run has trained the same meanwhile
+        if not path.exists():  # otherwise another run has trained the same one meanwhile
             raise InputError(f"cannot write the checkpoint {path}: {error.strerror}") from None
 
 
 def _training_rows(
     texts: Sequence[Text], tokenizer: ProxyTokenizer, settings: StandinSettings
 ) -> npt.NDArray[np.int64]:
-    """(steps x batch size, context) windows: row i is of domain i mod k, each domain in its own order."""
+    """(steps x batch size, context) windows: row i is from domain i mod k, in that domain's own order."""
     total = settings.steps * settings.batch_size
     recipe = WindowRecipe(seed=settings.seed, sample_length=settings.context)
     rows = np.empty((total, recipe.sample_length), dtype=np.int64)
     for i, text in enumerate(texts):
         grid = lay_grid(text, tokenizer, recipe)
         wanted = len(range(i, total, len(texts)))
-        found = [each.tokens for each in windows_from(grid, tokenizer, recipe, 0, 0, wanted, wanted)]
-        tokens = np.concatenate(found)
+        windows = windows_from(grid, tokenizer, recipe, 0, 0, wanted, wanted)
+        tokens = np.concatenate([each.tokens for each in windows])
         rows[i :: len(texts)] = tokens[np.arange(wanted) % len(tokens)]
     return rows
 
 
-class _Rows(Dataset[dict[str, torch.Tensor]]):
+class _FixedRows(Dataset[dict[str, torch.Tensor]]):
     def __init__(self, rows: npt.NDArray[np.int64]) -> None:
         self._rows = torch.from_numpy(rows)
 
@@ -125,20 +126,8 @@ def _train_model(
     rows: npt.NDArray[np.int64], device: torch.device, settings: StandinSettings, directory: Path
 ) -> None:
     torch.manual_seed(settings.seed)
-    model = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=settings.vocabulary,
-            n_positions=settings.context,
-            n_embd=settings.width,
-            n_layer=settings.blocks,
-            n_head=settings.heads,
-            bos_token_id=0,
-            eos_token_id=0,
-            resid_pdrop=0.0,
-            embd_pdrop=0.0,
-            attn_pdrop=0.0,
-        )
-    )
+    shape = (settings.blocks, settings.width, settings.heads)
+    model = GPT2LMHeadModel(gpt2_config(settings.vocabulary, settings.context, *shape, end_of_text=0))
     arguments = TrainingArguments(
         output_dir=str(directory),
         max_steps=settings.steps,
@@ -159,6 +148,6 @@ def _train_model(
         disable_tqdm=True,
         dataloader_pin_memory=device.type == "cuda",
     )
-    bar = Bar("training stand-in")
-    StreamTrainer(model=model, args=arguments, train_dataset=_Rows(rows), callbacks=[bar]).train()
+    bar = ProgressBar("training stand-in")
+    StreamTrainer(model=model, args=arguments, train_dataset=_FixedRows(rows), callbacks=[bar]).train()
     model.save_pretrained(directory)

@@ -1,4 +1,4 @@
-"""A byte-level BPE learnt from a corpus, for models that have no tokenizer yet."""
+"""A byte-level BPE trained on a corpus, for models that have no tokenizer yet."""
 
 from collections.abc import Iterator, Sequence
 
@@ -11,28 +11,25 @@ from chameleon.text.protocols import Text
 
 END_OF_TEXT = "<|endoftext|>"
 
-
-# Of a domain in several units, so many of them are looked at.
-_SAMPLED_UNITS = 8
-
-
-_STRETCHES = 32
+# Excerpts to train on per domain, and the units (such as files) that they are taken from.
+_EXCERPTS = 32
+_MAX_UNITS = 8
 
 
 def train_tokenizer(texts: Sequence[Text], vocabulary: int, bytes_per_domain: int) -> PreTrainedTokenizerFast:
-    """A tokenizer learnt from an equal amount of text of each domain.
+    """Train a tokenizer on the same amount of text from each domain.
 
     Args:
-        texts: The domains'.
-        vocabulary: Entries, the 256 bytes and the end-of-text token among them; fewer where the text has
-            no more to merge.
-        bytes_per_domain: How much to learn from, in stretches over all of the domain.
+        texts: Texts of the domains.
+        vocabulary: Entries, including the 256 bytes and the end-of-text token; fewer if the text has no more
+            pairs to merge.
+        bytes_per_domain: Bytes of text, in excerpts spread over the domain.
     """
-    return learn_tokenizer((part for text in texts for part in _sample(text, bytes_per_domain)), vocabulary)
+    return train_bpe((part for text in texts for part in _excerpts(text, bytes_per_domain)), vocabulary)
 
 
-def learn_tokenizer(parts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
-    """A tokenizer learnt from all of some text."""
+def train_bpe(parts: Iterator[str], vocabulary: int) -> PreTrainedTokenizerFast:
+    """Train a tokenizer on all of some text."""
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
@@ -48,15 +45,15 @@ def learn_tokenizer(parts: Iterator[str], vocabulary: int) -> PreTrainedTokenize
     )
 
 
-def _sample(text: Text, num_bytes: int) -> Iterator[str]:
-    """Stretches of a domain, evenly over its first units."""
+def _excerpts(text: Text, num_bytes: int) -> Iterator[str]:
+    """Excerpts of a domain, evenly spread over its first units."""
     order = np.arange(len(text.unit_keys), dtype=np.int64)
-    units = order[:_SAMPLED_UNITS]
-    text.expect(units.tolist())
-    length = num_bytes // _STRETCHES
-    for index in units.tolist():
+    units = order[:_MAX_UNITS].tolist()
+    text.expect(units)
+    length = num_bytes // _EXCERPTS
+    number = max(1, _EXCERPTS // max(len(units), 1))
+    for index in units:
         unit = text.unit(index)
-        number = max(1, _STRETCHES // len(units))
         for i in range(number if unit.length else 0):
             begin, end = i * unit.length // number, (i + 1) * unit.length // number
             pieces, *_ = stretch_from(Start(text, order, index, begin), 0, min(length, end - begin))

@@ -1,4 +1,4 @@
-"""From a user's flags to the Trainer's settings."""
+"""From the options of a run to the settings of transformers' Trainer."""
 
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -8,20 +8,20 @@ from transformers import TrainingArguments
 
 from chameleon.common.errors import InputError
 from chameleon.proxy.devices import choose_device, choose_dtype
-from chameleon.training.mixture import MOST_ROWS
 from chameleon.training.options import (
     DEFAULT_MAX_STEPS,
     DEFAULT_MIN_LEARNING_RATE,
     DEFAULT_WARMUP_STEPS,
     TrainingOptions,
 )
+from chameleon.training.row_stream import MAX_ROWS
 
 
-def number_of_processes(environment: Mapping[str, str]) -> int:
-    """How many processes train together.
+def count_processes(environment: Mapping[str, str]) -> int:
+    """The number of processes that train together.
 
     Raises:
-        InputError: It cannot be told: some of what torchrun sets is there, and some not.
+        InputError: Only some of the variables that torchrun sets are set.
     """
     number = int(environment.get("WORLD_SIZE", "1"))
     if number > 1 and "LOCAL_RANK" not in environment:
@@ -34,85 +34,88 @@ def number_of_processes(environment: Mapping[str, str]) -> int:
 
 def check_options(options: TrainingOptions, processes: int) -> None:
     """Raise InputError for flags that contradict each other, before long work."""
-    steps = number_of_steps(options)
+    steps = count_steps(options)
     if options.warmup_steps is not None and options.warmup_steps > steps:
-        raise InputError(f"--warmup_steps {options.warmup_steps} are over the {steps} steps of the run")
-    micro_batch(options, processes)
-    _least_learning_rate(options)
+        raise InputError(f"--warmup_steps {options.warmup_steps} exceeds the {steps} steps of the run")
+    rows_per_pass(options, processes)
+    _min_learning_rate(options)
     if options.tensorboard and find_spec("tensorboard") is None:
         raise InputError('--tensorboard needs a package: pip install "chameleon[tensorboard]"')
 
 
-def _least_learning_rate(options: TrainingOptions) -> float:
-    given, highest = options.min_learning_rate, options.learning_rate
-    if given is None:
-        return min(DEFAULT_MIN_LEARNING_RATE, highest / 5)
+def _min_learning_rate(options: TrainingOptions) -> float:
+    low, high = options.min_learning_rate, options.learning_rate
+    if low is None:
+        return min(DEFAULT_MIN_LEARNING_RATE, high / 5)
     if options.lr_schedule != "cosine":
         raise InputError(
-            f"--min_learning_rate is where the cosine ends; leave it out with {options.lr_schedule}"
+            f"--min_learning_rate is for --lr_schedule cosine; omit it with {options.lr_schedule}"
         )
-    if given > highest:
-        raise InputError(f"--min_learning_rate {given:g} is over --learning_rate {highest:g}")
-    return given
+    if low > high:
+        raise InputError(f"--min_learning_rate {low:g} is above --learning_rate {high:g}")
+    return low
 
 
-def number_of_steps(options: TrainingOptions) -> int:
+def count_steps(options: TrainingOptions) -> int:
     """Optimizer steps of a run.
 
     Raises:
-        InputError: They are too many.
+        InputError: They take more rows than a stream has.
     """
-    tokens_a_step = options.batch_size * options.sample_length
+    tokens_per_step = options.batch_size * options.sample_length
     steps = options.max_steps or DEFAULT_MAX_STEPS
     if options.max_tokens is not None:
-        steps = -(-options.max_tokens // tokens_a_step)
-    if steps * options.batch_size >= MOST_ROWS:
+        steps = -(-options.max_tokens // tokens_per_step)
+    if steps * options.batch_size >= MAX_ROWS:
         raise InputError(
-            f"{steps} steps of {options.batch_size} rows are over {MOST_ROWS} rows; ask for fewer"
+            f"{steps} steps of {options.batch_size} rows are over {MAX_ROWS} rows; lower --max_steps, "
+            "--max_tokens or --batch_size"
         )
     return steps
 
 
-def micro_batch(options: TrainingOptions, processes: int) -> int:
-    """Rows of one forward pass of one process."""
+def rows_per_pass(options: TrainingOptions, processes: int) -> int:
+    """Rows of one forward pass of one process.
+
+    Raises:
+        InputError: The rows of a step cannot be divided equally.
+    """
     parts = processes * options.gradient_accumulation_steps
     if options.batch_size % parts:
         raise InputError(
-            f"--batch_size {options.batch_size} rows a step cannot be divided among {processes} processes "
-            f"and {options.gradient_accumulation_steps} accumulation steps; make it a multiple of {parts}"
+            f"--batch_size {options.batch_size} cannot be divided among {processes} processes and "
+            f"{options.gradient_accumulation_steps} accumulation steps; make it a multiple of {parts}"
         )
     return options.batch_size // parts
 
 
 def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> TrainingArguments:
-    """The Trainer's settings.
+    """The settings of the Trainer.
 
     Raises:
-        InputError: The device is not there.
+        InputError: The device is missing, or the library sees another number of processes.
     """
-    # Of several processes each has its own device, which the library finds.
+    # With several processes, the library finds the device of each.
     device = torch.device(choose_device(options.device).type)
     on_cpu = device.type == "cpu"
-    dtype = choose_dtype(options.dtype, device)
     schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
-    least = _least_learning_rate(options)
-    warmup = options.warmup_steps
+    low, warmup = _min_learning_rate(options), options.warmup_steps
     arguments = TrainingArguments(
         output_dir=str(options.output_dir),
         max_steps=steps,
-        per_device_train_batch_size=micro_batch(options, processes),
+        per_device_train_batch_size=rows_per_pass(options, processes),
         gradient_accumulation_steps=options.gradient_accumulation_steps,
         train_sampling_strategy="sequential",
         remove_unused_columns=False,
         learning_rate=options.learning_rate,
         lr_scheduler_type=schedules[options.lr_schedule],
-        lr_scheduler_kwargs={"min_lr": least} if options.lr_schedule == "cosine" else None,
+        lr_scheduler_kwargs={"min_lr": low} if options.lr_schedule == "cosine" else None,
         warmup_steps=min(DEFAULT_WARMUP_STEPS, steps // 4) if warmup is None else warmup,
         weight_decay=options.weight_decay,
         adam_beta2=0.95,
         seed=options.seed % (1 << 32),
         use_cpu=on_cpu,
-        bf16=dtype == torch.bfloat16,
+        bf16=choose_dtype(options.dtype, device) == torch.bfloat16,
         torch_compile=options.compile,
         activation_checkpointing=options.activation_checkpointing,
         save_steps=options.save_steps,
@@ -131,5 +134,5 @@ def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> T
             "with torchrun or accelerate launch"
         )
     if processes == 1:
-        arguments._n_gpu = min(arguments.n_gpu, 1)  # else DataParallel, which splits each batch anew
+        arguments._n_gpu = min(arguments.n_gpu, 1)  # otherwise DataParallel would split each batch again
     return arguments

@@ -24,7 +24,7 @@ from chameleon.export.formats import FORMATS, Draws
 from chameleon.export.mixture import LaterStage, TrainerSource, read_sources
 from chameleon.export.trainers.json_csv import DOGE_ORDER
 from chameleon.export.write import export
-from chameleon.training.schedule import Domains, read_weights
+from chameleon.training.schedule import MixtureDomains, read_schedule
 from chameleon.weights.domain_weights import DomainWeights
 
 ODD = (
@@ -207,8 +207,8 @@ def test_training_takes_a_schedule_that_is_exported(there: DomainWeights) -> Non
     later.write("later.json")
     flags = ["--format", "chameleon", "--then", "later.json", "--at", "700", "--output", "s.json"]
     assert export_main(["w.json", *flags]) == 0
-    domains = Domains(PLAIN[::-1], np.array([5, 6, 7]), "corpus", {})
-    first, second = read_weights("s.json", domains)
+    domains = MixtureDomains(PLAIN[::-1], np.array([5, 6, 7]), "corpus", {})
+    first, second = read_schedule("s.json", domains)
     assert (first.step, second.step, second.over) == (0, 700, 0)
     np.testing.assert_allclose(first.weights, [there.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)
     np.testing.assert_allclose(second.weights, [later.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)

@@ -14,20 +14,25 @@ from torch import nn
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from chameleon.training.evaluation.command import main
-from chameleon.training.evaluation.losses import DocumentLosses, document_losses, first_documents, ratio_error
-from chameleon.training.packed_domain import HeldOut
+from chameleon.training.evaluation.losses import (
+    DocumentLosses,
+    document_losses,
+    first_documents,
+    ratio_standard_error,
+)
+from chameleon.training.packed_domain import HeldOutDocuments
 
 VOCABULARY, LENGTH = 50, 16
 
 
-def documents(lengths: list[int], seed: int = 0) -> HeldOut:
+def documents(lengths: list[int], seed: int = 0) -> HeldOutDocuments:
     rng = np.random.default_rng(seed)
     tokens = rng.integers(1, VOCABULARY, sum(lengths)).astype(np.int32)
     ends = np.cumsum(lengths)
     tokens[ends - 1] = 0
     hashes = np.arange(len(lengths), dtype=np.uint64)
     sizes = np.array(lengths, dtype=np.int64) * 3
-    return HeldOut(tokens, ends.astype(np.int64), sizes, hashes, len(lengths))
+    return HeldOutDocuments(tokens, ends.astype(np.int64), sizes, hashes, len(lengths))
 
 
 def model(seed: int = 0) -> GPT2LMHeadModel:
@@ -96,7 +101,7 @@ def test_standard_errors_are_those_of_sampling_documents() -> None:
         losses, same = 100 * (3 + rng.standard_normal(number)), np.full(number, 100)
         expected = np.std(losses / 100, ddof=1) / math.sqrt(number)
         assert DocumentLosses(losses, same, same).standard_error == pytest.approx(expected)
-    assert ratio_error(np.zeros(3), 5) == 0
+    assert ratio_standard_error(np.zeros(3), 5) == 0
 
 
 def test_only_whole_documents_up_to_a_number_of_tokens_are_looked_at() -> None:
@@ -162,7 +167,7 @@ def test_checkpoints_side_by_side(
     assert one["geometric_mean_perplexity"] == pytest.approx(math.exp(np.mean(losses)))
     assert one["average_perplexity"] == pytest.approx(np.mean(np.exp(losses)))
     assert (tmp_path / "e.png").read_bytes().startswith(b"\x89PNG")
-    assert "has no record of a training on" not in shown.err
+    assert "has no record of training on" not in shown.err
 
 
 def test_json_on_stdout_and_the_table_on_stderr(
@@ -172,7 +177,7 @@ def test_json_on_stdout_and_the_table_on_stderr(
     captured = capfdbinary.readouterr()
     assert json.loads(captured.out)["format"] == "chameleon-evaluation/1"
     assert b"Held-out loss on" in captured.err
-    assert b"it may have seen what is held out here" in captured.err
+    assert b"it may have seen the held-out documents" in captured.err
     assert "<svg" in (tmp_path / "p.svg").read_text()
 
 
@@ -234,7 +239,7 @@ def test_the_share_held_out_is_that_of_the_training(
     capsys.readouterr()
     assert evaluate(str(trained), "--heldout_share", "0.3") == 2
     assert (
-        "was trained with 0.25 of the documents held out, so of 0.3 it has seen some"
+        "was trained with 0.25 of the documents held out, so it has seen some of 0.3"
         in capsys.readouterr().err
     )
 
@@ -260,7 +265,7 @@ def test_other_tokenizers_are_compared_by_bits_per_byte(
         (["./nowhere"], "there is no checkpoint ./nowhere"),
         (
             ["{a}", "--sample_length", "65"],
-            "rows of 65 tokens are over the context of 64 tokens of .*give --sample",
+            "rows of 65 tokens exceed the context of 64 tokens of .*use --sample",
         ),
         (["{a}", "--sample_length", "1"], "a row of one token predicts nothing"),
         (["{a}", "--dataset", "./nowhere"], "there is no directory ./nowhere"),
@@ -294,7 +299,7 @@ def test_one_document_has_no_error_and_none_is_said(
     write_jsonl(tmp_path / "c" / "one.jsonl", ["only this"])
     assert evaluate(str(place / "a"), "--dataset", str(tmp_path / "c")) == 0
     shown = capsys.readouterr()
-    assert "of code one document is held out: its loss has no standard error" in shown.err
+    assert "one document of code is held out: its loss has no standard error" in shown.err
     assert "nothing of one is held out: it has too few documents" in shown.err
     content = json.loads((tmp_path / "e.json").read_text())["checkpoints"][0]
     assert content["domains"]["code"]["loss_standard_error"] is None

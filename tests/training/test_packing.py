@@ -22,10 +22,10 @@ from chameleon import InputError
 from chameleon.text.corpora import Domain, SourceTokenizer
 from chameleon.text.corpora.documents import Document, all_documents
 from chameleon.text.corpora.spool import UnitsText
-from chameleon.training.mixture import Phase, RowStream
 from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.packing import pack
-from chameleon.training.trainer import MixtureRows
+from chameleon.training.row_stream import Phase, RowStream
+from chameleon.training.trainer import StreamDataset
 
 END = 256
 SHARE = 0.2
@@ -207,7 +207,7 @@ def test_no_training_row_holds_a_held_out_document(tmp_path: Path) -> None:
     sizes = np.array([each.tokens // length for each in packed.values()])
     mixture = RowStream(tuple(packed), sizes, (Phase(0, np.array([0.5, 0.5])),), 0)
     total = 4 * int(sizes.max())  # every row of both, more than once
-    rows = MixtureRows(mixture, [each.array() for each in packed.values()], length, total)
+    rows = StreamDataset(mixture, [each.array() for each in packed.values()], length, total)
     names = {text.partition("]")[0] for each in packed.values() for text in held_out(each)}
     seen = set()
     for batch in range(0, total, 50):
@@ -334,7 +334,7 @@ def test_of_very_many_held_out_tokens_those_of_the_least_hashes_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     every = packed_from(tmp_path / "a", share=1.0)["law"].heldout()
-    monkeypatch.setattr(packer, "_KEPT_HELDOUT", 3000)
+    monkeypatch.setattr(packer, "_MAX_HELDOUT", 3000)
     some = packed_from(tmp_path / "b", share=1.0)["law"].heldout()
     assert some.documents == 60 > len(some.ends)
     assert 2000 < len(some.tokens) <= 3000
@@ -371,7 +371,7 @@ def test_an_interrupt_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pyte
             yield found
 
     monkeypatch.setattr(packer, "_BATCH_BYTES", 1000)
-    monkeypatch.setattr(packer, "_PENDING", 100)
+    monkeypatch.setattr(packer, "_BUFFER", 100)
     monkeypatch.setattr(parts_of, "all_documents", breaks_off)
     with pytest.raises(KeyboardInterrupt):
         packed_from(tmp_path)
@@ -382,7 +382,7 @@ def test_an_interrupt_leaves_nothing_half_done(tmp_path: Path, monkeypatch: pyte
 
 
 def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packer, "_PENDING", 100)
+    monkeypatch.setattr(packer, "_BUFFER", 100)
     (tmp_path / "corpus").mkdir()
     as_lines(tmp_path / "corpus")
     with (
@@ -397,8 +397,8 @@ def test_a_full_disk_is_told_and_nothing_is_left(tmp_path: Path, monkeypatch: py
 def test_a_document_of_any_length_is_packed_in_bounded_parts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parts_of, "_LONG", 3000)
-    monkeypatch.setattr(parts_of, "_PART", 1000)
+    monkeypatch.setattr(parts_of, "_LONG_BYTES", 3000)
+    monkeypatch.setattr(parts_of, "_PART_BYTES", 1000)
     words = " ".join(f"wörd{i}" for i in range(3000))
     unbroken = "漢字" * 2000
     (tmp_path / "corpus").mkdir()
@@ -458,4 +458,4 @@ def test_damaged_files_are_told(tmp_path: Path) -> None:
         packed.heldout()
     packed.file(".json").write_text("{}")
     with pytest.raises(InputError, match="is damaged"):
-        packed.counted()
+        packed.with_counts()

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from chameleon import DomainWeights, InputError
-from chameleon.training.schedule import Domains, read_weights
+from chameleon.training.schedule import MixtureDomains, read_schedule
 
-DOMAINS = Domains(["law", "code", "cooking"], np.array([600, 300, 100]), "my_corpus", {})
+DOMAINS = MixtureDomains(["law", "code", "cooking"], np.array([600, 300, 100]), "my_corpus", {})
 
 
 def written(path: Path, content: Any) -> str:  # noqa: ANN401
@@ -19,28 +19,28 @@ def written(path: Path, content: Any) -> str:  # noqa: ANN401
 
 
 def test_uniform_and_natural() -> None:
-    assert read_weights("uniform", DOMAINS)[0].weights.tolist() == pytest.approx([1 / 3] * 3)
-    assert read_weights("natural", DOMAINS)[0].weights.tolist() == [0.6, 0.3, 0.1]
+    assert read_schedule("uniform", DOMAINS)[0].weights.tolist() == pytest.approx([1 / 3] * 3)
+    assert read_schedule("natural", DOMAINS)[0].weights.tolist() == [0.6, 0.3, 0.1]
 
 
 def test_a_weights_file_by_name_and_not_by_position(tmp_path: Path) -> None:
     weights = DomainWeights(("cooking", "law", "code"), np.array([0.5, 0.2, 0.3]), method="x")
     weights.write(tmp_path / "w.json")
-    (point,) = read_weights(str(tmp_path / "w.json"), DOMAINS)
+    (point,) = read_schedule(str(tmp_path / "w.json"), DOMAINS)
     assert (point.step, point.over) == (0, 0)
     assert point.weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     plain = written(tmp_path / "plain.json", {"code": 0.3, "cooking": 0.5, "law": 0.2})
-    assert read_weights(plain, DOMAINS)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
+    assert read_schedule(plain, DOMAINS)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
 
 
 def test_a_renaming_map(tmp_path: Path) -> None:
     path = written(tmp_path / "w.json", {"github": 0.3, "cooking": 0.5, "law": 0.2})
-    renamed = Domains(DOMAINS.names, DOMAINS.tokens, "my_corpus", {"github": "code"})
-    assert read_weights(path, renamed)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
+    renamed = MixtureDomains(DOMAINS.names, DOMAINS.tokens, "my_corpus", {"github": "code"})
+    assert read_schedule(path, renamed)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     with pytest.raises(InputError, match=r"--rename names gitlab, but .* has github, cooking, law"):
-        read_weights(path, Domains(DOMAINS.names, DOMAINS.tokens, "c", {"gitlab": "code"}))
+        read_schedule(path, MixtureDomains(DOMAINS.names, DOMAINS.tokens, "c", {"gitlab": "code"}))
     with pytest.raises(InputError, match="two weights are for law"):
-        read_weights(path, Domains(DOMAINS.names, DOMAINS.tokens, "c", {"github": "law"}))
+        read_schedule(path, MixtureDomains(DOMAINS.names, DOMAINS.tokens, "c", {"github": "law"}))
 
 
 @pytest.mark.parametrize(
@@ -64,15 +64,15 @@ def test_a_renaming_map(tmp_path: Path) -> None:
 )
 def test_files_that_are_no_weights_of_these_domains(tmp_path: Path, weights: Any, expected: str) -> None:  # noqa: ANN401
     with pytest.raises(InputError, match=expected):
-        read_weights(written(tmp_path / "w.json", weights), DOMAINS)
+        read_schedule(written(tmp_path / "w.json", weights), DOMAINS)
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the weights .*nowhere.*uniform, natural or"):
-        read_weights(str(tmp_path / "nowhere.json"), DOMAINS)
+        read_schedule(str(tmp_path / "nowhere.json"), DOMAINS)
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad\.json is not a weights file"):
-        read_weights(str(tmp_path / "bad.json"), DOMAINS)
+        read_schedule(str(tmp_path / "bad.json"), DOMAINS)
 
 
 def test_a_schedule(tmp_path: Path) -> None:
@@ -82,7 +82,7 @@ def test_a_schedule(tmp_path: Path) -> None:
         {"step": 100, "weights": "late.json", "over": 50},
         {"step": 200, "weights": {"law": 1, "code": 0, "cooking": 0}},
     ]
-    points = read_weights(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)
+    points = read_schedule(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)
     assert [(point.step, point.over) for point in points] == [(0, 0), (100, 50), (200, 0)]
     assert points[1].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     assert points[2].weights.tolist() == [1, 0, 0]
@@ -94,12 +94,12 @@ def test_a_schedule(tmp_path: Path) -> None:
         ([], "a list of objects"),
         ([{"step": 0}], "entry 1 of the schedule: expected an object with step, weights"),
         ([{"step": 0, "weights": "uniform", "ovr": 1}], "expected an object with step, weights"),
-        ([{"step": 5, "weights": "uniform"}], "begins at step 0"),
+        ([{"step": 5, "weights": "uniform"}], "the first entry must have step 0"),
         ([{"step": 0, "weights": "uniform"}, {"step": -1, "weights": "uniform"}], "whole numbers of steps"),
         (
             [{"step": 0, "weights": "uniform"}, {"step": 5, "over": 9, "weights": "natural"},
              {"step": 10, "weights": "uniform"}],
-            "entry 3 of the schedule: step 10 is not after the one before, which ends at step 14",
+            "entry 3 of the schedule: step 10 is not after the previous entry, which ends at step 14",
         ),
         ([{"step": 0, "weights": 3}], "expected uniform, natural, a weights file or an object"),
         ([{"step": 0, "weights": {"law": 1}}], "entry 1 of the schedule has weights for law, but"),
@@ -107,4 +107,4 @@ def test_a_schedule(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_schedules_that_are_none(tmp_path: Path, schedule: Any, expected: str) -> None:  # noqa: ANN401
     with pytest.raises(InputError, match=expected):
-        read_weights(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)
+        read_schedule(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)

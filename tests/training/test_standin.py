@@ -94,11 +94,11 @@ def test_the_flagless_command_is_the_whole_method_from_nothing(command: Command,
 
 
 def test_of_two_runs_that_train_the_same_stand_in_the_second_uses_the_first(tmp_path: Path) -> None:
-    from chameleon.training.standin import _put_in_place
+    from chameleon.training.standin import _move_into_place
 
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(name)
-    _put_in_place(tmp_path / "first", tmp_path / "place")
-    _put_in_place(tmp_path / "second", tmp_path / "place")
+    _move_into_place(tmp_path / "first", tmp_path / "place")
+    _move_into_place(tmp_path / "second", tmp_path / "place")
     assert (tmp_path / "place" / "config.json").read_text() == "first"

@@ -115,9 +115,9 @@ def run_job(job: Job) -> dict[str, Any]:
     """
     from chameleon.methods.cost import training_cost
     from chameleon.training.evaluation.evaluate import evaluate
-    from chameleon.training.options import EvaluationOptions
-    from chameleon.training.record import RECORD
+    from chameleon.training.evaluation.options import EvaluationOptions
     from chameleon.training.run import train
+    from chameleon.training.run_directory import RECORD
 
     options, directory = job.options, job.options.output_dir
     directory.mkdir(parents=True, exist_ok=True)

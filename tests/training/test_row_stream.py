@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from chameleon.training.mixture import BLOCK, MOST_ROWS, Phase, Rows, RowStream, in_parts, weights_at
+from chameleon.training.row_stream import BLOCK, MAX_ROWS, Phase, RowStream, StreamRows, integer_weights
+from chameleon.training.schedule import ScheduledWeights, phases_of
 
 Weights = npt.NDArray[np.float64]
 
@@ -16,7 +17,7 @@ def mixture(weights: Weights, sizes: list[int], seed: int = 0, *later: Phase) ->
     return RowStream(names, np.array(sizes, dtype=np.int64), (Phase(0, weights), *later), seed)
 
 
-def counted(rows: Rows, k: int) -> npt.NDArray[np.int64]:
+def counted(rows: StreamRows, k: int) -> npt.NDArray[np.int64]:
     return np.bincount(rows.domains, minlength=k)
 
 
@@ -51,7 +52,7 @@ def test_after_a_block_each_domain_is_within_a_row_of_its_share() -> None:
     stream = mixture(weights, [100] * 5)
     for rows in range(0, 40_000, 997):
         block = stream._block_of(rows)
-        before = stream._given_by(block)
+        before = stream._rows_before(block)
         assert (abs(stream.counts(before) - before * weights) <= 1 + weights * 2.5).all()
 
 
@@ -103,7 +104,7 @@ def test_each_epoch_of_a_domain_is_a_permutation_of_its_rows(size: int) -> None:
 
 def test_far_rows_are_had_at_once_and_agree_with_those_beside_them() -> None:
     weights = np.array([0.7, 0.2, 0.1])
-    for far in (10**6, 10**9, MOST_ROWS - 200):
+    for far in (10**6, 10**9, MAX_ROWS - 200):
         rows = mixture(weights, [5, 600, 7000]).rows(far, far + 100)
         assert len(rows.domains) == 100
         again = mixture(weights, [5, 600, 7000]).rows(far + 50, far + 51)
@@ -139,7 +140,9 @@ def test_rows_of_a_domain_are_spread_over_the_stream() -> None:
 
 
 def test_weights_change_where_the_schedule_says() -> None:
-    schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 0, np.array([0.0, 1.0]))], 32)
+    schedule = phases_of(
+        [ScheduledWeights(0, 0, np.array([1.0, 0.0])), ScheduledWeights(10, 0, np.array([0.0, 1.0]))], 32
+    )
     stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     rows = stream.rows(0, 640)
     assert not rows.domains[: 10 * 32 - BLOCK].any()
@@ -151,7 +154,7 @@ def test_weights_change_where_the_schedule_says() -> None:
 
 def test_weights_go_over_into_others_gradually() -> None:
     before, after = np.array([0.9, 0.1]), np.array([0.1, 0.9])
-    schedule = weights_at([(0, 0, before), (100, 200, after)], 8)
+    schedule = phases_of([ScheduledWeights(0, 0, before), ScheduledWeights(100, 200, after)], 8)
     stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     steps = np.array([stream.counts(8 * step) for step in range(0, 401, 50)])[:, 0] / 8
     # Steps of "a" alone: 0.9 a step, then a slope from 0.9 to 0.1 over steps 100 to 300, then 0.1.
@@ -160,17 +163,19 @@ def test_weights_go_over_into_others_gradually() -> None:
 
 
 def test_the_mean_of_a_schedule_is_that_of_what_is_asked_over_the_run() -> None:
-    schedule = weights_at([(0, 0, np.array([1.0, 0.0])), (10, 20, np.array([0.0, 1.0]))], 8)
+    schedule = phases_of(
+        [ScheduledWeights(0, 0, np.array([1.0, 0.0])), ScheduledWeights(10, 20, np.array([0.0, 1.0]))], 8
+    )
     stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     for steps in (5, 10, 20, 30, 100):
         given_rows = stream.counts(8 * steps) / (8 * steps)
-        assert stream.expected(8 * steps) == pytest.approx(given_rows, abs=2 / (8 * steps))
+        assert stream.mean_weights(8 * steps) == pytest.approx(given_rows, abs=2 / (8 * steps))
 
 
 @given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=30))
 def test_weights_in_parts_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
     weights = np.array(raw) / sum(raw)
-    parts = in_parts(weights)
+    parts = integer_weights(weights)
     assert parts.sum() == 1 << 30
     assert (parts > 0).all()
     assert parts / (1 << 30) == pytest.approx(weights, abs=31 / (1 << 30))
