@@ -94,7 +94,7 @@ def _opened(directory: Path, layout: str) -> Corpus:
     domains = []
     for domain in corpus.domains:
         assert isinstance(domain.text, UnitsText)
-        domains.append(replace(domain, text=replace(domain.text, visits_wanted=20)))
+        domains.append(replace(domain, text=replace(domain.text, unit_budget=20)))
     return replace(corpus, domains=tuple(domains))
 
 

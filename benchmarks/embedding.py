@@ -37,7 +37,7 @@ from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.grid import WindowRecipe
-from chameleon.text.windows import Windows, cut_windows
+from chameleon.text.windows import Windows, windows_from
 from chameleon.training.tokenizer import train_bpe
 
 WIDTH, BLOCKS, HEADS, CONTEXT, VOCABULARY = 768, 6, 12, 512, 50257
@@ -113,7 +113,11 @@ def _measure(
     repeats: int,
 ) -> list[tuple[float, float, float, float, float]]:
     """For each repeat the seconds of the naive way, ours, our forward pass and the tokenizer; FLOP/s."""
-    cut = [cut_windows(task.grid, tokenizer, recipe, 0, task.wanted) for task in tasks if task.grid]
+    cut = [
+        next(windows_from(task.grid, tokenizer, recipe, 0, 0, task.wanted, task.wanted))
+        for task in tasks
+        if task.grid
+    ]
     naive = _Naive(checkpoint, proxy.device)
     tokens = np.concatenate([windows.tokens for windows in cut])
     batch = default_batch_size(proxy, recipe)

@@ -68,7 +68,7 @@ def texts_of(dataset: str) -> dict[str, list[str]]:
         domain.name: [
             content[0 : len(content)].decode()
             for index in range(len(domain.text.unit_keys))
-            for content in domain.text.unit(index).beginning()
+            for content in domain.text.unit(index).documents()
         ]
         for domain in open_corpus(CorpusRequest(dataset)).domains
     }

@@ -89,7 +89,7 @@ def indexed(domain: Domain) -> IndexedText:
 def documents(text: Text) -> list[bytes]:
     """All documents of a text, unit by unit."""
     units = map(text.unit, range(len(text.unit_keys)))
-    return [content[0 : len(content)] for unit in units for content in unit.beginning()]
+    return [content[0 : len(content)] for unit in units for content in unit.documents()]
 
 
 @dataclass(frozen=True)

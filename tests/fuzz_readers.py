@@ -64,7 +64,7 @@ def read_text(text: TokenText) -> None:
         text.ids(position, 50)
         assert 0 <= text.document_at(position) <= position
         next(text.passage(position).documents, None)
-    for _ in text.beginning():
+    for _ in text.documents():
         pass
 
 

@@ -1,8 +1,8 @@
-"""Text as it passes from corpora through windows to the proxy: units, passages, and their tokens.
+"""What corpora, sampling and the proxy's tokenizer promise each other: texts, their units, and tokens.
 
-A domain's text lies in one or more units: what its source reads at once, such as a row group of a
-table, or the whole of it. Positions count along a unit, in bytes of UTF-8 with one more for the
-joint behind each document, or in tokens where the source holds tokens.
+A domain's text lies in one or more units. A unit is what its source reads at once, such as a row group of a
+parquet file, or the whole text. Positions count along a unit: in bytes of UTF-8, with one more for the joint
+behind each document, or in tokens where the source holds tokens.
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,23 +13,24 @@ import numpy.typing as npt
 
 
 class Content(Protocol):
-    """The UTF-8 of a document: bytes, or what reads them from a file as they are asked for."""
+    """The UTF-8 of a document: bytes, or an object that reads them from a file on demand."""
 
     def __len__(self) -> int:
         """Bytes of the document."""
         ...
 
     def __getitem__(self, part: slice, /) -> bytes:
-        """Some of them."""
+        """Some of the bytes."""
         ...
 
 
 class Passage(NamedTuple):
-    """Documents from a place in a unit on.
+    """The documents of a unit from one position on.
 
-    `document` names the first one within its unit, `offset` is the place within it in bytes (its
-    length: the joint behind it), and `documents` are the first and those that follow it to the
-    unit's end.
+    Attributes:
+        document: Number of the first document within its unit.
+        offset: Position within that document, in bytes; its length stands for the joint behind it.
+        documents: The first document and those that follow it, to the end of the unit.
     """
 
     document: int
@@ -38,28 +39,28 @@ class Passage(NamedTuple):
 
 
 class Unit(Protocol):
-    """Part of a domain that its source reads at once, or the whole of it."""
+    """A part of a domain that its source reads at once, or the whole domain."""
 
     @property
     def size(self) -> float:
-        """How much text it stands for, in positions; more than `length` where only a part is kept."""
+        """Text that the unit stands for, in positions; more than `length` where only a sample is stored."""
         ...
 
     @property
     def length(self) -> int:
-        """Its positions are 0 to length - 1."""
+        """Number of positions, which are 0 to length - 1."""
         ...
 
     def passage(self, position: int) -> Passage | None:
-        """What is at a position, or None where there is no text (field names, other columns)."""
+        """The documents from a position on; None where the file holds no text there (other fields)."""
         ...
 
-    def share(self, position: int) -> float:
-        """Bytes of text that a position around here stands for: 1 but where a file holds other things too."""
+    def text_share(self, position: int) -> float:
+        """Bytes of text per position around here: below 1 where the file holds other fields too."""
         ...
 
-    def beginning(self) -> Iterator[Content]:
-        """All its documents in order."""
+    def documents(self) -> Iterator[Content]:
+        """All documents in order."""
         ...
 
 
@@ -67,11 +68,11 @@ class TokenUnit(Unit, Protocol):
     """A unit whose positions are tokens."""
 
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
-        """Tokens from a position on, fewer at the end."""
+        """(count,) tokens from a position on, fewer at the end."""
         ...
 
     def token_documents(self) -> Iterator[npt.NDArray[np.int32]]:
-        """All its documents in order, without the tokens between them; very long ones in parts."""
+        """The tokens of each document in order, without the tokens between them; very long ones in parts."""
         ...
 
     def document_at(self, position: int) -> int:
@@ -79,49 +80,66 @@ class TokenUnit(Unit, Protocol):
         ...
 
 
+class FileStart(NamedTuple):
+    """Where the text of a file begins: a unit of the domain, a position in it, and the file's name."""
+
+    unit: int
+    position: int
+    file: str
+
+
 class Text(Protocol):
     """A domain's text, in one unit or several."""
 
     @property
     def fingerprint(self) -> str:
-        """Digest (hex) of what it is."""
+        """Digest (hex) of the text."""
+        ...
+
+    @property
+    def count(self) -> int:
+        """Rows, documents, bytes or tokens, whichever the source knows without reading the text."""
         ...
 
     @property
     def unit_keys(self) -> npt.NDArray[np.uint64]:
-        """(u,) names of its units. Domains that share units name them alike."""
+        """(u,) keys of the units; a unit that domains share has the same key in each of them."""
         ...
 
     @property
     def unit_sizes(self) -> npt.NDArray[np.float64]:
-        """(u,) sizes of its units so far as known without reading them: in proportion, in any measure."""
+        """(u,) sizes of the units as known without reading them: in proportion, in any measure."""
         ...
 
     @property
-    def visits_wanted(self) -> int:
-        """How many of its units a usual run may read: without reading a large part of the corpus."""
+    def unit_budget(self) -> int:
+        """How many units a usual run may read without reading a large part of the corpus."""
         ...
 
     @property
     def tokenizer_digest(self) -> str | None:
-        """Of the tokenizer whose tokens its units (`TokenUnit`) hold, or None where they hold text."""
+        """Digest of the tokenizer whose tokens the units (`TokenUnit`) hold; None where they hold text."""
         ...
 
     def unit(self, index: int) -> Unit:
-        """A unit, read if it has not been.
+        """A unit, which is read if it has not been.
 
         Raises:
-            InputError: It cannot be had, or what it holds cannot be used.
+            InputError: The unit cannot be read, or its content cannot be used.
         """
         ...
 
-    def expect(self, indices: Sequence[int]) -> None:
-        """Told which units will be wanted soon, so that they can be read meanwhile."""
+    def prefetch(self, indices: Sequence[int]) -> None:
+        """Start reading units that will be needed soon."""
+        ...
+
+    def file_starts(self) -> Iterator[FileStart]:
+        """Where the text of each file begins, in order; none where positions do not lie in files."""
         ...
 
 
 class Encoded(Protocol):
-    """Tokens of a text."""
+    """The tokens of a text."""
 
     @property
     def ids(self) -> npt.NDArray[np.int32]:
@@ -130,11 +148,11 @@ class Encoded(Protocol):
 
     @property
     def begins(self) -> npt.NDArray[np.int64]:
-        """(s,) the character at which each begins, not decreasing."""
+        """(s,) the character at which each token begins, not decreasing."""
         ...
 
     def between(self, begin: int, end: int) -> npt.NDArray[np.int32]:
-        """Those that begin in characters `begin` to `end` - 1."""
+        """The tokens that begin in characters `begin` to `end` - 1."""
         ...
 
 
@@ -148,9 +166,9 @@ class Tokenizer(Protocol):
 
     @property
     def digest(self) -> str:
-        """Tells tokenizers apart."""
+        """Digest that differs between tokenizers."""
         ...
 
     def encode(self, texts: Sequence[str]) -> Sequence[Encoded]:
-        """The tokens of each text, without any that are not in it (none for its beginning or end)."""
+        """The tokens of each text, without special tokens for its beginning or end."""
         ...

@@ -1,24 +1,14 @@
-"""Which windows of a domain are looked at: seeded, uniform over its text, nested in their number.
+"""Windows of a domain: cut from its text by the visits of a grid, encoded, nested in their number.
 
-A domain's text lies in units (`text.py`). Each unit is a circle that is cut into cells of one length,
-as many as windows of t tokens fill, with a first cut chosen by chance. The units are visited in a
-random order, again and again, and each visit takes the next few cells of the unit's own random
-order, in proportion to the text in it (where reading is dear, some units again and again, and then
-the next ones); a window is the `sample_length` tokens from the beginning of
-a cell on. Where the whole domain is one unit, a visit takes one cell (`grid.py`). So
-
-- every byte of the domain is as likely as any other to begin a window: long documents give many
-  windows and short ones few, in proportion to their text. A token is looked at in proportion to
-  the bytes that the t tokens before it span: equally, so far as tokens have the same number of
-  bytes all over the domain (docs/decisions.md has figures where they have not), and equally
-  without exception where positions are tokens;
-- what lies between documents in a file (names of fields, other fields) begins no window;
-- a visit is a function of the seed and its number alone: n windows are the first n of any larger
-  number, and any worker can make any part of them;
-- a window that reaches its unit's end goes on in the unit that is visited next.
-
-A window's tokens are those of its document. They are encoded from a margin before the window, so
-that it begins where a token of the document begins, and what is encoded is never decoded again.
+- Every byte of a domain is as likely as any other to begin a window: long documents give many windows and
+  short ones few, in proportion to their text. A token is seen in proportion to the bytes that the t tokens
+  before it span: equally often where tokens have the same number of bytes all over the domain, and exactly
+  equally where positions are tokens.
+- What lies between documents in a file (field names, other fields) begins no window.
+- A visit is a function of the seed and its number alone: n windows are the first n of any larger number, and
+  any worker can cut any part of them (`chameleon.text.grid` has a picture).
+- A window's tokens are those of its documents. They are encoded with a margin before the window, so that it
+  begins where a token of the document begins; encoded text is never decoded again.
 
 Shapes: n windows, t tokens of a window.
 """
@@ -33,11 +23,11 @@ from typing import NamedTuple, cast
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.text.excerpts import Excerpt, Start, encode, stretch_from
+from chameleon.text.excerpts import Excerpt, Start, encode, read_stretch
 from chameleon.text.grid import Grid, WindowRecipe
 from chameleon.text.protocols import Tokenizer, TokenUnit
 
-# What is read for a window beyond its share at the domain's density, to have it whole in one go.
+# Text read for a window, relative to what it needs at the domain's mean density, to rarely read twice.
 _AMPLE = 1.2
 
 
@@ -53,7 +43,7 @@ CHUNKS_PER_PIECE = 1
 UNIT_STEP = 1 << 40
 
 
-# Sources are read by one thread at a time; what encodes may lack some text of a window.
+# Sources are read by one thread at a time, also when encoding finds that a window lacks text.
 _READING = Lock()
 
 
@@ -62,10 +52,10 @@ class Windows:
     """Windows of a domain.
 
     Attributes:
-        tokens: (n, t) int32 ids; those beyond a row's length are end-of-text tokens.
-        lengths: (n,) int64, tokens in each row: t, but for a domain that has fewer in all.
-        positions: (n,) int64, the place in the domain that each was cut at.
-        documents: (n,) int64, the place in the domain of the document that it begins in.
+        tokens: (n, t) int32 ids; beyond a row's length, end-of-text tokens.
+        lengths: (n,) int64, tokens in each row: t, unless the whole domain has fewer.
+        positions: (n,) int64, the place in the domain where each window begins.
+        documents: (n,) int64, the place in the domain of the document in which it begins.
         next_visit: The visit after the last of these windows.
     """
 
@@ -77,12 +67,12 @@ class Windows:
 
 
 class PendingWindows(NamedTuple):
-    """Windows of which the text is read, to be encoded by any thread.
+    """Windows whose text is read and that any thread can encode.
 
     Attributes:
-        num_windows: How many they are.
+        num_windows: How many there are.
         next_visit: The visit after the last of them.
-        windows: Encodes them; reads on where a window's text was not enough.
+        windows: Encodes them; reads on where the text of a window was too short.
     """
 
     num_windows: int
@@ -93,38 +83,34 @@ class PendingWindows(NamedTuple):
 def windows_from(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
 ) -> Iterator[Windows]:
-    """Windows `first` to `last` - 1 of a domain, some at a time, until they or the domain end.
+    """Windows `first` to `last` - 1 of a domain, chunk by chunk, until they or the domain end.
 
     Args:
-        grid: Of the domain.
-        tokenizer: Of the proxy.
-        recipe: What the grid was laid with.
-        first: The number of windows before these.
+        grid: Grid of the domain.
+        tokenizer: Tokenizer of the proxy.
+        recipe: The recipe that the grid was laid with.
+        first: Number of windows before these.
         visit: The visit after those: `next_visit` of the last of them.
-        last: How many there are to be in the end. There are a few more where the last visit gives more.
-        at_once: About so many at a time.
+        last: Number of windows to have in the end. There are a few more where the last visit gives more.
+        at_once: Windows of a chunk, on average.
 
     Raises:
         InputError: The text cannot be read.
     """
-    return (
-        draft.windows()
-        for draft in pending_windows_from(grid, tokenizer, recipe, first, visit, last, at_once)
-    )
+    for pending in pending_windows_from(grid, tokenizer, recipe, first, visit, last, at_once):
+        yield pending.windows()
 
 
 def pending_windows_from(
     grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
 ) -> Iterator[PendingWindows]:
-    """As `windows_from`, with the text read and the encoding left to be done beside the next reading."""
-    found = first
-    while found < last and visit < grid.num_visits:
-        for draft in pending_windows(
-            grid, tokenizer, recipe, VisitRange.of(grid, found, visit, last, at_once)
-        ):
-            found += draft.num_windows
-            visit = draft.next_visit
-            yield draft
+    """As `windows_from`, with the text read but not encoded, so that encoding can run beside reading."""
+    while first < last and visit < grid.num_visits:
+        visits = VisitRange.of(grid, first, visit, last, at_once)
+        for pending in pending_windows(grid, tokenizer, recipe, visits):
+            first += pending.num_windows
+            visit = pending.next_visit
+            yield pending
 
 
 class VisitRange(NamedTuple):
@@ -174,141 +160,122 @@ class VisitRange(NamedTuple):
 
 
 def pending_windows(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, span: VisitRange
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, visits: VisitRange
 ) -> Iterator[PendingWindows]:
-    """The windows of a span of visits, chunk by chunk."""
-    visit = span.begin
-    while visit < span.end:
-        stop = min((visit // span.chunk + 1) * span.chunk, span.end)
-        draft = _draft_visits(grid, tokenizer, recipe, visit, stop, _UNITS_AHEAD if stop < span.end else 0)
-        if visit == 0 and stop == grid.num_visits and draft.num_windows == 0:
-            # Less than a window in all, and chance gave it to none of the units.
-            draft = _draft(grid, tokenizer, recipe, [Start(grid.text, grid.order, 0, 0)], stop)
-        visit = stop
-        yield draft
-
-
-def cut_windows(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int = 0
-) -> Windows:
-    """The windows of visits `first` to `last` - 1; `last` is at most `grid.num_visits`.
-
-    The units of so many visits `ahead` are read meanwhile.
+    """The windows of a range of visits, chunk by chunk.
 
     Raises:
         InputError: The text cannot be read.
     """
-    return _draft_visits(grid, tokenizer, recipe, first, last, ahead).windows()
+    visit = visits.begin
+    while visit < visits.end:
+        stop = min((visit // visits.chunk + 1) * visits.chunk, visits.end)
+        if len(grid.order) > 1:
+            ahead = _UNITS_AHEAD if stop < visits.end else 0
+            grid.text.prefetch(grid.units(visit, stop + ahead))
+        pending = _pending(grid, tokenizer, recipe, grid.starts(visit, stop), stop)
+        if visit == 0 and stop == grid.num_visits and pending.num_windows == 0:
+            # Less than a window in all, and chance gave it to none of the units.
+            pending = _pending(grid, tokenizer, recipe, [Start(grid.text, grid.order, 0, 0)], stop)
+        visit = stop
+        yield pending
 
 
-def _draft_visits(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int, ahead: int
-) -> PendingWindows:
-    if len(grid.order) > 1:
-        grid.text.expect(grid.units_of(first, last + ahead))
-    places = grid.places(first, last)
-    return _draft(grid, tokenizer, recipe, places, last)
-
-
-def _draft(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, places: Sequence[Start], next_visit: int
+def _pending(
+    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, starts: Sequence[Start], next_visit: int
 ) -> PendingWindows:
     if grid.text.tokenizer_digest == tokenizer.digest:
-        windows = _cut_tokens(places, tokenizer, recipe, next_visit)
+        windows = _cut_tokens(starts, tokenizer, recipe, next_visit)
         return PendingWindows(len(windows.tokens), next_visit, lambda: windows)
-    pending = [_Pending(place) for place in places]
-    _read_on(pending, recipe.sample_length, grid)
-    pending = [each for each in pending if each.document is not None]
-    return PendingWindows(
-        len(pending), next_visit, partial(_encoded, pending, grid, tokenizer, recipe, next_visit)
-    )
+    cuts = [_Cut(start) for start in starts]
+    _read_on(cuts, recipe.sample_length, grid)
+    cuts = [cut for cut in cuts if cut.document is not None]
+    return PendingWindows(len(cuts), next_visit, partial(_encoded, cuts, grid, tokenizer, recipe, next_visit))
 
 
 @dataclass(eq=False)
-class _Pending:
+class _Cut:
     """A window that is being cut.
 
     Attributes:
-        place: Where.
-        reached: How much of the walk from there has been read.
-        has_ended: Whether there is no more.
-        pieces: What was read last, to be encoded.
-        document: Number, within its unit, of the document in which it begins, or None where there is no text.
-        found: Its tokens so far.
-        length: How many those are.
+        start: Where it begins.
+        distance: How far the walk from there has been read, in bytes.
+        has_ended: Whether the walk has ended.
+        excerpts: What was read last, to be encoded.
+        document: Number, within its unit, of the document in which it begins; None where there is no text.
+        tokens: Its tokens so far.
+        length: How many there are.
     """
 
-    place: Start
-    reached: int = 0
+    start: Start
+    distance: int = 0
     has_ended: bool = False
-    pieces: Sequence[Excerpt] = ()
+    excerpts: Sequence[Excerpt] = ()
     document: int | None = None
-    found: list[npt.NDArray[np.int32]] = field(default_factory=list)
+    tokens: list[npt.NDArray[np.int32]] = field(default_factory=list)
     length: int = 0
 
 
-def _read_on(pending: Sequence[_Pending], sample_length: int, grid: Grid) -> None:
-    """Read for each window what it lacks, in the order of the text, so that neighbours share what is read."""
-    bytes_a_token = _AMPLE / grid.density[0]
+def _read_on(cuts: Sequence[_Cut], sample_length: int, grid: Grid) -> None:
+    """Read the text that each window lacks, in the order of the text, so that neighbours share reads."""
+    bytes_per_token = _AMPLE / grid.density.value
     with _READING:
-        for each in sorted(pending, key=lambda each: (each.place.visited, each.place.position)):
-            missing = math.ceil((sample_length - each.length) * bytes_a_token) + 256
-            each.pieces, length, each.document = stretch_from(
-                each.place, each.reached, each.reached + missing
-            )
-            each.reached += length
-            each.has_ended = length < missing
+        for cut in sorted(cuts, key=lambda cut: (cut.start.rank, cut.start.position)):
+            missing = math.ceil((sample_length - cut.length) * bytes_per_token) + 256
+            cut.excerpts, length, cut.document = read_stretch(cut.start, cut.distance, cut.distance + missing)
+            cut.distance += length
+            cut.has_ended = length < missing
 
 
 def _encoded(
-    drafted: Sequence[_Pending], grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
+    cuts: Sequence[_Cut], grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
 ) -> Windows:
     t = recipe.sample_length
-    pending = drafted
-    while pending:
-        for each, ids in zip(pending, encode(tokenizer, [each.pieces for each in pending]), strict=True):
-            each.found.append(ids[: t - each.length])
-            each.length += len(each.found[-1])
-        pending = [each for each in pending if each.length < t and not each.has_ended]
-        _read_on(pending, t, grid)
-    tokens = np.full((len(drafted), t), tokenizer.end_of_text, dtype=np.int32)
-    for row, each in zip(tokens, drafted, strict=True):
-        row[: each.length] = np.concatenate(each.found)
-    places = [each.place for each in drafted]
-    return Windows(
-        tokens,
-        np.array([each.length for each in drafted], dtype=np.int64),
-        _numbers(places, [place.position for place in places]),
-        _numbers(places, [each.document or 0 for each in drafted]),
-        next_visit,
-    )
+    unfinished = cuts
+    while unfinished:
+        encoded = encode(tokenizer, [cut.excerpts for cut in unfinished])
+        for cut, ids in zip(unfinished, encoded, strict=True):
+            cut.tokens.append(ids[: t - cut.length])
+            cut.length += len(cut.tokens[-1])
+        unfinished = [cut for cut in unfinished if cut.length < t and not cut.has_ended]
+        _read_on(unfinished, t, grid)
+    rows = [np.concatenate(cut.tokens) for cut in cuts]
+    documents = [cut.document or 0 for cut in cuts]
+    return _windows(rows, [cut.start for cut in cuts], documents, tokenizer, recipe, next_visit)
 
 
 def _cut_tokens(
-    places: Sequence[Start], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
+    starts: Sequence[Start], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
 ) -> Windows:
     """Windows of a source that holds the proxy's own tokens."""
-    t = recipe.sample_length
-    tokens = np.full((len(places), t), tokenizer.end_of_text, dtype=np.int32)
-    lengths = np.zeros(len(places), dtype=np.int64)
-    documents = []
-    for row, place in enumerate(places):
-        unit = cast("TokenUnit", place.text.unit(place.unit))
-        documents.append(unit.document_at(place.position))
-        whole = sum(place.text.unit(index).length for index in range(len(place.order)))
-        wanted, at, visited = min(t, whole), place.position, place.visited
-        while lengths[row] < wanted:
-            ids = unit.ids(at, int(wanted - lengths[row]))
-            tokens[row, lengths[row] : lengths[row] + len(ids)] = ids
-            lengths[row] += len(ids)
-            at, visited = 0, (visited + 1) % len(place.order)
-            unit = cast("TokenUnit", place.text.unit(int(place.order[visited])))
-    positions = _numbers(places, [place.position for place in places])
-    return Windows(tokens, lengths, positions, _numbers(places, documents), next_visit)
+    rows, documents = [], []
+    for start in starts:
+        unit = cast("TokenUnit", start.text.unit(start.unit))
+        documents.append(unit.document_at(start.position))
+        total = sum(start.text.unit(index).length for index in range(len(start.order)))
+        missing, at, rank = min(recipe.sample_length, total), start.position, start.rank
+        parts = []
+        while missing:
+            parts.append(unit.ids(at, missing))
+            missing -= len(parts[-1])
+            at, rank = 0, (rank + 1) % len(start.order)
+            unit = cast("TokenUnit", start.text.unit(int(start.order[rank])))
+        rows.append(np.concatenate(parts))
+    return _windows(rows, starts, documents, tokenizer, recipe, next_visit)
 
 
-def _numbers(places: Sequence[Start], within: Sequence[int]) -> npt.NDArray[np.int64]:
-    """Places in the domain of places within units."""
-    return np.array(
-        [place.unit * UNIT_STEP + at for place, at in zip(places, within, strict=True)], dtype=np.int64
-    )
+def _windows(
+    rows: Sequence[npt.NDArray[np.int32]],
+    starts: Sequence[Start],
+    documents: Sequence[int],
+    tokenizer: Tokenizer,
+    recipe: WindowRecipe,
+    next_visit: int,
+) -> Windows:
+    tokens = np.full((len(rows), recipe.sample_length), tokenizer.end_of_text, dtype=np.int32)
+    for row, ids in zip(tokens, rows, strict=True):
+        row[: len(ids)] = ids
+    lengths = np.array([len(ids) for ids in rows], dtype=np.int64)
+    units = np.array([start.unit for start in starts], dtype=np.int64) * UNIT_STEP
+    positions = units + np.array([start.position for start in starts], dtype=np.int64)
+    return Windows(tokens, lengths, positions, units + np.array(documents, dtype=np.int64), next_visit)

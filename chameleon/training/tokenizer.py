@@ -6,7 +6,7 @@ import numpy as np
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import PreTrainedTokenizerFast
 
-from chameleon.text.excerpts import Start, stretch_from
+from chameleon.text.excerpts import Start, read_stretch
 from chameleon.text.protocols import Text
 
 END_OF_TEXT = "<|endoftext|>"
@@ -49,12 +49,12 @@ def _excerpts(text: Text, num_bytes: int) -> Iterator[str]:
     """Excerpts of a domain, evenly spread over its first units."""
     order = np.arange(len(text.unit_keys), dtype=np.int64)
     units = order[:_MAX_UNITS].tolist()
-    text.expect(units)
+    text.prefetch(units)
     length = num_bytes // _EXCERPTS
     number = max(1, _EXCERPTS // max(len(units), 1))
     for index in units:
         unit = text.unit(index)
         for i in range(number if unit.length else 0):
             begin, end = i * unit.length // number, (i + 1) * unit.length // number
-            pieces, *_ = stretch_from(Start(text, order, index, begin), 0, min(length, end - begin))
-            yield from (piece.kept for piece in pieces)
+            excerpts, *_ = read_stretch(Start(text, order, index, begin), 0, min(length, end - begin))
+            yield from (excerpt.content for excerpt in excerpts)

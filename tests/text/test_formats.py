@@ -228,11 +228,11 @@ def test_each_byte_of_text_stands_for_one_position_of_a_file(
             following = [content[0 : len(content)] for content in passage.documents]
             assert following == texts[-len(following) :]
             found.setdefault(passage.document, []).append(passage.offset)
-            assert 0 < unit.share(position) <= 1
+            assert 0 < unit.text_share(position) <= 1
     expected = [list(range(len(text) + 1)) for text in texts]
     expected[-1].pop()  # no line's end stands for its joint
     assert [sorted(offsets) for _, offsets in sorted(found.items())] == expected
-    share = sum(unit.share(position) for position in range(unit.length))
+    share = sum(unit.text_share(position) for position in range(unit.length))
     assert share == pytest.approx(sum(map(len, expected)) + 1)
 
 
@@ -289,8 +289,9 @@ def test_a_long_compressed_text_is_cut_at_ends_of_lines(
 
 
 def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
+    from sampling import cut_visits
+
     from chameleon.text.grid import WindowRecipe, lay_grid
-    from chameleon.text.windows import cut_windows
 
     recipe = WindowRecipe(0, 50)
     for name, texts in TEXTS.items():
@@ -300,7 +301,7 @@ def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None
         ids = np.concatenate(ids_of(TEXTS[domain.name]))
         grid = lay_grid(domain.text, BYTES, recipe)
         assert (grid.amount(9).tokens, grid.amount(9).standard_error) == (len(ids), 0)
-        windows = cut_windows(grid, BYTES, recipe, 0, grid.num_visits)
+        windows = cut_visits(grid, BYTES, recipe, 0, grid.num_visits)
         assert len(windows.tokens) == len(ids) // 50
         for row, position in zip(windows.tokens, windows.positions.tolist(), strict=True):
             assert row.tolist() == np.take(ids, range(position, position + 50), mode="wrap").tolist()
@@ -309,8 +310,9 @@ def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None
 
 
 def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path) -> None:
+    from sampling import cut_visits
+
     from chameleon.text.grid import WindowRecipe, lay_grid
-    from chameleon.text.windows import cut_windows
 
     recipe = WindowRecipe(0, 40)
     for name, texts in TEXTS.items():
@@ -321,7 +323,7 @@ def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path
     domain = corpus.domains[0]
     ids = np.concatenate(ids_of(TEXTS[domain.name]))
     grid = lay_grid(domain.text, BYTES, recipe)
-    windows = cut_windows(grid, BYTES, recipe, 0, 20)
+    windows = cut_visits(grid, BYTES, recipe, 0, 20)
     stream = [*ids.tolist(), *ids.tolist()]
     for row, position in zip(windows.tokens.tolist(), windows.positions.tolist(), strict=True):
         # A character that the position is within is left out.

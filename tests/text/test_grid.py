@@ -5,13 +5,13 @@ import json
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import BytesTokenizer, documents, opened, write_jsonl
+from conftest import documents, opened, write_jsonl
+from sampling import BYTES, joined
 
 from chameleon.text.corpora import Corpus
 from chameleon.text.corpora.spool import UnitsText
@@ -20,7 +20,6 @@ from chameleon.text.grid import Grid, WindowRecipe, lay_grid
 from chameleon.text.protocols import Text
 from chameleon.text.windows import UNIT_STEP, Windows, windows_from
 
-BYTES = BytesTokenizer()
 T = 20
 
 
@@ -90,17 +89,11 @@ def text(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
     corpus.close()
 
 
-def cut(text: Text, seed: int, n: int, at_once: int = 64, visits_wanted: int | None = None) -> Windows:
-    if visits_wanted is not None and isinstance(text, UnitsText):
-        text = dataclasses.replace(text, visits_wanted=visits_wanted)
+def cut(text: Text, seed: int, n: int, at_once: int = 64, unit_budget: int | None = None) -> Windows:
+    if unit_budget is not None and isinstance(text, UnitsText):
+        text = dataclasses.replace(text, unit_budget=unit_budget)
     recipe = WindowRecipe(seed, T)
     return joined(list(windows_from(lay_grid(text, BYTES, recipe), BYTES, recipe, 0, 0, n, at_once)))
-
-
-def joined(parts: list[Windows]) -> Windows:
-    names = ("tokens", "lengths", "positions", "documents")
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
-    return dataclasses.replace(parts[-1], **arrays)
 
 
 def numbers_of(text: Text, windows: Windows) -> list[int]:
@@ -153,7 +146,7 @@ def test_further_windows_are_cut_from_where_the_first_ended(text: Text) -> None:
 def test_all_windows_are_about_as_many_as_the_text_fills_and_each_is_text(text: Text) -> None:
     windows = cut(text, 0, 10**6)
     # How much of a file is text is taken from few places.
-    tolerance = 0.5 if text.unit(0).share(0) < 1 else 0.1
+    tolerance = 0.5 if text.unit(0).text_share(0) < 1 else 0.1
     assert len(windows.tokens) == pytest.approx(SIZES.sum() / T, rel=tolerance)
     assert (windows.lengths == T).all()
     whole = [content.decode() for content in documents(text)]
@@ -305,29 +298,31 @@ def test_a_grid_for_more_visits_spreads_windows_over_more_units(tmp_path: Path) 
 def test_units_that_are_dear_to_read_give_all_windows_of_a_usual_run(
     wanted: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.text.grid.USUAL_WINDOWS", 22)
+    monkeypatch.setattr("chameleon.text.schedule.USUAL_WINDOWS", 22)
     write_parquet(tmp_path / "c" / "d.parquet", TEXTS, 4)
     write_parquet(tmp_path / "c" / "e.parquet", ["other"], 1)
     corpus = opened(tmp_path / "c", scratch=tmp_path)
     text = corpus.domains[0].text
     assert isinstance(text, UnitsText)
-    text = dataclasses.replace(text, visits_wanted=wanted)
+    text = dataclasses.replace(text, unit_budget=wanted)
     grid = lay_grid(text, BYTES, WindowRecipe(3, T))
     units = len(text.unit_keys)
     assert units > 7
-    assert grid.rounds > 4
-    order = grid.order[grid.slots[:, 0]].tolist()
-    first = [grid.units_of(visit, visit + 1)[0] for visit in range(2 * 28)]
+    assert grid.schedule.sweeps > 4
+    order = grid.order[grid.schedule.ranks].tolist()
+    first = [grid.units(visit, visit + 1)[0] for visit in range(2 * 28)]
     if wanted > units:
         assert first == order[: len(first)]
     else:
-        turns = -(-22 // wanted) if wanted > 1 else min(22, grid.rounds)
+        turns = -(-22 // wanted) if wanted > 1 else min(22, grid.schedule.sweeps)
         assert first[: wanted * turns] == order[:wanted] * turns
         assert first[wanted * turns] == order[wanted]
-        assert grid.units_of(0, wanted * turns) == order[:wanted]
+        assert grid.units(0, wanted * turns) == order[:wanted]
     # Every visit is made once, and a unit has as many as any of its size.
-    visits = [grid._turn_and_slot(visit) for visit in range(grid.num_visits)]
-    assert sorted(visits) == [(turn, slot) for turn in range(grid.rounds) for slot in range(len(order))]
+    visits = [grid.schedule.slot(visit) for visit in range(grid.num_visits)]
+    assert sorted(visits) == [
+        (sweep, slot) for sweep in range(grid.schedule.sweeps) for slot in range(len(order))
+    ]
     for visit in range(0, grid.num_visits, 5):
         seen = {slot for _, slot in visits[:visit]}
         assert seen == set(range(len(seen)))
@@ -335,9 +330,9 @@ def test_units_that_are_dear_to_read_give_all_windows_of_a_usual_run(
         read = pilots | {order[slot] for slot in seen}
         sizes = sum(text.unit(unit).size for unit in read)
         assert grid.amount(visit).tokens == pytest.approx(
-            sizes * grid.density[0] / text.unit_sizes[sorted(read)].sum() * text.unit_sizes.sum()
+            sizes * grid.density.value / text.unit_sizes[sorted(read)].sum() * text.unit_sizes.sum()
         )
-    places = grid.places(0, grid.num_visits)
+    places = grid.starts(0, grid.num_visits)
     assert len({(place.unit, place.position) for place in places}) == len(places)
     cells = sum(text.unit(unit).size / grid.cell for unit in range(units))
     assert len(places) == pytest.approx(cells, abs=units)
@@ -348,7 +343,7 @@ def test_a_grid_lists_places_of_any_visit_alone(text: Text) -> None:
     grids = [lay_grid(text, BYTES, WindowRecipe(2, T)) for _ in range(2)]
 
     def places(grid: Grid, visit: int) -> list[tuple[int, int]]:
-        return [(place.unit, place.position) for place in grid.places(visit, visit + 1)]
+        return [(place.unit, place.position) for place in grid.starts(visit, visit + 1)]
 
     assert grids[0].amount(5) == grids[1].amount(5)
     forward = [places(grids[0], visit) for visit in range(20)]
@@ -362,10 +357,10 @@ def test_a_unit_of_many_times_the_mean_size_is_visited_so_much_the_more(
     write_parquet(tmp_path / "c" / "e.parquet", ["other"], 1)
     corpus = opened(tmp_path / "c", scratch=tmp_path)
     grid = lay_grid(corpus.domains[0].text, BYTES, WindowRecipe(0, T))
-    visits = np.bincount(grid.order[grid.slots[:, 0]])
+    visits = np.bincount(grid.order[grid.schedule.ranks])
     assert visits[0] == 7  # 300 rows where the mean is 21: half of 14.2 times
     assert (visits[1:] == 1).all()
-    places = grid.places(0, grid.num_visits)
+    places = grid.starts(0, grid.num_visits)
     assert len({(place.unit, place.position) for place in places}) == len(places)
     corpus.close()
 
@@ -399,7 +394,7 @@ def test_labels_that_statistics_tell_are_counted_right(tmp_path: Path) -> None:
     table = pa.table({"text": ["x"] * 30 + [" "] * 3, "label": ["a"] * 10 + ["b"] * 23})
     pq.write_table(table, tmp_path / "c" / "0.parquet", row_group_size=10)
     corpus = opened(tmp_path / "c", domain_column="label", scratch=tmp_path)
-    assert {domain.name: domain.count for domain in corpus.domains} == {"a": 10, "b": 23}
+    assert {domain.name: domain.text.count for domain in corpus.domains} == {"a": 10, "b": 23}
     # Rows of white space are no documents.
     assert [len(documents(domain.text)) for domain in corpus.domains] == [10, 20]
     corpus.close()

@@ -8,15 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import WORDS, BytesTokenizer, indexed, make_checkpoint, make_texts, opened, write_jsonl
+from conftest import WORDS, indexed, make_checkpoint, make_texts, opened, write_jsonl
+from sampling import BYTES, cut_visits
 
 from chameleon.text.corpora.builtin import domain_of_texts
 from chameleon.text.corpora.indexed import BLOCK_BYTES, IndexedText
-from chameleon.text.grid import Grid, WindowRecipe, lay_grid
+from chameleon.text.grid import Estimate, Grid, WindowRecipe, lay_grid
 from chameleon.text.protocols import Tokenizer
-from chameleon.text.windows import Windows, cut_windows
-
-BYTES = BytesTokenizer()
+from chameleon.text.windows import Windows
 
 
 def text_of(*texts: str) -> IndexedText:
@@ -24,11 +23,11 @@ def text_of(*texts: str) -> IndexedText:
 
 
 def cut(domain: IndexedText, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, last: int) -> Windows:
-    return cut_windows(lay_grid(domain, tokenizer, recipe), tokenizer, recipe, first, last)
+    return cut_visits(lay_grid(domain, tokenizer, recipe), tokenizer, recipe, first, last)
 
 
 def places(grid: Grid, number: int) -> list[int]:
-    return [place.position for place in grid.places(0, number)]
+    return [start.position for start in grid.starts(0, number)]
 
 
 def whole_stream(domain: IndexedText, tokenizer: Tokenizer) -> tuple[list[int], list[int]]:
@@ -60,7 +59,7 @@ def test_a_window_is_the_tokens_of_its_documents_from_where_it_was_cut(
     ids, begins = whole_stream(domain, tokenizer)
     recipe = WindowRecipe(seed, 50)
     grid = lay_grid(domain, tokenizer, recipe)
-    windows = cut_windows(grid, tokenizer, recipe, 0, grid.num_windows)
+    windows = cut_visits(grid, tokenizer, recipe, 0, grid.num_windows)
     assert (windows.lengths == 50).all()
     for row, position, document in zip(windows.tokens, windows.positions, windows.documents, strict=True):
         first = int(np.searchsorted(begins, position)) % len(ids)
@@ -83,7 +82,7 @@ def test_a_window_that_is_read_in_several_goes_is_whole(
     ids, begins = whole_stream(uneven, bpe)
     recipe = WindowRecipe(seed, 300)
     grid = lay_grid(uneven, bpe, recipe)
-    windows = cut_windows(grid, bpe, recipe, 0, grid.num_windows)
+    windows = cut_visits(grid, bpe, recipe, 0, grid.num_windows)
     for row, position in zip(windows.tokens, windows.positions, strict=True):
         first = int(np.searchsorted(begins, position)) % len(ids)
         assert row.tolist() == [ids[(first + j) % len(ids)] for j in range(300)]
@@ -94,21 +93,23 @@ def test_a_reading_that_ends_at_a_joint_takes_it_once() -> None:
     for length in range(300, 420):
         domain = text_of(*["x" * length, "y" * 2000])
         grid = lay_grid(domain, BYTES, recipe)
-        sparse = dataclasses.replace(grid, is_short=True, rounds=1, density=(10.0, 0.0))
+        one_visit = dataclasses.replace(grid.schedule, sweeps=1)
+        sparse = dataclasses.replace(grid, is_short=True, schedule=one_visit, density=Estimate(10.0, 0.0))
         ids, _ = whole_stream(domain, BYTES)
-        assert cut_windows(sparse, BYTES, recipe, 0, 1).tokens[0].tolist() == ids[:900]
+        assert cut_visits(sparse, BYTES, recipe, 0, 1).tokens[0].tolist() == ids[:900]
 
 
 def test_the_density_is_that_of_the_whole_domain(uneven: IndexedText, bpe: Tokenizer) -> None:
     ids, _ = whole_stream(uneven, bpe)
     grid = lay_grid(uneven, bpe, WindowRecipe(0, 10))
     assert grid.num_windows == pytest.approx(len(ids) / 10, rel=0.01)
-    assert grid.density[0] == pytest.approx(len(ids) / uneven.length, rel=0.01)
+    assert grid.density.value == pytest.approx(len(ids) / uneven.length, rel=0.01)
 
 
 def test_cells_differ_by_a_byte_at_most() -> None:
     domain = text_of(*["x" * 1000])
-    grid = dataclasses.replace(lay_grid(domain, BYTES, WindowRecipe(0, 10)), rounds=97)
+    grid = lay_grid(domain, BYTES, WindowRecipe(0, 10))
+    grid = dataclasses.replace(grid, schedule=dataclasses.replace(grid.schedule, sweeps=97))
     found = np.sort(places(grid, 97))
     assert set(np.diff([*found, found[0] + domain.length]).tolist()) == {10, 11}
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import groupby, takewhile
 from pathlib import Path
 from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.text.corpora.token_arrays import SourceTokenizer
 from chameleon.text.options import DEFAULT_SPLIT, DEFAULT_TEXT_COLUMN, TOKEN_DTYPES, ReadingOptions
-from chameleon.text.protocols import Text
+from chameleon.text.protocols import FileStart, Text
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,20 +24,23 @@ class Domain:
             of files too large to be read whole. Empty otherwise.
         facts: What the user says of it, by the names of the weights file: `corpus_tokens` (counted
             elsewhere), `weight_in_use`.
-        files: For a text in several files, in order: the unit and the position in it from which on the
-            text is of each, and the file's name below the folder that they share.
     """
 
     name: str
     text: Text
     version: str = ""
     facts: dict[str, Any] = field(default_factory=dict)
-    files: tuple[tuple[int, int, str], ...] = ()
 
-    @property
-    def count(self) -> int:
-        """Its rows, documents, bytes or tokens, whichever its source knows without reading it."""
-        return int(getattr(self.text, "num_documents", 0) or self.text.unit_sizes.sum())
+    @cached_property
+    def files(self) -> tuple[FileStart, ...]:
+        """Where each file of several begins, in order, with names below the folder that they share."""
+        starts = [next(of_file) for _, of_file in groupby(self.text.file_starts(), lambda start: start.file)]
+        names = {start.file for start in starts}
+        if len(names) < 2:
+            return ()
+        levels = zip(*(name.split("/")[:-1] for name in names), strict=False)
+        shared = sum(1 for _ in takewhile(lambda level: len(set(level)) == 1, levels))
+        return tuple(start._replace(file="/".join(start.file.split("/")[shared:])) for start in starts)
 
 
 @dataclass(frozen=True, eq=False)

@@ -66,7 +66,7 @@ def all_documents(domains: Sequence[Domain]) -> Iterator[tuple[int, Document]]:
         for each in range(len(text.unit_keys)):
             unit = text.unit(each)
             found: Iterator[Document] = (
-                unit.beginning() if text.tokenizer_digest is None else cast(TokenUnit, unit).token_documents()
+                unit.documents() if text.tokenizer_digest is None else cast(TokenUnit, unit).token_documents()
             )
             yield from ((index, document) for document in found)
 

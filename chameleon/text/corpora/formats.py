@@ -1,6 +1,6 @@
 """Files of a domain, of any format that is known, to its text."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,12 +11,9 @@ from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.compressed import documents_of_lines, documents_of_text, labelled_documents
 from chameleon.text.corpora.corpus import CorpusRequest, Domain, require_labels
-from chameleon.text.corpora.indexed import IndexedText
 from chameleon.text.corpora.json_lines import (
-    LineBlocks,
     PlainText,
     SeekableLines,
-    SeekableText,
     are_few,
     index_lines,
 )
@@ -33,39 +30,6 @@ from chameleon.text.corpora.storage import (
 )
 from chameleon.text.corpora.token_arrays import TokenText, flat_array, megatron_array
 from chameleon.text.protocols import Text
-
-
-def files_of(text: Text) -> tuple[tuple[int, int, str], ...]:
-    """See `chameleon.text.corpora.corpus.Domain.files`; empty where there is only one."""
-    begins: list[tuple[int, int, File]] = []
-    for unit, position, file in _parts(text):
-        if not begins or begins[-1][2] != file:
-            begins.append((unit, position, file))
-    names = {file.name for _, _, file in begins}
-    if len(names) < 2:
-        return ()
-    folders = [name.split("/")[:-1] for name in names]
-    shared = 0
-    while all(len(folder) > shared and folder[shared] == folders[0][shared] for folder in folders):
-        shared += 1
-    return tuple((unit, at, "/".join(file.name.split("/")[shared:])) for unit, at, file in begins)
-
-
-def _parts(text: Text) -> Iterator[tuple[int, int, File]]:
-    """Parts of a text, each of one file, in order."""
-    if isinstance(text, SeekableText):
-        yield from _within(text.begins.tolist(), text.files)
-    elif isinstance(text, TokenText):
-        yield from _within(text.begins.tolist(), (array.file for array in text.arrays))
-    elif isinstance(text, IndexedText) and isinstance(text.blocks, LineBlocks):
-        yield from _within(text.starts.tolist(), (file for file, _, _ in text.blocks.blocks))
-    elif isinstance(text, UnitsText) and text.units.files:
-        yield from ((unit, 0, text.units.files[number]) for unit, number in enumerate(text.numbers.tolist()))
-
-
-def _within(begins: Iterable[int], files: Iterable[File]) -> Iterator[tuple[int, int, File]]:
-    return ((0, begin, file) for begin, file in zip(begins, files, strict=False))
-
 
 # Compressed files are read whole, so a usual run reads this share of a domain's, but at least so many.
 _SHARE_READ = 0.02
@@ -109,10 +73,7 @@ class OpenRequest:
         Raises:
             InputError: They are of no known format or of several, or cannot be read or used.
         """
-        found = self._domain(name, self.of_split(files, name), kind, digest)
-        return replace(found, files=files_of(found.text))
-
-    def _domain(self, name: str, files: Sequence[File], kind: str | None, digest: str | None) -> Domain:
+        files = self.of_split(files, name)
         if all(file.path.endswith(INDEX_SUFFIX) for file in files):
             raise InputError(f"{files[0].name} has no .bin file beside it")
         kind = kind or self._format(name, files)
@@ -170,7 +131,7 @@ class OpenRequest:
                 f"{files[0].name} is neither"
             )
         self.closing.append(units.close)
-        return [Domain(name, text, version, files=files_of(text)) for name, text in texts.items()]
+        return [Domain(name, text, version) for name, text in texts.items()]
 
     def _digest(self, files: str, *further: str) -> str:
         return digest_of_json([files, self.request.text_column, *further])
@@ -228,7 +189,7 @@ class OpenRequest:
         units = Units(read, _unit_keys(files, digest), self.spool, files)
         try:
             numbers = range(len(files))
-            units.expect(numbers)
+            units.prefetch(numbers)
             bar = tqdm(numbers, desc="reading files", unit="file", delay=1, disable=None)
             kept = [units.get(number) for number in bar]
             place = files[0].name.rpartition("/")[0]

@@ -8,7 +8,7 @@ lines, of table rows), so that the index is a few bytes a block and text is read
 import hashlib
 from abc import ABC, abstractmethod
 from bisect import bisect_right
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate
@@ -18,13 +18,13 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.text.protocols import Content, Passage
+from chameleon.text.protocols import Content, FileStart, Passage
 
 
 class SingleUnit(ABC):
     """What a text and its only unit have in common where they are one: see `chameleon.text.protocols`."""
 
-    visits_wanted = 1 << 30
+    unit_budget = 1 << 30
 
     @property
     @abstractmethod
@@ -42,6 +42,11 @@ class SingleUnit(ABC):
         return None
 
     @property
+    def count(self) -> int:
+        """The length."""
+        return self.length
+
+    @property
     def unit_keys(self) -> npt.NDArray[np.uint64]:
         """One, of no meaning."""
         return np.zeros(1, dtype=np.uint64)
@@ -55,8 +60,17 @@ class SingleUnit(ABC):
         """Itself."""
         return self
 
-    def expect(self, indices: Sequence[int]) -> None:  # noqa: B027
-        """Nothing: it is read where it is asked for."""
+    def prefetch(self, indices: Sequence[int]) -> None:  # noqa: B027
+        """Do nothing: text is read on demand."""
+
+    def file_starts(self) -> Iterator[FileStart]:
+        """None."""
+        return iter(())
+
+
+def starts_of_files(begins: npt.NDArray[np.int64], files: Iterable[str]) -> Iterator[FileStart]:
+    """Where files begin that lie end to end in one unit, by the positions at which they begin."""
+    return (FileStart(0, begin, file) for begin, file in zip(begins.tolist(), files, strict=False))
 
 
 # A block is closed once it holds this much text: little enough to parse for a single window, and
@@ -90,6 +104,7 @@ class IndexedText(SingleUnit):
         num_documents: Documents in it, empty ones not counted.
         fingerprint: Digest (hex) of all of it, or of what stands for it (a revision on the hub).
         whole_size: Positions of what it is a part of, where only a part was kept.
+        files: (b,) the file of each block, where blocks lie in files.
     """
 
     blocks: Blocks
@@ -97,6 +112,7 @@ class IndexedText(SingleUnit):
     num_documents: int
     fingerprint: str
     whole_size: float | None = None
+    files: tuple[str, ...] = ()
 
     @property
     def length(self) -> int:
@@ -108,7 +124,16 @@ class IndexedText(SingleUnit):
         """The length, or that of what it is a part of."""
         return self.length if self.whole_size is None else self.whole_size
 
-    def share(self, position: int) -> float:
+    @property
+    def count(self) -> int:
+        """Documents, or positions where documents are not counted."""
+        return self.num_documents or self.length
+
+    def file_starts(self) -> Iterator[FileStart]:
+        """See `chameleon.text.protocols.Text`."""
+        return starts_of_files(self.starts, self.files)
+
+    def text_share(self, position: int) -> float:
         """All of it is text."""
         return 1.0
 
@@ -123,7 +148,7 @@ class IndexedText(SingleUnit):
 
         return Passage(first.start, position - first.start, contents())
 
-    def beginning(self) -> Iterator[Content]:
+    def documents(self) -> Iterator[Content]:
         """See `chameleon.text.protocols.Unit`."""
         return (document.text for document in self.documents_from(0))
 
@@ -179,10 +204,10 @@ class TextIndex:
         """End the block here, however much it holds."""
         self._starts.append(self._position)
 
-    def text(self, blocks: Blocks) -> IndexedText:
-        """The text of the closed blocks, read by `blocks`.
+    def text(self, blocks: Blocks, files: tuple[str, ...] = ()) -> IndexedText:
+        """The text of the closed blocks, read by `blocks`, of (b,) files.
 
         Its fingerprint is the SHA-256 (hex) of the documents in order: of their text alone, however stored.
         """
         starts = np.array(self._starts, dtype=np.int64)
-        return IndexedText(blocks, starts, self.num_documents, self._digest.hexdigest())
+        return IndexedText(blocks, starts, self.num_documents, self._digest.hexdigest(), files=files)

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.text.corpora.indexed import IndexedText, SingleUnit, TextIndex
+from chameleon.text.corpora.indexed import IndexedText, SingleUnit, TextIndex, starts_of_files
 from chameleon.text.corpora.storage import WHOLE_BYTES, File
-from chameleon.text.protocols import Content, Passage
+from chameleon.text.protocols import Content, FileStart, Passage
 
 # Stands for what a blank line holds, which null does not.
 BLANK = object()
@@ -237,7 +237,8 @@ def index_lines(
                 begin = end
         index.close_block()
         blocks.append((file, begin, end))
-    return index.text(LineBlocks(tuple(blocks), column, skip_bad_lines)), bad
+    reader = LineBlocks(tuple(blocks), column, skip_bad_lines)
+    return index.text(reader, tuple(file.name for file, _, _ in blocks)), bad
 
 
 def are_few(files: Sequence[File]) -> bool:
@@ -267,6 +268,10 @@ class SeekableText(SingleUnit):
     def length(self) -> int:
         """Bytes of the files."""
         return int(self.begins[-1])
+
+    def file_starts(self) -> Iterator[FileStart]:
+        """See `chameleon.text.protocols.Text`."""
+        return starts_of_files(self.begins, (file.name for file in self.files))
 
     def _file_at(self, position: int) -> tuple[int, int]:
         """Which file a position is in, and where."""
@@ -303,12 +308,12 @@ class SeekableLines(SeekableText):
         start = int(self.begins[number]) + begin
         return Passage(start, offset, self._documents(number, begin + len(line), literal.text))
 
-    def share(self, position: int) -> float:
+    def text_share(self, position: int) -> float:
         """Bytes of the text and joint of the line at a position, as a part of the line's."""
         _, line, literal = _line_at(self, *self._file_at(position))
         return 0.0 if literal is None or not literal.text else min(1.0, (len(literal.text) + 1) / len(line))
 
-    def beginning(self) -> Iterator[Content]:
+    def documents(self) -> Iterator[Content]:
         """See `chameleon.text.protocols.Unit`."""
         return self._documents(0, 0)
 
@@ -400,11 +405,11 @@ class PlainText(SeekableText):
         contents = (FileContent(file) for file in self.files[number:])
         return Passage(int(self.begins[number]), at, contents)
 
-    def share(self, position: int) -> float:
+    def text_share(self, position: int) -> float:
         """All of it is text."""
         return 1.0
 
-    def beginning(self) -> Iterator[Content]:
+    def documents(self) -> Iterator[Content]:
         """See `chameleon.text.protocols.Unit`."""
         return (FileContent(file) for file in self.files)
 

@@ -10,6 +10,7 @@
 import difflib
 import glob
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
             facts["corpus_tokens"] = entry["tokens"]
         if "weight" in entry:
             facts["weight_in_use"] = entry["weight"]
-        domains += [Domain(each.name, each.text, each.version, {**each.facts, **facts}) for each in found]
+        domains += [replace(each, facts={**each.facts, **facts}) for each in found]
     names = [domain.name for domain in domains]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{path} has the domain {min(twice)} twice; rename one")

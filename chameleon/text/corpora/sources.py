@@ -29,7 +29,7 @@ def open_corpus(request: CorpusRequest) -> Corpus:
     if request.domains is None:
         return corpus
     by_name = {domain.name: domain for domain in corpus.domains}
-    counts = {name: domain.count for name, domain in by_name.items()}
+    counts = {name: domain.text.count for name, domain in by_name.items()}
     require_labels(request.dataset, request.domains, counts, "--domains")
     return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
 

@@ -23,6 +23,7 @@ import numpy.typing as npt
 from chameleon.common.errors import InputError
 from chameleon.text.corpora.indexed import BLOCK_BYTES, IndexedText
 from chameleon.text.corpora.storage import WHOLE_BYTES, File
+from chameleon.text.protocols import FileStart
 
 KEPT_BYTES = 1 << 28
 
@@ -170,7 +171,7 @@ class Units:
     def __len__(self) -> int:
         return len(self._names)
 
-    def expect(self, numbers: Iterable[int]) -> None:
+    def prefetch(self, numbers: Iterable[int]) -> None:
         """Begin to read units that will be wanted soon."""
         with self._lock:
             for number in numbers:
@@ -183,7 +184,7 @@ class Units:
         Raises:
             InputError: It cannot be read.
         """
-        self.expect([number])
+        self.prefetch([number])
         return self._coming[number].result()
 
     def stream(self, number: int) -> Labelled:
@@ -216,7 +217,7 @@ class UnitsText:
         numbers: (u,) the units that hold any.
         unit_sizes: (u,) their sizes so far as known, in any measure.
         fingerprint: Digest (hex) of the text.
-        visits_wanted: See `chameleon.text.protocols.Text`.
+        unit_budget: See `chameleon.text.protocols.Text`.
     """
 
     units: Units
@@ -224,7 +225,7 @@ class UnitsText:
     numbers: npt.NDArray[np.int64]
     unit_sizes: npt.NDArray[np.float64]
     fingerprint: str
-    visits_wanted: int
+    unit_budget: int
 
     tokenizer_digest = None
 
@@ -233,13 +234,23 @@ class UnitsText:
         """See `chameleon.text.protocols.Text`."""
         return self.units.keys[self.numbers]
 
+    @property
+    def count(self) -> int:
+        """Rows or bytes, whichever the unit sizes are in."""
+        return int(self.unit_sizes.sum())
+
+    def file_starts(self) -> Iterator[FileStart]:
+        """See `chameleon.text.protocols.Text`."""
+        files = self.units.files
+        return (FileStart(unit, 0, files[number].name) for unit, number in enumerate(self.numbers) if files)
+
     def unit(self, index: int) -> IndexedText:
         """See `chameleon.text.protocols.Text`."""
         return self.units.get(int(self.numbers[index])).get(self.name, _EMPTY)
 
-    def expect(self, indices: Sequence[int]) -> None:
+    def prefetch(self, indices: Sequence[int]) -> None:
         """See `chameleon.text.protocols.Text`."""
-        self.units.expect([int(self.numbers[index]) for index in indices])
+        self.units.prefetch([int(self.numbers[index]) for index in indices])
 
 
 def visits_of(units: int, num_bytes: float, share: float, at_least: int) -> int:

@@ -12,9 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.text.corpora.indexed import SingleUnit
+from chameleon.text.corpora.indexed import SingleUnit, starts_of_files
 from chameleon.text.corpora.storage import File
-from chameleon.text.protocols import Content, Passage
+from chameleon.text.protocols import Content, FileStart, Passage
 
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
 
@@ -116,6 +116,10 @@ class TokenText(SingleUnit):
         """Number of tokens."""
         return int(self.begins[-1])
 
+    def file_starts(self) -> Iterator[FileStart]:
+        """See `chameleon.text.protocols.Text`."""
+        return starts_of_files(self.begins, (array.file.name for array in self.arrays))
+
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
         """See `chameleon.text.protocols.TokenUnit`; at most to the end of the array at that position."""
         number, at = self._array_at(position)
@@ -148,12 +152,12 @@ class TokenText(SingleUnit):
         """See `chameleon.text.protocols.Unit`."""
         return Passage(self.document_at(position), 0, self._documents(position))
 
-    def share(self, position: int) -> float:
+    def text_share(self, position: int) -> float:
         """Bytes of text that a token stands for."""
         ids = self.ids(position, _SHARE_TOKENS)
         return max(len(self._decoded(ids)), 1) / len(ids)
 
-    def beginning(self) -> Iterator[Content]:
+    def documents(self) -> Iterator[Content]:
         """See `chameleon.text.protocols.Unit`."""
         return self._documents(0)
 
