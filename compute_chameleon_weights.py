@@ -20,6 +20,7 @@ from chameleon.common.command_line import (
     print_table,
     run_command,
 )
+from chameleon.export.options import ExportRequest
 from chameleon.pipeline.options import (
     Options,
     add_run_flags,
@@ -43,15 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     arguments = vars(build_parser().parse_args(argv))
     output = arguments.pop("output") or f"chameleon_weights_{arguments['mode']}.json"
-    exporting = argparse.Namespace(
-        token_counts=None, max_epochs=None, min_weight=0.0, prior_strength=0.0,
-        **{name: arguments.pop(name) for name in ("export", "sources", "tokens_per_row", "budget")},
-    )  # fmt: skip
-    work = partial(_run, Options(**arguments), output, exporting)
+    trainer_file = {name: arguments.pop(name) for name in ("sources", "tokens_per_row", "budget")}
+    trainer_format = arguments.pop("export")
+    request = None if trainer_format is None else ExportRequest(format=trainer_format, **trainer_file)
+    work = partial(_run, Options(**arguments), output, request)
     return run_command(work, "windows embedded so far are kept")
 
 
-def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
+def _run(options: Options, output: str, export: ExportRequest | None) -> None:
     from chameleon.common.files import check_writable, require_directory
     from chameleon.pipeline.run import run
     from chameleon.report.terminal import render_change, render_table
@@ -65,10 +65,10 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
     beside = f"chameleon_weights_{options.mode}.json" if output == "-" else output
     if options.report is not None:
         require_directory(options.report)
-    if exporting.export is not None:
+    if export is not None:
         from chameleon.export.write import export_beside, require_exportable
 
-        require_exportable(exporting, beside)
+        require_exportable(export, Path(beside))
     outcome = run(options, notify=note)
     weights = outcome.weights
     if output != "-":
@@ -88,8 +88,8 @@ def _run(options: Options, output: str, exporting: argparse.Namespace) -> None:
         print_stderr(table)
     else:
         print_table(table, f"the weights are in {output}")
-    if exporting.export is not None:
-        export_beside(weights, exporting, beside, print_stderr)
+    if export is not None:
+        export_beside(weights, export, Path(beside), print_stderr)
 
 
 def _embed_share(options: Options) -> None:

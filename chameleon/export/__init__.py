@@ -1,4 +1,4 @@
-"""Weights as the configuration of a trainer, and back.
+"""Writes weights in the formats of trainers, and checks such files against the weights.
 
-`formats.FORMATS` has a row for each format: what writes it, what reads it, and how its trainer draws.
+Start at `formats.FORMATS`: a row for each format. `command` and `check` hold the two commands.
 """

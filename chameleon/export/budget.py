@@ -1,4 +1,4 @@
-"""Tokens at hand and tokens to train on: epochs of each domain, caps on them, floors, and a pull to a prior.
+"""Weights within limits: a budget of tokens, caps on epochs, a floor, and a pull to the natural shares.
 
 Shapes: k domains.
 """
@@ -11,21 +11,13 @@ import numpy as np
 
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
-from chameleon.common.tables import (
-    column_width,
-    display_name,
-    format_share,
-    most_changed_rows,
-    share_decimals,
-)
-from chameleon.export.mixture import fact_number
+from chameleon.common.tables import listed
 from chameleon.weights.domain_weights import DomainWeights
 
-# What limits say of a domain.
+# What limits write about a domain in the weights file.
 _FACTS = ("raw_weight", "tokens_at_hand", "epochs")
 
-
-# What sums may be off by: a budget that misses by less is met.
+# Rounding of sums: a budget missed by less is met.
 _TINY = 1e-12
 
 
@@ -35,10 +27,11 @@ class Limits:
 
     Attributes:
         budget: Tokens to train on.
-        counts: Tokens of each domain at hand, by name, above 0.
-        max_epochs: How often a domain may be seen: by name, "" for all that are not named.
+        counts: Available tokens of each domain, above 0.
+        max_epochs: The most epochs of each domain, "" for all that are not named.
         min_weight: The least share of a domain.
-        prior_strength: How far weights are pulled towards natural shares: 0 not at all, 1 all the way.
+        prior_strength: How far weights are pulled to the shares of the available tokens, from 0 (not at all)
+            to 1.
     """
 
     budget: float | None = None
@@ -49,59 +42,57 @@ class Limits:
 
 
 def apply_limits(weights: DomainWeights, limits: Limits) -> DomainWeights:
-    """Weights that keep to limits. Facts have `raw_weight`, what they were before, tokens at hand and epochs.
+    """The nearest weights within limits, with the facts `raw_weight`, `tokens_at_hand` and `epochs`.
 
-    What earlier limits left among facts and settings is of no use for others, and is left out.
-
-    The prior is mixed in first; then weights are scaled alike, those that would break a cap or a floor
-    staying at it (water-filling): of all that keep to them these have the least Kullback-Leibler
-    divergence from what was asked.
+    The prior is mixed in first; then all weights are scaled by one factor, except those that stay at their
+    cap or floor (water-filling). Of all weights within the limits these have the least Kullback-Leibler
+    divergence from the requested ones. Facts and settings of earlier limits are dropped.
 
     Raises:
-        InputError: Counts are needed and not known, or no weights keep to the limits (says by how much).
+        InputError: Counts are needed and unknown, or no weights are within the limits (says by how much).
     """
-    _require_names(weights.names, limits)
-    counts = None
-    if limits.counts is not None:
-        counts = np.array([limits.counts[name] for name in weights.names], dtype=np.float64)
+    counts = _counts(weights.names, limits)
     wanted = weights.weights
     if limits.prior_strength:
         if counts is None:
-            raise InputError("--prior natural needs the tokens of each domain; give --token_counts")
+            raise InputError("--prior_strength needs the tokens of each domain; give --token_counts")
         wanted = (1 - limits.prior_strength) * wanted + limits.prior_strength * counts / counts.sum()
-    least = np.full(len(wanted), limits.min_weight)
-    most = _caps(weights.names, limits, counts)
-    _require_feasible(weights.names, least, most, limits)
-    found = project_shares(wanted, least, most)
+    least, most = _bounds(weights.names, limits, counts)
+    shares = project_shares(wanted, least, most)
     facts = {name: _without(weights.domains.get(name, {}), _FACTS) for name in weights.names}
     for i, name in enumerate(weights.names):
-        if found[i] != weights.weights[i]:
+        if shares[i] != weights.weights[i]:
+            facts[name] = _without(facts[name], ("standard_error", "interval"))
             facts[name]["raw_weight"] = float(weights.weights[i])
-            for of_it in ("standard_error", "interval"):
-                facts[name].pop(of_it, None)
         if limits.budget is not None and counts is not None:
             facts[name]["tokens_at_hand"] = float(counts[i])
-            facts[name]["epochs"] = float(found[i] * limits.budget / counts[i])
+            facts[name]["epochs"] = float(shares[i] * limits.budget / counts[i])
     settings = {
         "budget": limits.budget,
         "max_epochs": dict(limits.max_epochs) if limits.max_epochs else None,
         "min_weight": limits.min_weight or None,
         "prior_strength": limits.prior_strength or None,
     }
-    kept = {key: value for key, value in settings.items() if value is not None}
-    settings = {**_without(weights.settings, settings), **kept}
-    return replace(weights, weights=found, domains=facts, settings=settings)
+    given = {key: value for key, value in settings.items() if value is not None}
+    settings = {**_without(weights.settings, settings), **given}
+    return replace(weights, weights=shares, domains=facts, settings=settings)
 
 
-def _without(facts: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
-    return {key: value for key, value in facts.items() if key not in keys}
+def epoch_caps(names: tuple[str, ...], limits: Limits) -> Array:
+    """(k,) the largest share of each domain by `max_epochs`.
+
+    Raises:
+        InputError: See `apply_limits`.
+    """
+    _, most = _bounds(names, replace(limits, min_weight=0.0), _counts(names, limits))
+    return most
 
 
 def project_shares(wanted: Array, least: Array, most: Array) -> Array:
-    """(k,) shares nearest to those wanted, by Kullback-Leibler divergence, between floors and caps.
+    """(k,) the nearest shares to those wanted, by Kullback-Leibler divergence, between floors and caps.
 
-    They are clip(t wanted, least, most) for the one t with which they sum to 1. What is wanted at 0 stays at
-    its floor unless the others cannot take all.
+    They are clip(t wanted, least, most) for the one t with which they sum to 1. A share wanted at 0 stays at
+    its floor unless the others cannot take everything.
 
     Args:
         wanted: (k,) not negative.
@@ -111,96 +102,35 @@ def project_shares(wanted: Array, least: Array, most: Array) -> Array:
         return wanted / wanted.sum() if abs(wanted.sum() - 1) > _TINY else wanted
     positive = wanted > 0
     with np.errstate(over="ignore"):
-        # Between the places where a share leaves its floor or meets its cap, sums rise along straight lines.
-        places = np.concatenate([bound[positive] / wanted[positive] for bound in (least, most)])
-    places = np.unique(np.append(places[np.isfinite(places)], 0.0))
-    low, high = 0, len(places) - 1
-    while low < high:  # the last place at which the sum is at most 1
+        # Between the t at which a share leaves its floor or meets its cap, the sum is linear in t.
+        breaks = np.concatenate([bound[positive] / wanted[positive] for bound in (least, most)])
+    breaks = np.unique(np.append(breaks[np.isfinite(breaks)], 0.0))
+    low, high = 0, len(breaks) - 1
+    while low < high:  # the last t at which the sum is at most 1
         middle = (low + high + 1) // 2
-        if np.clip(places[middle] * wanted, least, most).sum() <= 1:
+        if np.clip(breaks[middle] * wanted, least, most).sum() <= 1:
             low = middle
         else:
             high = middle - 1
-    at = places[low] * wanted
-    shares = np.clip(at, least, most)
-    left = 1 - float(shares.sum())
-    # What meets a bound at this very place is not held below it by rounding.
-    free = positive & (at >= least * (1 - _TINY)) & (at < most * (1 - _TINY))
-    if left <= _TINY:
+    scaled = breaks[low] * wanted
+    shares = np.clip(scaled, least, most)
+    missing = 1 - float(shares.sum())
+    if missing <= _TINY:
         return np.asarray(shares / shares.sum())
+    # Rounding must not free a share that meets its cap, or hold one that leaves its floor, at this very t.
+    free = positive & (scaled >= least * (1 - _TINY)) & (scaled < most * (1 - _TINY))
     if free.any():
-        shares[free] += left * wanted[free] / wanted[free].sum()
+        shares[free] += missing * wanted[free] / wanted[free].sum()
         return np.asarray(shares)
-    # All that is wanted is at its cap: what is wanted at 0 takes the rest alike.
+    # Everything wanted is at its cap: shares wanted at 0 take the rest in equal parts.
     rest = 1 - float(shares[positive].sum())
     zero = ~positive
     shares[zero] = rest * project_shares(np.ones(int(zero.sum())), least[zero] / rest, most[zero] / rest)
     return np.asarray(shares)
 
 
-def epoch_caps(names: tuple[str, ...], limits: Limits) -> Array:
-    """(k,) the largest share of each domain by `max_epochs`.
-
-    Raises:
-        InputError: As of `apply_limits`.
-    """
-    _require_names(names, limits)
-    counts = None
-    if limits.counts is not None:
-        counts = np.array([limits.counts[name] for name in names], dtype=np.float64)
-    most = _caps(names, limits, counts)
-    _require_feasible(names, np.zeros(len(names)), most, limits)
-    return most
-
-
-def _caps(names: tuple[str, ...], limits: Limits, counts: Array | None) -> Array:
-    most = np.ones(len(names))
-    if not limits.max_epochs:
-        return most
-    if limits.budget is None or counts is None:
-        missing = "--budget" if limits.budget is None else "--token_counts"
-        raise InputError(f"--max_epochs needs {missing}: epochs are tokens trained on over tokens at hand")
-    everywhere = limits.max_epochs.get("", np.inf)
-    epochs = np.array([limits.max_epochs.get(name, everywhere) for name in names])
-    return np.minimum(epochs * counts / limits.budget, 1.0)
-
-
-def _require_names(names: tuple[str, ...], limits: Limits) -> None:
-    unknown = [name for name in limits.max_epochs or () if name and name not in names]
-    if unknown:
-        raise InputError(f"--max_epochs names {unknown[0]}; the weights are of {', '.join(names)[:400]}")
-    missing = [name for name in names if limits.counts is not None and name not in limits.counts]
-    if missing:
-        raise InputError(f"--token_counts lacks {', '.join(missing)[:400]}; give the tokens of every domain")
-    for name, count in (limits.counts or {}).items():
-        if not count > 0:
-            raise InputError(f"{name} has {count:g} tokens at hand; expected a number above 0")
-
-
-def _require_feasible(names: tuple[str, ...], least: Array, most: Array, limits: Limits) -> None:
-    if least.sum() > 1 + _TINY:
-        raise InputError(
-            f"--min_weight {limits.min_weight:g} for {len(names)} domains sums to {least.sum():.4g}; give at "
-            f"most {1 / len(names):.4g}"
-        )
-    for name, low, high in zip(names, least, most, strict=True):
-        if low > high + _TINY:
-            tokens = (low - high) * (limits.budget or 0)
-            raise InputError(
-                f"the least share of {name} ({low:.4g}, --min_weight) is over what --max_epochs leaves of it "
-                f"({high:.4g}): {tokens_text(tokens)} tokens are missing; lower one, or raise the other"
-            )
-    if most.sum() < 1 - _TINY:
-        budget = limits.budget or 0.0
-        raise InputError(
-            f"the budget of {tokens_text(budget)} tokens is over what the domains give within "
-            f"--max_epochs: {tokens_text(most.sum() * budget)}; {tokens_text((1 - most.sum()) * budget)} "
-            "are missing. Raise --max_epochs, lower --budget, or add text"
-        )
-
-
-def tokens_text(tokens: float) -> str:
-    """A number of tokens as people write it: 12.3B."""
+def format_tokens(tokens: float) -> str:
+    """A number of tokens for people: 12.3B."""
     tokens = float(f"{tokens:.4g}")
     for size, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if tokens >= size:
@@ -208,51 +138,54 @@ def tokens_text(tokens: float) -> str:
     return f"{tokens:.4g}"
 
 
-def render_limits(weights: DomainWeights) -> str:
-    """A table of what limits changed and how often each domain is seen; "" where there is nothing to say.
+def _counts(names: tuple[str, ...], limits: Limits) -> Array | None:
+    """(k,) available tokens, None where they are unknown."""
+    unknown = [name for name in limits.max_epochs or () if name and name not in names]
+    if unknown:
+        raise InputError(f"--max_epochs names {unknown[0]}; the weights are of {listed(names)}")
+    if limits.counts is None:
+        return None
+    missing = [name for name in names if name not in limits.counts]
+    if missing:
+        raise InputError(f"--token_counts lacks {listed(missing)}; give the tokens of every domain")
+    for name, count in limits.counts.items():
+        if not count > 0:
+            raise InputError(f"{name} has {count:g} tokens at hand; expected a number above 0")
+    return np.array([limits.counts[name] for name in names], dtype=np.float64)
 
-    Of very many domains it has those whose weights moved most or, where none did, that are seen most often.
-    """
-    facts = {name: weights.domains.get(name, {}) for name in weights.names}
-    budget = fact_number(weights.settings, "budget", "settings")
-    moved = any("raw_weight" in each for each in facts.values())
-    if not moved and budget is None:
-        return ""
-    of = [(fact_number(facts[n], "raw_weight", f"domain {n}"), _epochs(weights, n)) for n in weights.names]
-    shares = weights.weights.tolist()
-    raw = [share if each is None else each for share, (each, _) in zip(shares, of, strict=True)]
-    far = np.abs(np.array(raw) - weights.weights) if moved else np.array([epochs or 0.0 for _, epochs in of])
-    shown, decimals = most_changed_rows(far), share_decimals(len(weights.names))
-    width = column_width(display_name(weights.names[i]) for i in shown)
-    head = f"{'domain':<{width}}  {'raw':>{decimals + 2}}  {'weight':>{decimals + 2}}"
-    lines = [head + ("      tokens  at hand  epochs   missing" if budget is not None else "")]
-    for i in shown:
-        name, weight, epochs = weights.names[i], shares[i], of[i][1]
-        sides = "  ".join(f"{format_share(each, decimals):>{decimals + 2}}" for each in (raw[i], weight))
-        line = f"{display_name(name):<{width}}  {sides}"
-        if budget is not None:
-            at_hand = fact_number(facts[name], "tokens_at_hand", f"domain {name}")
-            # What a cap cuts off is missing; what a floor or a prior gives to others is not.
-            is_missing = raw[i] > weight and _at_cap(weights, name, epochs)
-            line += (
-                f"  {tokens_text(weight * budget):>10}"
-                f"  {'?' if at_hand is None else tokens_text(at_hand):>7}"
-                f"  {'?' if epochs is None else f'{epochs:.2f}':>6}"
-                f"  {tokens_text((raw[i] - weight) * budget) if is_missing else '':>8}"
-            )
-        lines.append(line.rstrip())
-    if len(shown) < len(shares):
-        lines.append(
-            f"... {len(shares) - len(shown):,} more that {'moved less' if moved else 'are seen less often'}"
+
+def _bounds(names: tuple[str, ...], limits: Limits, counts: Array | None) -> tuple[Array, Array]:
+    """(k,) floors and (k,) caps between which shares can sum to 1."""
+    least, most = np.full(len(names), limits.min_weight), np.ones(len(names))
+    budget = limits.budget or 0.0
+    if limits.max_epochs:
+        if limits.budget is None or counts is None:
+            flag = "--budget" if limits.budget is None else "--token_counts"
+            raise InputError(f"--max_epochs needs {flag}: epochs are tokens trained on / tokens at hand")
+        default = limits.max_epochs.get("", np.inf)
+        epochs = np.array([limits.max_epochs.get(name, default) for name in names])
+        most = np.minimum(epochs * counts / budget, 1.0)
+    if least.sum() > 1 + _TINY:
+        raise InputError(
+            f"--min_weight {limits.min_weight:g} for {len(names)} domains sums to {least.sum():.4g}; give at "
+            f"most {1 / len(names):.4g}"
         )
-    return "\n".join(lines)
+    for name, low, high in zip(names, least, most, strict=True):
+        if low > high + _TINY:
+            missing = format_tokens((low - high) * budget)
+            raise InputError(
+                f"the least share of {name} ({low:.4g}, --min_weight) is over what --max_epochs leaves of it "
+                f"({high:.4g}): {missing} tokens are missing; lower one or raise the other"
+            )
+    if most.sum() < 1 - _TINY:
+        available, missing = (format_tokens(share * budget) for share in (most.sum(), 1 - most.sum()))
+        raise InputError(
+            f"the budget of {format_tokens(budget)} tokens is over what the domains give within "
+            f"--max_epochs: {available}; {missing} are missing. Raise --max_epochs, lower --budget or add "
+            "text"
+        )
+    return least, most
 
 
-def _epochs(weights: DomainWeights, name: str) -> float | None:
-    return fact_number(weights.domains.get(name, {}), "epochs", f"domain {name}")
-
-
-def _at_cap(weights: DomainWeights, name: str, epochs: float | None) -> bool:
-    epoch_caps = weights.settings.get("max_epochs") or {}
-    cap = epoch_caps.get(name, epoch_caps.get(""))
-    return cap is not None and epochs is not None and epochs >= cap * (1 - 1e-9)
+def _without(facts: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in facts.items() if key not in keys}

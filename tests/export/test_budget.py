@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from chameleon.common.errors import InputError
-from chameleon.export.budget import Limits, apply_limits, project_shares, tokens_text
+from chameleon.export.budget import Limits, apply_limits, format_tokens, project_shares
 from chameleon.weights.domain_weights import DomainWeights
 
 
@@ -134,7 +134,7 @@ def test_a_prior_pulls_to_natural_shares_and_a_floor_holds() -> None:
         ),
         (Limits(max_epochs={"": 2}), "--max_epochs needs --budget"),
         (Limits(budget=1e9, max_epochs={"": 2}), "--max_epochs needs --token_counts"),
-        (Limits(prior_strength=0.5), "--prior natural needs the tokens of each domain"),
+        (Limits(prior_strength=0.5), "--prior_strength needs the tokens of each domain"),
         (Limits(budget=1e9, counts={"a": 1, "b": 2}), "--token_counts lacks c"),
         (Limits(budget=1e9, counts={"a": 1, "b": 2, "c": 0}), "c has 0 tokens at hand"),
         (Limits(budget=9, counts={"a": 1, "b": 2, "c": 3}, max_epochs={"d": 1}), "--max_epochs names d"),
@@ -147,7 +147,7 @@ def test_limits_that_cannot_be_kept_say_by_how_much(limits: Limits, expected: st
 
 
 def test_numbers_of_tokens_are_short() -> None:
-    assert [tokens_text(n) for n in (12, 1500, 2.5e6, 3e11, 1.234e13)] == [
+    assert [format_tokens(n) for n in (12, 1500, 2.5e6, 3e11, 1.234e13)] == [
         "12",
         "1.5k",
         "2.5M",

@@ -59,7 +59,7 @@ def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
     flags = ["--sources", "sources.json", "--tokens_per_row", "lengths.json", "--budget", "64000"]
     assert export_main(["weights.json", "--format", format_name, "--output", str(output), *flags]) == 0
     run = subprocess.run(
-        [sys.executable, str(ROOT / "tests" / "trainer_runs.py"), library, str(output)],
+        [sys.executable, str(ROOT / "tests" / "export" / "trainer_runs.py"), library, str(output)],
         env={
             **os.environ,
             "PYTHONPATH": str(LIBRARIES),

@@ -327,7 +327,9 @@ def test_a_run_writes_a_trainers_file_too(runs: Runs) -> None:
     failing = ["--export", "llamafactory", "--sources", "sources.json", "--tokens_per_row", "9"]
     Path("w.json").unlink()
     runs("--num_samples", "24", *failing, code=2)
-    assert "the weights are there, but not --export llamafactory: LLaMA-Factory splits names" in runs.told
+    assert (
+        "the weights are written, but --export llamafactory failed: LLaMA-Factory splits names" in runs.told
+    )
     assert "law" in runs.table
     assert json.loads(Path("w.json").read_text())["weights"] == weights
     command = ["--skip_embedding_generation", "--output", "-", *failing]

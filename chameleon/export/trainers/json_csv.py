@@ -1,16 +1,26 @@
-"""This program's own training, DoReMi, DoGE and plain CSV."""
+"""JSON and CSV: this program's own training, DoReMi, DoGE and plain CSV.
+
+DoReMi: its configs/. DoGE: its config/gpt_base and src/dataloader.py.
+"""
 
 import csv
 import io
-import json
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import TrainerMixture
-from chameleon.export.parse import ParsedFile, mapping_at, parse_json, parse_numbers, parse_step
+from chameleon.export.json_yaml import json_text, parse_json
+from chameleon.export.mixture import TrainerMixture, join_names
+from chameleon.export.parse import (
+    ParsedFile,
+    list_at,
+    mapping_at,
+    parse_lists,
+    parse_numbers,
+    parse_step,
+)
 
-# The order of DoGE's data dictionary for SlimPajama, by which it reads positions whatever names stand beside.
+# The order of DoGE's data dictionary for SlimPajama: it reads weights in this order, whatever names stand
+# beside them.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
-
 
 _COLUMNS = ["domain", "share_of_tokens"]
 
@@ -21,60 +31,49 @@ def write_schedule(mixture: TrainerMixture) -> str:
         {"step": stage.step, "weights": mixture.by_name(number)}
         for number, stage in enumerate(mixture.stages)
     ]
-    return json.dumps({"schedule": entries}, indent=2, ensure_ascii=False) + "\n"
+    return json_text({"schedule": entries})
 
 
 def read_schedule(text: str) -> ParsedFile:
     """The inverse of `write_schedule`."""
-    entries = mapping_at(parse_json(text)).get("schedule")
-    if not isinstance(entries, list) or not entries:
-        raise InputError("the file has no list schedule")
     stages = []
-    for entry in entries:
+    for entry in list_at(parse_json(text), "schedule"):
         step = parse_step(mapping_at(entry).get("step"), "step")
         stages.append((step, parse_numbers(mapping_at(entry, "weights").items())))
-    return ParsedFile.staged(stages)
+    return ParsedFile.from_stages(stages)
 
 
 def write_doremi(mixture: TrainerMixture) -> str:
-    """DoReMi's configuration: weights of chunks of tokens by name, names sorted."""
+    """DoReMi's configuration: shares of token chunks by name, names sorted."""
     ordered = dict(sorted(mixture.by_name().items()))
-    content = {"train_domain_weights": ordered, "eval_domain_weights": ordered}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text({"train_domain_weights": ordered, "eval_domain_weights": ordered})
 
 
 def read_doremi(text: str) -> ParsedFile:
     """The inverse of `write_doremi`."""
-    content = mapping_at(parse_json(text))
+    content = parse_json(text)
     numbers = parse_numbers(mapping_at(content, "train_domain_weights").items())
     problems = () if "eval_domain_weights" in content else ("the file has no eval_domain_weights",)
     return ParsedFile(numbers, problems)
 
 
 def write_doge(mixture: TrainerMixture) -> str:
-    """DoGE's strings of names and numbers with commas between, in the order of its data dictionary."""
+    """DoGE's comma-separated names and numbers, in the order of its data dictionary."""
     shares = mixture.by_name()
-    for name in shares:
-        if "," in name or name != name.strip():
-            raise InputError(
-                f"DoGE splits names at commas, so it cannot take {name!r}; name the domain otherwise"
-            )
     if set(shares) <= set(DOGE_ORDER):
         shares = {name: shares.get(name, 0.0) for name in DOGE_ORDER}
+    names = join_names(shares, "DoGE", "rename the domain")
     numbers = ",".join(map(repr, shares.values()))
-    content = {"train_domains": ",".join(shares), "train_dw": numbers, "val_dw": numbers}
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text({"train_domains": names, "train_dw": numbers, "val_dw": numbers})
 
 
 def read_doge(text: str) -> ParsedFile:
-    """What DoGE makes of a file: SlimPajama's positions go by its data dictionary, whatever names say."""
+    """What DoGE reads: for SlimPajama's domains it goes by its own order, whatever the names say."""
     content = mapping_at(parse_json(text))
-    lists = []
     for key in ("train_domains", "train_dw"):
         if not isinstance(content.get(key), str):
-            raise InputError(f"the file has no {key}: a text with commas between")
-        lists.append(content[key].split(","))
-    names, numbers = lists
+            raise InputError(f"the file has no {key}: a text of entries with commas between")
+    names, numbers = (content[key].split(",") for key in ("train_domains", "train_dw"))
     problems = []
     if set(names) <= set(DOGE_ORDER):
         order = list(DOGE_ORDER[: len(numbers)])
@@ -84,18 +83,16 @@ def read_doge(text: str) -> ParsedFile:
                 f"({', '.join(names)}): numbers reach other domains"
             )
         names = order
-    if len(names) != len(numbers):
-        raise InputError(f"{len(names)} names in train_domains have {len(numbers)} numbers in train_dw")
-    found = parse_numbers(zip(names, numbers, strict=True))
-    if found.get("mix") == 0:
-        del found["mix"]
-    return ParsedFile(found, tuple(problems))
+    parsed = parse_lists(names, numbers, "train_domains", "train_dw")
+    if parsed.get("mix") == 0:
+        del parsed["mix"]
+    return ParsedFile(parsed, tuple(problems))
 
 
 def write_csv(mixture: TrainerMixture) -> str:
-    """A line a domain: its name and its share of tokens."""
+    """A line for each domain: its name and its share of tokens."""
     text = io.StringIO()
-    # A carriage return would end a line unless all is quoted.
+    # A carriage return ends a line unless everything is quoted.
     ends_lines = any("\r" in name for name in mixture.names)
     writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL if ends_lines else csv.QUOTE_MINIMAL)
     writer.writerow(_COLUMNS)
@@ -109,9 +106,9 @@ def read_csv(text: str) -> ParsedFile:
         rows = [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
     except csv.Error as error:
         raise InputError(f"the file is not CSV: {error}") from None
+    columns = ",".join(rows[0])[:80] if rows else "nothing"
     if not rows or rows[0] != _COLUMNS:
-        found = ",".join(rows[0])[:80] if rows else "nothing"
-        raise InputError(f"expected the columns {','.join(_COLUMNS)}, got {found}")
+        raise InputError(f"expected the columns {','.join(_COLUMNS)}, got {columns}")
     for row in rows:
         if len(row) != 2:
             raise InputError(f"expected two columns in each line, got {','.join(row)[:80]}")

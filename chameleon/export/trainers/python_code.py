@@ -1,22 +1,24 @@
-"""Trainers that are configured in Python: Hugging Face datasets, LitData, torchtitan.
+"""Trainers configured in Python: Hugging Face datasets, LitData, torchtitan.
 
-A snippet is read back without running it: from the call that mixes, with the literals that names stand for.
+A snippet is read back without running it: from the call that mixes, with the literals assigned to its names.
+
+Hugging Face datasets 5: `interleave_datasets`. LitData 0.2.76. torchtitan 0.3.0: hf_datasets.
 """
 
 import ast
-import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import TrainerMixture, TrainerSource
-from chameleon.export.parse import ParsedFile, mapping_at, parse_json, parse_numbers
+from chameleon.export.json_yaml import json_text, parse_json
+from chameleon.export.mixture import TrainerMixture
+from chameleon.export.parse import ParsedFile, mapping_at, parse_lists, parse_numbers
+from chameleon.export.sources import TrainerSource
 
 _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
 
-
-_STOPPING = "all_exhausted"
+_STRATEGY = "all_exhausted"
 
 
 def write_interleave(mixture: TrainerMixture) -> str:
@@ -24,8 +26,8 @@ def write_interleave(mixture: TrainerMixture) -> str:
     return (
         f"{mixture.header}from datasets import interleave_datasets, load_dataset\n\n"
         f"# Shares of rows.\n{_assignment('PROBABILITIES', mixture.rows_by_name())}\n"
-        f"{_assignment('DATASETS', _loaded(mixture))}\n"
-        f"STOPPING_STRATEGY = {_STOPPING!r}  # by default the first domain at its end would end the run\n"
+        f"{_assignment('DATASETS', _load_arguments(mixture))}\n"
+        f"STOPPING_STRATEGY = {_STRATEGY!r}  # the default ends the run with the first domain that runs out\n"
         "dataset = interleave_datasets(\n"
         "    [load_dataset(**DATASETS[name]) for name in PROBABILITIES],\n"
         "    probabilities=list(PROBABILITIES.values()),\n"
@@ -36,8 +38,7 @@ def write_interleave(mixture: TrainerMixture) -> str:
 
 
 def read_interleave(text: str) -> ParsedFile:
-    """The inverse of `write_interleave`; also a call with lists, whose datasets are named by what they "
-    "are."""
+    """The inverse of `write_interleave`; also a call with lists."""
     call = _Snippet(text).call("interleave_datasets", "PROBABILITIES", "probabilities")
     return ParsedFile.interleaved(call.numbers, call.keywords.get("stopping_strategy", "first_exhausted"))
 
@@ -48,11 +49,11 @@ def write_interleave_json(mixture: TrainerMixture) -> str:
         "comment": list(mixture.comment),
         "unit": "share of rows",
         "probabilities": mixture.rows_by_name(),
-        "datasets": _loaded(mixture),
+        "datasets": _load_arguments(mixture),
         "seed": mixture.seed,
-        "stopping_strategy": _STOPPING,
+        "stopping_strategy": _STRATEGY,
     }
-    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+    return json_text(content)
 
 
 def read_interleave_json(text: str) -> ParsedFile:
@@ -60,28 +61,23 @@ def read_interleave_json(text: str) -> ParsedFile:
     content = mapping_at(parse_json(text))
     probabilities, datasets = content.get("probabilities"), content.get("datasets")
     if isinstance(probabilities, list) and isinstance(datasets, dict | list):
-        if len(probabilities) != len(datasets):
-            raise InputError(f"{len(datasets)} datasets have {len(probabilities)} probabilities")
-        probabilities = dict(zip(map(str, datasets), probabilities, strict=True))
-    if not isinstance(probabilities, dict):
-        raise InputError("the file has no probabilities: an object from domain names to numbers")
-    numbers = parse_numbers(probabilities.items())
+        numbers = parse_lists([*map(str, datasets)], probabilities, "datasets", "probabilities")
+    else:
+        numbers = parse_numbers(mapping_at(content, "probabilities").items())
     return ParsedFile.interleaved(numbers, content.get("stopping_strategy", "first_exhausted"))
 
 
 def write_litdata(mixture: TrainerMixture) -> str:
     """`CombinedStreamingDataset` with weights of rows."""
-    places = {name: source.path for name, source in zip(mixture.names, mixture.sources, strict=True)}
     return (
         f"{mixture.header}from litdata import CombinedStreamingDataset, StreamingDataset\n\n"
         f"# Shares of rows.\n{_assignment('WEIGHTS', mixture.rows_by_name())}\n"
-        f"{_assignment('INPUT_DIRS', places)}\n"
+        f"{_assignment('INPUT_DIRS', mixture.paths_by_name())}\n"
         "dataset = CombinedStreamingDataset(\n"
         "    [StreamingDataset(INPUT_DIRS[name], shuffle=True) for name in WEIGHTS],\n"
         f"    seed={mixture.seed},\n"
         "    weights=list(WEIGHTS.values()),\n"
-        "    iterate_over_all=False,  # True, the default, goes by the datasets' lengths and refuses "
-        "weights\n"
+        "    iterate_over_all=False,  # True, the default, goes by the datasets' lengths\n"
         ")\n"
     )
 
@@ -101,17 +97,15 @@ def write_torchtitan(mixture: TrainerMixture) -> str:
     for name in mixture.names:
         if lower.setdefault(name.lower(), name) != name:
             raise InputError(
-                f"torchtitan looks names of datasets up in lower case, in which {lower[name.lower()]} "
-                f"and {name} "
-                "are the same; name the domains otherwise"
+                "torchtitan looks datasets up by names in lower case, in which "
+                f"{lower[name.lower()]} and {name} are the same; rename a domain"
             )
-    places = {name: source.path for name, source in zip(mixture.names, mixture.sources, strict=True)}
     return (
         f"{mixture.header}from torchtitan.hf_datasets.text_datasets import (\n"
         "    HFDataSource,\n    InterleavedHuggingFaceTextDataLoader,\n)\n\n"
-        "# Shares of packed sequences, which are of tokens. Names are those of datasets registered in "
-        "lower case.\n"
-        f"{_assignment('WEIGHTS', mixture.by_name())}\n{_assignment('PATHS', places)}\n"
+        "# Shares of packed sequences, so of tokens. Names are those of registered datasets, in lower case.\n"
+        f"{_assignment('WEIGHTS', mixture.by_name())}\n"
+        f"{_assignment('PATHS', mixture.paths_by_name())}\n"
         "dataloader = InterleavedHuggingFaceTextDataLoader.Config(\n"
         "    sources=[\n"
         "        HFDataSource(dataset=name, dataset_path=PATHS[name], infinite=True, weight=weight)\n"
@@ -127,23 +121,23 @@ def read_torchtitan(text: str) -> ParsedFile:
     return ParsedFile(_Snippet(text).assigned("WEIGHTS"))
 
 
-def _loaded(mixture: TrainerMixture) -> dict[str, dict[str, Any]]:
-    return {name: _loading(source) for name, source in zip(mixture.names, mixture.sources, strict=True)}
+def _load_arguments(mixture: TrainerMixture) -> dict[str, dict[str, Any]]:
+    """What `load_dataset` takes for each domain."""
+    return {name: _load_argument(source) for name, source in zip(mixture.names, mixture.sources, strict=True)}
 
 
-def _loading(source: TrainerSource) -> dict[str, Any]:
-    """What `load_dataset` takes for a source."""
+def _load_argument(source: TrainerSource) -> dict[str, Any]:
     kinds = {_kind(path) for path in source.paths}
     if len(kinds) > 1:
         raise InputError(
             f"{', '.join(source.paths)[:200]} are files of different formats; load_dataset takes one"
         )
     (kind,) = kinds
-    place: dict[str, Any] = (
+    data: dict[str, Any] = (
         {"path": source.path} if kind is None else {"path": kind, "data_files": [*source.paths]}
     )
-    further = {key: source.further[key] for key in ("name", "split") if key in source.further}
-    return {**place, "split": "train", "streaming": True, **further}
+    extra = {key: source.extra[key] for key in ("name", "split") if key in source.extra}
+    return {**data, "split": "train", "streaming": True, **extra}
 
 
 def _kind(path: str) -> str | None:
@@ -157,14 +151,14 @@ def _assignment(name: str, values: Mapping[str, Any]) -> str:
 
 
 class _Call(NamedTuple):
-    """A call that mixes datasets: their numbers by name, and its keywords so far as they are known."""
+    """A call that mixes datasets: their numbers by name, and its keywords that are literals."""
 
     numbers: Mapping[str, float]
     keywords: Mapping[str, Any]
 
 
 class _Snippet:
-    """The statements of a Python file, and the literals that names stand for at its top."""
+    """A Python file, and what its top-level statements assign to names."""
 
     def __init__(self, text: str) -> None:
         try:
@@ -182,16 +176,19 @@ class _Snippet:
                     self._values[target.id] = value
 
     def assigned(self, name: str) -> dict[str, float]:
-        """The numbers by name that a name stands for."""
+        """The numbers by key in the dictionary assigned to a name."""
         value = self._values.get(name)
         if not isinstance(value, ast.Dict):
-            raise InputError(f"the file has no {name}: an object from domain names to numbers")
+            raise InputError(f"the file has no {name}: a dictionary from domain names to numbers")
         return parse_numbers(
             (self._literal(k), self._literal(v)) for k, v in zip(value.keys, value.values, strict=True)
         )
 
     def call(self, function: str, name: str, keyword: str) -> _Call:
-        """The call of a function: numbers from `name` where that is assigned, else from the call's lists."""
+        """The first call of a function.
+
+        Its numbers are those assigned to `name`, or else the call's lists of datasets and of `keyword`.
+        """
         calls = [
             node
             for node in ast.walk(self._tree)
@@ -203,27 +200,26 @@ class _Snippet:
         known = {key: self._literal(value) for key, value in keywords.items()}
         if name in self._values:
             return _Call(self.assigned(name), known)
-        datasets = self._behind(calls[0].args[0] if calls[0].args else keywords.get("datasets"))
+        datasets = self._resolved(calls[0].args[0] if calls[0].args else keywords.get("datasets"))
         numbers = known.get(keyword)
         if not isinstance(datasets, ast.List) or not isinstance(numbers, list):
             raise InputError(f"the file has no {name}, and no lists of datasets and {keyword} in {function}")
-        if len(numbers) != len(datasets.elts):
-            raise InputError(f"{len(datasets.elts)} datasets have {len(numbers)} {keyword}")
-        return _Call(parse_numbers(zip(map(self._label, datasets.elts), numbers, strict=True)), known)
+        labels = [self._label(each) for each in datasets.elts]
+        return _Call(parse_lists(labels, numbers, "datasets", keyword), known)
 
-    def _behind(self, value: ast.expr | None) -> ast.expr | None:
-        """What a name stands for, or the value itself."""
+    def _resolved(self, value: ast.expr | None) -> ast.expr | None:
+        """What is assigned to a name, or the value itself."""
         return self._values.get(value.id, value) if isinstance(value, ast.Name) else value
 
     def _literal(self, value: ast.expr | None) -> Any:  # noqa: ANN401
-        """A literal, through a name if need be; None for anything else."""
+        """The value of a literal or of a name to which one is assigned; None for anything else."""
         try:
-            return ast.literal_eval(self._behind(value) or ast.Constant(None))
+            return ast.literal_eval(self._resolved(value) or ast.Constant(None))
         except (ValueError, TypeError, RecursionError, MemoryError):
             return None
 
     def _label(self, dataset: ast.expr) -> str:
-        """What to call a dataset: the variable, or the first text that it is made with."""
+        """A dataset's variable, or the first text in the expression that creates it."""
         if isinstance(dataset, ast.Name):
             return dataset.id
         texts = [node.value for node in ast.walk(dataset) if isinstance(node, ast.Constant)]

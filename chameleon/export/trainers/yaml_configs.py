@@ -1,4 +1,9 @@
-"""Trainers that are configured in YAML: LLM Foundry, OLMo-core, Levanter, LLaMA-Factory, RegMix."""
+"""Trainers configured in YAML: LLM Foundry, OLMo-core, Levanter, LLaMA-Factory, RegMix.
+
+LLM Foundry 0.22.0 with mosaicml-streaming 0.13.0. OLMo-core: ai2-olmo-core 3.0.0, data/source_mixture.py.
+Levanter: Training-Data-Guide.md and data/mixture.py. LLaMA-Factory: llamafactory 0.9.5, data/data_utils.py.
+RegMix: its mixture_config.
+"""
 
 import math
 from typing import Any
@@ -6,22 +11,24 @@ from typing import Any
 import numpy as np
 
 from chameleon.common.errors import InputError
-from chameleon.export.mixture import TrainerMixture
+from chameleon.export.draws import BLOCK
+from chameleon.export.json_yaml import parse_yaml, yaml_text
+from chameleon.export.mixture import TrainerMixture, join_names
 from chameleon.export.parse import (
     ParsedFile,
+    list_at,
     mapping_at,
+    parse_lists,
     parse_number,
     parse_numbers,
     parse_step,
-    parse_yaml,
-    yaml_text,
 )
 
+# The ways in which Streaming weighs streams.
 _SCHEMES = ("proportion", "repeat", "choose")
 
-
 # LLaMA-Factory's names of `interleave_datasets`' strategies.
-_ENDS = {
+_STRATEGIES = {
     "interleave_under": "first_exhausted",
     "interleave_over": "all_exhausted",
     "interleave_once": "all_exhausted_without_replacement",
@@ -29,19 +36,19 @@ _ENDS = {
 
 
 def write_streams(mixture: TrainerMixture) -> str:
-    """LLM Foundry: a stream a domain with its proportion of rows, and the rows of an epoch."""
+    """LLM Foundry: a stream for each domain with its proportion of rows, and the rows of an epoch."""
     if mixture.budget is None:
         raise InputError(
-            "streams need the rows of an epoch (epoch_size), or an epoch is as long as all streams "
-            "together; give --budget, the tokens to train on"
+            "streams need the rows of an epoch (epoch_size), or an epoch is as long as all streams together; "
+            "give --budget, the tokens to train on"
         )
     streams = {}
     for (name, share), source in zip(mixture.rows_by_name().items(), mixture.sources, strict=True):
-        place = {key: source.further[key] for key in ("remote", "local", "split") if key in source.further}
-        if not place.keys() & {"remote", "local"}:
-            place["remote" if "://" in source.path else "local"] = source.path
-        streams[name] = {**place, "proportion": share}
-    rows = mixture.budget * float((mixture.shares / mixture.lengths).sum())
+        stream = {key: source.extra[key] for key in ("remote", "local", "split") if key in source.extra}
+        if not stream.keys() & {"remote", "local"}:
+            stream["remote" if "://" in source.path else "local"] = source.path
+        streams[name] = {**stream, "proportion": share}
+    rows = mixture.budget * float(mixture.rows_per_token.sum())
     content = {"streams": streams, "epoch_size": max(1, round(rows))}
     return mixture.header + yaml_text({"dataset": content})
 
@@ -64,14 +71,16 @@ def read_streams(text: str) -> ParsedFile:
     ]
     size = content.get("epoch_size")
     if size is None:
-        problems.append("epoch_size is not set: an epoch is as many rows as all streams have together")
-    elif not isinstance(size, str):  # a text such as 10ba is Streaming's own
+        problems.append("epoch_size is not set: an epoch has as many rows as all streams together")
+    elif isinstance(size, str):  # such as 10ba, in Streaming's own units
+        size = None
+    else:
         size = parse_step(size, "epoch_size", least=1)
-    return ParsedFile(numbers, tuple(problems), epoch_size=None if isinstance(size, str) else size)
+    return ParsedFile(numbers, tuple(problems), epoch_size=size)
 
 
 def write_olmo(mixture: TrainerMixture) -> str:
-    """OLMo-core's `SourceMixtureList`; one that is short stops the run, so it may be repeated as needed."""
+    """OLMo-core's `SourceMixtureList`, which may repeat a domain as often as it needs: else the run stops."""
     sources = []
     for i, (name, share) in enumerate(mixture.by_name().items()):
         entry: dict[str, Any] = {
@@ -80,20 +89,18 @@ def write_olmo(mixture: TrainerMixture) -> str:
             "paths": list(mixture.sources[i].paths),
         }
         if mixture.epochs is not None:
-            # With room for the rounding of the run to whole batches.
+            # Leave room for rounding the run to whole batches.
             entry["max_repetition_ratio"] = max(1.0, math.ceil(mixture.epochs[i] * 101) / 100)
         sources.append(entry)
     return mixture.header + yaml_text({"sources": sources})
 
 
 def read_olmo(text: str) -> ParsedFile:
-    """The inverse of `write_olmo`, `requested_tokens` and the like left aside."""
+    """The inverse of `write_olmo`; `requested_tokens` and the like are ignored."""
     content = mapping_at(parse_yaml(text))
     if "source_list" in content:
         content = mapping_at(content, "source_list")
-    sources = content.get("sources")
-    if not isinstance(sources, list) or not all(isinstance(each, dict) for each in sources):
-        raise InputError("the file has no list sources")
+    sources = [mapping_at(each) for each in list_at(content, "sources")]
     numbers = parse_numbers((each.get("source_name"), each.get("target_ratio")) for each in sources)
     problems = []
     total = math.fsum(numbers.values())
@@ -104,22 +111,24 @@ def read_olmo(text: str) -> ParsedFile:
         if not (isinstance(each.get("paths"), list) and each["paths"]):
             problems.append(f"{name} has no list of paths")
         repeated = parse_number(each.get("max_repetition_ratio", 1.0), f"max_repetition_ratio of {name}")
-        part = parse_number(each.get("max_source_fraction", 1.0), f"max_source_fraction of {name}")
+        fraction = parse_number(each.get("max_source_fraction", 1.0), f"max_source_fraction of {name}")
         if repeated < 1:
             problems.append(
                 f"max_repetition_ratio of {name} is {repeated:g}, which OLMo-core refuses; at least 1"
             )
-        if not 0 < part <= 1:
-            problems.append(f"max_source_fraction of {name} is {part:g}; it must be over 0 and at most 1")
-        bounds[name] = repeated * part
+        if not 0 < fraction <= 1:
+            problems.append(
+                f"max_source_fraction of {name} is {fraction:g}; it must be above 0 and at most 1"
+            )
+        bounds[name] = repeated * fraction
     return ParsedFile(numbers, tuple(problems), repetition=bounds)
 
 
 def write_levanter(mixture: TrainerMixture) -> str:
-    """Levanter: `train_weights` of components by name, or a list of stages."""
+    """Levanter's `train_weights`: weights of components by name, or a list of stages."""
     if len(mixture.stages) == 1:
         return mixture.header + yaml_text({"data": {"train_weights": mixture.by_name()}})
-    note = "# Stages begin at multiples of mixture_block_size (2048) sequences: step x rows of a batch.\n"
+    note = f"# Stages begin at multiples of mixture_block_size ({BLOCK}) sequences: step x rows of a batch.\n"
     stages = [[stage.step, mixture.by_name(number)] for number, stage in enumerate(mixture.stages)]
     return mixture.header + note + yaml_text({"data": {"train_weights": stages}})
 
@@ -128,30 +137,21 @@ def read_levanter(text: str) -> ParsedFile:
     """The inverse of `write_levanter`."""
     content = mapping_at(parse_yaml(text))
     content = mapping_at(content, "data") if "data" in content else content
-    weights = content.get("train_weights")
-    if isinstance(weights, dict):
-        return ParsedFile(parse_numbers(weights.items()))
-    if not isinstance(weights, list) or not weights:
-        raise InputError("the file has no train_weights")
+    if isinstance(content.get("train_weights"), dict):
+        return ParsedFile(parse_numbers(content["train_weights"].items()))
     stages = []
-    for entry in weights:
+    for entry in list_at(content, "train_weights"):
         if not (isinstance(entry, list) and len(entry) == 2):
             raise InputError(f"expected a list of [step, weights] in train_weights, got {entry!r:.80}")
         stages.append((parse_step(entry[0], "a step"), parse_numbers(mapping_at(entry[1]).items())))
-    return ParsedFile.staged(stages)
+    return ParsedFile.from_stages(stages)
 
 
 def write_llamafactory(mixture: TrainerMixture) -> str:
-    """LLaMA-Factory: names and probabilities of rows with commas between, in one order."""
+    """LLaMA-Factory's comma-separated names and probabilities of rows, in one order."""
     names = [source.path for source in mixture.sources]
-    for name in names:
-        if "," in name or name != name.strip():
-            raise InputError(
-                f"LLaMA-Factory splits names at commas and strips them, so it cannot take {name!r}; name "
-                "another in its dataset_info.json and in --sources"
-            )
     content = {
-        "dataset": ",".join(names),
+        "dataset": join_names(names, "LLaMA-Factory", "rename it in dataset_info.json and in --sources"),
         "mix_strategy": "interleave_over",
         "interleave_probs": ",".join(map(repr, mixture.rows_by_name().values())),
     }
@@ -161,19 +161,17 @@ def write_llamafactory(mixture: TrainerMixture) -> str:
 def read_llamafactory(text: str) -> ParsedFile:
     """The inverse of `write_llamafactory`."""
     content = mapping_at(parse_yaml(text))
-    names, probabilities = (_listed(content, key) for key in ("dataset", "interleave_probs"))
-    if len(names) != len(probabilities):
-        raise InputError(f"{len(names)} names in dataset have {len(probabilities)} interleave_probs")
-    numbers = parse_numbers(zip(names, probabilities, strict=True))
+    names, probabilities = (_entries(content, key) for key in ("dataset", "interleave_probs"))
+    numbers = parse_lists(names, probabilities, "dataset", "interleave_probs")
     strategy = str(content.get("mix_strategy", "concat"))
-    if strategy not in _ENDS:
+    if strategy not in _STRATEGIES:
         wrong = f"mix_strategy is {strategy}, with which LLaMA-Factory refuses interleave_probs"
         return ParsedFile(numbers, (f"{wrong}; set interleave_over",), must_sum_to_1=True)
-    return ParsedFile.interleaved(numbers, _ENDS[strategy])
+    return ParsedFile.interleaved(numbers, _STRATEGIES[strategy])
 
 
-def _listed(content: dict[str, Any], key: str) -> list[str]:
-    """What stands there with commas between, or as a list."""
+def _entries(content: dict[str, Any], key: str) -> list[str]:
+    """The entries of a list, or of a text with commas between."""
     value = content.get(key)
     if isinstance(value, list) and value:
         return [str(each).strip() for each in value]
@@ -183,7 +181,7 @@ def _listed(content: dict[str, Any], key: str) -> list[str]:
 
 
 def write_regmix(mixture: TrainerMixture) -> str:
-    """RegMix's configuration of TinyLlama: prefixes of file names, which end before the first dash."""
+    """RegMix's configuration of TinyLlama: file name prefixes, which end before the first dash."""
     train: dict[str, float] = {}
     for path, share in mixture.by_path():
         name = f"train_{regmix_key(path)}"
@@ -193,7 +191,7 @@ def write_regmix(mixture: TrainerMixture) -> str:
                 f"{name!r}; name another (--sources)"
             )
         if name in train:
-            raise InputError(f"two sources are called {name}, once with train_ and once without; name others")
+            raise InputError(f"two sources are called {name}, one with and one without train_; rename one")
         train[name] = share
     valid = {f"valid_{regmix_key(name)}": 1.0 for name in train}
     return mixture.header + yaml_text({"train": train, "valid": valid, "model_name": "tinyllama_60M"})

@@ -1,6 +1,6 @@
 """Trainers' own libraries, fed with an export: run as a process of its own, with them on its path.
 
-    python tests/trainer_runs.py LIBRARY EXPORT
+    python tests/export/trainer_runs.py LIBRARY EXPORT
 
 in a directory with the data of `test_trainers.py`. Prints the tokens of each domain that came, as JSON. In
 the data every token of domain i is the number i + 1.

@@ -1,0 +1,112 @@
+"""JSON and YAML as trainers' files hold them, written and read; no object may repeat a key."""
+
+import json
+from collections import Counter
+from collections.abc import Hashable
+from typing import Any
+
+import yaml
+from yaml.constructor import SafeConstructor
+
+from chameleon.common.errors import InputError
+
+_MERGE = "tag:yaml.org,2002:merge"
+
+# libyaml is ten times as fast, and the same for printable text. Below so many characters the look at all of
+# them takes longer than it saves.
+_LONG = 100_000
+
+
+def json_text(content: object) -> str:
+    """The text of a JSON file for people."""
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def parse_json(text: str, what: str = "the file") -> Any:  # noqa: ANN401
+    """The content of a JSON text.
+
+    Raises:
+        InputError: The text is malformed or repeats a key; `what` names it.
+    """
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        content = dict(pairs)
+        if len(content) < len(pairs):
+            counts = Counter(key for key, _ in pairs)
+            raise InputError(f"{what} names {next(key for key in counts if counts[key] > 1)} twice")
+        return content
+
+    try:
+        return json.loads(text, object_pairs_hook=unique)
+    except InputError:
+        raise
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{what} is not JSON: {error}") from None
+
+
+def yaml_text(content: Any) -> str:  # noqa: ANN401
+    """YAML with names quoted where they must be, in the order given, each entry on a line.
+
+    Raises:
+        InputError: YAML cannot hold a text in the content.
+    """
+    style: dict[str, Any] = {"sort_keys": False, "width": 1 << 30}
+    if yaml.__with_libyaml__ and _is_printable(content):
+        fast: str = yaml.dump(content, Dumper=yaml.CSafeDumper, allow_unicode=True, **style)
+        if yaml.load(fast, yaml.CSafeLoader) == content:
+            return fast
+    # Some of Unicode's line ends come back as spaces unless they are escaped.
+    for allow_unicode in (True, False):
+        text: str = yaml.safe_dump(content, allow_unicode=allow_unicode, **style)
+        if yaml.safe_load(text) == content:
+            return text
+    raise InputError("YAML cannot hold one of the names; rename the domain or its source (--sources)")
+
+
+def parse_yaml(text: str) -> Any:  # noqa: ANN401
+    """The content of a YAML text.
+
+    Raises:
+        InputError: The text is malformed or repeats a key.
+    """
+    try:
+        is_fast = len(text) > _LONG and _is_printable(text.split("\n"))
+        return yaml.load(text, _FastLoader if is_fast else _Loader)
+    except InputError:
+        raise
+    # Besides its own errors, PyYAML raises these for values that do not fit their tags.
+    except (yaml.YAMLError, RecursionError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise InputError(f"the file is not YAML: {' '.join(str(error).split())[:200]}") from None
+
+
+def _is_printable(content: Any) -> bool:  # noqa: ANN401
+    """Whether all texts in it are printable characters, which both libraries write and read alike."""
+    if isinstance(content, dict):
+        return all(_is_printable(key) and _is_printable(value) for key, value in content.items())
+    if isinstance(content, list):
+        return all(map(_is_printable, content))
+    return not isinstance(content, str) or (content.isprintable() and max(content, default="") < "\ud800")
+
+
+class _UniqueKeys(SafeConstructor):
+    """Refuses an object that repeats a key."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen: set[Hashable] = set()
+        for key, _ in node.value:
+            # super() refuses keys that are not hashable.
+            if key.tag != _MERGE and isinstance(name := self.construct_object(key, deep=True), Hashable):
+                if name in seen:
+                    raise InputError(f"the file names {name} twice")
+                seen.add(name)
+        content: dict[Any, Any] = super().construct_mapping(node, deep)
+        return content
+
+
+class _Loader(_UniqueKeys, yaml.SafeLoader):
+    """Reads all of YAML."""
+
+
+_FastLoader: Any = _Loader
+if yaml.__with_libyaml__:
+    _FastLoader = type("_FastLoader", (_UniqueKeys, yaml.CSafeLoader), {})
