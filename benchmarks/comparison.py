@@ -1,11 +1,10 @@
-"""All methods on one corpus: their weights, their costs, and equal base models trained on each mixture.
+"""All methods on one corpus: their weights and costs, and equal base models trained on each mixture.
 
-Runs the real commands throughout: `python -m chameleon methods all`, the main script with a proxy of the same
-shape (the reference model of DoReMi, trained on uniform weights), then `python -m chameleon train` from
-scratch for each mixture and seed, and one `python -m chameleon evaluate` of all models on held-out documents.
-The baseline is the uniform mixture. All models have one shape, tokenizer and number of steps. Differences
-from uniform are between models of the same seed, so that the seed's effect cancels; their standard errors are
-over seeds.
+Runs the real commands: `python -m chameleon methods all`; the main script with a proxy of the same shape (the
+reference model of DoReMi, trained on uniform weights); `python -m chameleon train` from scratch for each
+mixture and seed; and one `python -m chameleon evaluate` of all models on held-out documents. The baseline is
+the uniform mixture. All models have the same shape, tokenizer and number of steps. Differences from uniform
+are between models of the same seed, so that the seed's effect cancels; their standard errors are over seeds.
 """
 
 import json
@@ -37,15 +36,15 @@ _BASELINE = "uniform"
 def main(argv: Sequence[str] | None = None) -> int:
     """Compute weights, train, evaluate and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=whole, default=300, help="of each model (default: 300)")
-    parser.add_argument("--runs", type=whole, default=24, help="of RegMix (default: 24)")
-    parser.add_argument("--seeds", type=whole, default=3, help="of base models (default: 3)")
-    parser.add_argument("--keep", type=Path, help="directory for all that is made (default: deleted)")
+    parser.add_argument("--steps", type=whole, default=300, help="steps of each model (default: 300)")
+    parser.add_argument("--runs", type=whole, default=24, help="small models of RegMix (default: 24)")
+    parser.add_argument("--seeds", type=whole, default=3, help="seeds of base models (default: 3)")
+    parser.add_argument("--keep", type=Path, help="directory to keep all files in (default: delete them)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
-        work = _Work(arguments, (arguments.keep or Path(name)).resolve())
-        weights = work.weights()
-        losses = work.losses(weights, range(arguments.seeds))
+        commands = _Commands(arguments, (arguments.keep or Path(name)).resolve())
+        weights = commands.weights()
+        losses = commands.losses(weights, range(arguments.seeds))
     conditions = {
         "dataset": arguments.dataset,
         "model": "GPT-2 of 4 blocks, width 128, vocabulary 4096",
@@ -59,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _figures(weights: dict[str, Any], losses: dict[str, list[dict[str, float]]]) -> list[Figure]:
-    """Of each mixture: its weights, its cost, losses by domain, and what it is better or worse by."""
+    """For each mixture: its weights and cost, losses by domain, and the difference from the baseline."""
     figures = []
     for method, content in weights.items():
         for domain, share in content["weights"].items():
@@ -76,17 +75,19 @@ def _figures(weights: dict[str, Any], losses: dict[str, list[dict[str, float]]])
                 error = stdev(values) / math.sqrt(len(values))
                 figures.append(Figure(f"{method}: perplexity on {domain}, standard error", error))
         means = [mean(seed.values()) for seed in seeds]
-        apart = [one - mean(other.values()) for one, other in zip(means, losses[_BASELINE], strict=True)]
+        differences = [
+            one - mean(other.values()) for one, other in zip(means, losses[_BASELINE], strict=True)
+        ]
         figures.append(Figure(f"{method}: mean loss", mean(means), "nats"))
-        figures.append(Figure(f"{method}: mean loss less that of {_BASELINE}", mean(apart), "nats"))
-        if len(apart) > 1:
-            error = stdev(apart) / math.sqrt(len(apart))
+        figures.append(Figure(f"{method}: mean loss less that of {_BASELINE}", mean(differences), "nats"))
+        if len(differences) > 1:
+            error = stdev(differences) / math.sqrt(len(differences))
             figures.append(Figure(f"{method}: standard error of that", error, "nats"))
     return figures
 
 
-class _Work:
-    """Commands in one directory."""
+class _Commands:
+    """Runs the commands in one directory."""
 
     def __init__(self, arguments: Any, directory: Path) -> None:  # noqa: ANN401
         self._directory, self._steps, self._runs = directory, arguments.steps, arguments.runs
@@ -113,43 +114,43 @@ class _Work:
             begin = perf_counter()
             self._command(str(SCRIPT), "--mode", mode, "--dataset", self._corpus, *proxy)
             seconds.append(perf_counter() - begin)
-        places = {method: f"methods/weights_{method}.json" for method in METHODS}
-        places |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
-        self._places = places
-        found = {name: json.loads((self._directory / place).read_text()) for name, place in places.items()}
-        # The second command has the embeddings of the first, which embeds unless they were kept.
-        cost = self._proxy_cost(found["chameleon pretrain"], seconds[0])
+        files = {method: f"methods/weights_{method}.json" for method in METHODS}
+        files |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
+        self._files = files
+        weights = {name: json.loads((self._directory / path).read_text()) for name, path in files.items()}
+        # The second command reuses the embeddings of the first.
+        cost = self._proxy_cost(weights["chameleon pretrain"], seconds[0])
         for mode in ("pretrain", "finetune"):
-            found[f"chameleon {mode}"]["diagnostics"]["cost"] = cost.to_dict()
-        return found
+            weights[f"chameleon {mode}"]["diagnostics"]["cost"] = cost.to_dict()
+        return weights
 
     def _proxy_cost(self, weights: dict[str, Any], seconds: float) -> Cost:
-        """Of a proxy's training, and of embedding by its first half."""
+        """The cost of training the proxy and of embedding by its lower half."""
         length, width = MODEL["n_positions"], MODEL["n_embd"]
         rows = np.array([self._steps * 16])
         cost = training_cost(self._directory / "methods/doremi/reference", rows, length, 3)
         blocks = (MODEL["n_layer"] + 1) // 2
         tokens = sum(facts["tokens"] for facts in weights["domains"].values())
-        # Matrices of a block, and attention over all places as it is counted for the others.
+        # Matrices of a block, and attention over all positions, as counted for the other methods.
         return cost + Cost(float(tokens * blocks * (24 * width**2 + 4 * length * width)), 0, seconds)
 
     def losses(self, methods: dict[str, Any], seeds: range) -> dict[str, list[dict[str, float]]]:
-        """Held-out losses by method, of each seed by domain."""
+        """Held-out losses by method: for each seed, by domain."""
         jobs = [(method, seed) for seed in seeds for method in methods]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
-            directories = list(pool.map(lambda job: self._trained(*job), jobs))
+            directories = list(pool.map(lambda job: self._train(*job), jobs))
         self._command("-m", "chameleon", "evaluate", *directories, *self._text, "--sample_length", "128")
-        found = json.loads((self._directory / "chameleon_evaluation.json").read_text())["checkpoints"]
+        checkpoints = json.loads((self._directory / "chameleon_evaluation.json").read_text())["checkpoints"]
         losses: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
-        for (method, _), checkpoint in zip(jobs, found, strict=True):
+        for (method, _), checkpoint in zip(jobs, checkpoints, strict=True):
             losses[method].append({name: facts["loss"] for name, facts in checkpoint["domains"].items()})
         return losses
 
-    def _trained(self, method: str, seed: int) -> str:
+    def _train(self, method: str, seed: int) -> str:
         directory = f"base/{method.replace(' ', '-')}-{seed}"
         if not (self._directory / directory / "config.json").exists():
             self._command(
-                "-m", "chameleon", "train", *self._training, "--weights", self._places[method],
+                "-m", "chameleon", "train", *self._training, "--weights", self._files[method],
                 "--seed", str(100 + seed), "--output_dir", directory, threads=1,
             )  # fmt: skip
         return directory

@@ -1,11 +1,11 @@
-"""What a step of DoReMi and of DoGE costs beside one of plain training: time, and memory at the peak.
+"""The cost of a step of DoReMi and DoGE relative to plain training: time, and peak memory.
 
-The same GPT-2 of random weights and the same batches, of rows of seven domains, with AdamW; each way in a
-process of its own. The baseline is plain training. What is to be expected, from passes over the rows (a
-backward pass is two forward passes): DoReMi 4/3, for the reference's forward pass; DoGE 2, since each
-domain's gradient is made twice so that never more than three are held. Parameters, the sum of the targets'
-gradients, the sum so far, a gradient and AdamW's two moments are six times the parameters; plain training
-holds four.
+The same GPT-2 with random weights and the same batches, of rows of seven domains, with AdamW; each in a
+process of its own. The baseline is plain training. By forward passes (a backward pass counts as two), DoReMi
+should take 4/3 of the time, for the reference model's forward pass, and DoGE twice the time, since each
+domain's gradient is computed twice so that at most three are held. With parameters, the sum of the targets'
+gradients, the sum so far, a gradient and AdamW's two moments, DoGE holds six times the parameters; plain
+training holds four.
 """
 
 import argparse
@@ -22,10 +22,10 @@ import torch
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, medians, publish, whole
 from chameleon.methods.doge import DoGE, DoGESettings
-from chameleon.methods.doremi import DoReMi, DoReMiSettings
+from chameleon.methods.doremi import DoReMi
 from chameleon.training.models import ModelSource, build_model
 
-_WAYS = ("plain", "doremi", "doge")
+_KINDS = ("plain", "doremi", "doge")
 _K, _VOCABULARY = 7, 50257
 
 
@@ -36,20 +36,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     parser.add_argument("--batch_size", type=whole, default=14, help="rows of a step (default: 14)")
     parser.add_argument("--length", type=whole, default=128, help="tokens of a row (default: 128)")
-    parser.add_argument("--steps", type=whole, default=3, help="that are timed, after one (default: 3)")
-    parser.add_argument("--repeats", type=whole, default=2, help="of each way, in turn (default: 2)")
-    parser.add_argument("--way", choices=_WAYS, help="measure this one here and print it (default: all)")
+    parser.add_argument(
+        "--steps", type=whole, default=3, help="timed steps, after one of warm-up (default: 3)"
+    )
+    parser.add_argument("--repeats", type=whole, default=2, help="repeats of each, in turn (default: 2)")
+    parser.add_argument(
+        "--kind", choices=_KINDS, help="measure only this one, in this process (default: all)"
+    )
     arguments = parser.parse_args(argv)
-    if arguments.way is not None:
-        print(json.dumps(_measured(arguments)))
+    if arguments.kind is not None:
+        print(json.dumps(_measure(arguments)))
         return 0
-    given = ("model", "device", "batch_size", "length", "steps")
-    flags = [f"--{name}={getattr(arguments, name)}" for name in given]
+    names = ("model", "device", "batch_size", "length", "steps")
+    flags = [f"--{name}={getattr(arguments, name)}" for name in names]
     rows = []
     for _ in range(arguments.repeats):
         row: list[float] = []
-        for way in _WAYS:
-            command = [sys.executable, "-m", "benchmarks.methods", *flags, "--way", way]
+        for kind in _KINDS:
+            command = [sys.executable, "-m", "benchmarks.methods", *flags, "--kind", kind]
             row += json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True).stdout)
         rows.append(row)
     plain, plain_memory, doremi, doremi_memory, doge, doge_memory = medians(rows)
@@ -71,29 +75,29 @@ def main(argv: Sequence[str] | None = None) -> int:
     return publish(Report("methods", "plain training", conditions, figures), arguments.output)
 
 
-def _measured(arguments: argparse.Namespace) -> tuple[float, float]:
-    """Seconds of a step, and GiB at the peak (less what a process without a model has)."""
+def _measure(arguments: argparse.Namespace) -> tuple[float, float]:
+    """Seconds of a step, and GiB of memory at the peak beyond that of a process without a model."""
     name, device = arguments.model, torch.device(arguments.device)
     batch_size, length, steps = arguments.batch_size, arguments.length, arguments.steps
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-    def make() -> Any:  # noqa: ANN401
+    def new_model() -> Any:  # noqa: ANN401
         model: Any = build_model(ModelSource(name), _VOCABULARY, 0, length, 0, False)
         return model.to(device)
 
-    model = make().train()
-    way = arguments.way
+    model = new_model().train()
+    kind = arguments.kind
     objective: DoReMi | DoGE | None = None
-    if way == "doremi":
-        objective = DoReMi(_K, make(), "", DoReMiSettings(), torch.float32)
-    elif way == "doge":
+    if kind == "doremi":
+        objective = DoReMi(_K, new_model(), "", torch.float32)
+    elif kind == "doge":
         objective = DoGE(_K, DoGESettings(tuple(range(_K))))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, fused=True)
-    chance = torch.Generator().manual_seed(0)
+    random = torch.Generator().manual_seed(0)
     domains = (torch.arange(batch_size) % _K).to(device)
     seconds = []
     for _ in range(steps + 1):
-        ids = torch.randint(_VOCABULARY, (batch_size, length), generator=chance).to(device)
+        ids = torch.randint(_VOCABULARY, (batch_size, length), generator=random).to(device)
         begin = perf_counter()
         if objective is None:
             torch.autograd.backward(model(input_ids=ids, labels=ids).loss)

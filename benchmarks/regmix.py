@@ -1,27 +1,29 @@
-"""RegMix's regressions on its published runs: how well losses of mixtures that they have not seen are ranked.
+"""RegMix's regressors on its published runs: how well they rank mixtures they were not fitted to.
 
-512 runs of a 1M model on mixtures of 17 domains, with 13 losses; 256 others, and 256 of a 60M model, are for
-testing alone. Regressions are fitted to the first 54, 128, 256 and 512 runs; which one is in use is chosen by
-runs left out. The baseline is LightGBM with the published settings, fitted to the same runs.
+512 runs of a 1M model on mixtures of 17 domains, with 13 losses; 256 other runs, and 256 of a 60M model, are
+used for testing only. Regressors are fitted to the first 54, 128, 256 and 512 runs; cross-validation chooses
+the one in use. The baseline is LightGBM with the published settings, fitted to the same runs.
 """
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.machine import ROOT, Figure, Report, command_line, publish
 from chameleon.common.errors import InputError
-from chameleon.methods.options import REGRESSORS
-from chameleon.methods.regmix.method import RegMixSettings, regress
-from chameleon.methods.regmix.runs import Runs, read_runs
-from chameleon.methods.regmix.selection import fit, rank_correlation, validated_regressors
+from chameleon.common.figures import PALETTE, new_axes, new_figure, save_figure
+from chameleon.methods.options import REGRESSORS, MethodOptions
+from chameleon.methods.regmix.search import find_best_mixture
+from chameleon.methods.regmix.selection import fit, rank_correlation, rank_regressors
+from chameleon.methods.runs import Runs, read_runs
+from chameleon.training.options import TrainingOptions
 
 _DATA = ROOT.parent / "shared" / "data" / "regmix"
 _SIZES = (54, 128, 256, 512)
-# As the method's repository has it for models of 1B (mixture_config/config_1b/regmix.yaml), from 0.002 on.
+# Weights in the method's repository for models of 1B (mixture_config/config_1b/regmix.yaml), at least 0.002.
 _TARGET = "the_pile_pile_cc"
 _PUBLISHED = {
     "the_pile_pile_cc": 0.870,
@@ -41,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--runs", type=Path, default=_DATA, help=f"directory of the tables (default: {_DATA.name})"
     )
-    parser.add_argument("--picture", type=Path, help="where a picture goes (default: none)")
+    parser.add_argument("--picture", type=Path, help="file of a picture, .png, .svg or .pdf (default: none)")
     arguments = parser.parse_args(argv)
     try:
         runs = read_runs(arguments.runs / "train_mixture_1m.csv", arguments.runs / "train_pile_loss_1m.csv")
@@ -55,32 +57,34 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    figures, found = [], {}
+    figures, correlations = [], {}
     for n in _SIZES:
         some = _first(runs, n)
-        judged = validated_regressors(some, None, 0)
+        chosen = rank_regressors(some, None, 0)[0].regressor
         for regressor in REGRESSORS:
             if n < 50 and regressor == "lightgbm":
                 continue
-            found[regressor, n] = {name: _ranked(regressor, some, test) for name, test in tests.items()}
-            for name, value in found[regressor, n].items():
-                is_chosen = regressor == judged[0].regressor
+            by_test = {name: _mean_correlation(regressor, some, test) for name, test in tests.items()}
+            correlations[regressor, n] = by_test
+            for name, value in by_test.items():
+                is_chosen = regressor == chosen
                 at_least = _TARGETS[name] if n == max(_SIZES) and is_chosen else None
-                chosen = ", chosen" if is_chosen else ""
-                label = f"{n} runs, {regressor}{chosen}: mean rank correlation, {name} test"
+                mark = ", chosen" if is_chosen else ""
+                label = f"{n} runs, {regressor}{mark}: mean rank correlation, {name} test"
                 figures.append(Figure(label, value, at_least=at_least))
-    best = regress(runs, runs.mixtures.mean(axis=0), None, RegMixSettings(targets=(_TARGET,)))
-    shares = dict(zip(best.runs.names, best.found.weights.tolist(), strict=True))
+    options = MethodOptions(training=TrainingOptions(), target_domains=(_TARGET,))
+    result = find_best_mixture(runs, runs.mixtures.mean(axis=0), None, options)
+    shares = dict(zip(runs.names, result.best.weights.tolist(), strict=True))
     for name, share in _PUBLISHED.items():
         figures.append(
             Figure(f"best for Pile-CC, {name.removeprefix('the_pile_')} (published {share})", shares[name])
         )
     if arguments.picture is not None:
-        _draw(found, arguments.picture)
+        _draw(correlations, arguments.picture)
     conditions = {
         "domains": len(runs.names),
-        "losses": len(runs.losses_of),
-        "regressor for Pile-CC": best.judged[0].regressor,
+        "losses": len(runs.loss_names),
+        "regressor for Pile-CC": result.validations[0].regressor,
     }
     return publish(
         Report("regmix", "LightGBM with the published settings", conditions, tuple(figures)), arguments.output
@@ -88,12 +92,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _first(runs: Runs, n: int) -> Runs:
-    return Runs(runs.names, runs.mixtures[:n], runs.losses_of, runs.losses[:n], runs.ids[:n])
+    return replace(runs, mixtures=runs.mixtures[:n], losses=runs.losses[:n], ids=runs.ids[:n])
 
 
-def _ranked(regressor: str, runs: Runs, test: Runs) -> float:
+def _mean_correlation(regressor: str, runs: Runs, test: Runs) -> float:
     """Spearman's correlation on a test set, mean over losses."""
-    assert (runs.names, runs.losses_of) == (test.names, test.losses_of)
+    assert (runs.names, runs.loss_names) == (test.names, test.loss_names)
     predictions = fit(regressor, runs, 0)
     return float(
         np.mean(
@@ -102,28 +106,26 @@ def _ranked(regressor: str, runs: Runs, test: Runs) -> float:
     )
 
 
-def _draw(found: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
-    from matplotlib.figure import Figure as Canvas
-
+def _draw(correlations: dict[tuple[str, int], dict[str, float]], path: Path) -> None:
     titles = {"gp": "Gaussian process", "loglinear": "log-linear law", "lightgbm": "LightGBM"}
-    canvas = Canvas(figsize=(8, 3.8), layout="constrained")
-    axes: Any = canvas.subplots(1, 2, sharey=True)
-    for axis, name in zip(axes, _TARGETS, strict=True):
-        for regressor, colour in zip(REGRESSORS, ("#1f6f8b", "#d1495b", "#edae49"), strict=True):
-            sizes = [n for n in _SIZES if (regressor, n) in found]
-            values = [found[regressor, n][name] for n in sizes]
-            axis.plot(sizes, values, "o-", color=colour, label=titles[regressor])
-        axis.axhline(_TARGETS[name], color="#555555", linewidth=0.8, linestyle="--", label="target with 512")
-        axis.set_xscale("log", base=2)
-        axis.set_xticks(_SIZES, [str(n) for n in _SIZES])
-        axis.minorticks_off()
-        axis.set_xlabel("runs that it is fitted to")
-        axis.set_title(f"tested on {name} models")
-        axis.grid(alpha=0.3)
-        axis.spines[["top", "right"]].set_visible(False)
-    axes[0].set_ylabel("rank correlation, mean of 13 losses")
-    axes[0].legend(frameon=False, loc="lower right")
-    canvas.savefig(path, dpi=120)
+    figure = new_figure(8, 3.8)
+    for number, (test, target) in enumerate(_TARGETS.items(), 1):
+        axes = new_axes(figure, 1, 2, number)
+        axes.sharey(figure.axes[0])
+        for regressor, colour in zip(REGRESSORS, PALETTE, strict=False):
+            sizes = [n for n in _SIZES if (regressor, n) in correlations]
+            values = [correlations[regressor, n][test] for n in sizes]
+            axes.plot(sizes, values, "o-", color=colour, label=titles[regressor])
+        axes.axhline(target, color="#555555", linewidth=0.8, linestyle="--", label="target with 512")
+        axes.set_xscale("log", base=2)
+        axes.set_xticks(_SIZES, [str(n) for n in _SIZES])
+        axes.minorticks_off()
+        axes.set_xlabel("runs fitted to")
+        axes.set_title(f"tested on {test} models")
+        axes.grid(alpha=0.3)
+    figure.axes[0].set_ylabel("rank correlation, mean of 13 losses")
+    figure.axes[0].legend(frameon=False, loc="lower right")
+    save_figure(figure, path)
 
 
 if __name__ == "__main__":

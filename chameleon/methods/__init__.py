@@ -1,6 +1,7 @@
-"""Rival methods, which make the same weights value on the same data.
+"""Domain weights by other methods: uniform, natural, temperature, RegMix, DoReMi and DoGE.
 
-`plain` are rules on token counts; `regmix/` trains many small models and regresses; `doremi` and `doge` move
-weights while one proxy trains, through `chameleon.training.objective`. `python -m chameleon methods --help`
-shows the command.
+A method is a function from `MethodOptions` to a `MethodOutcome`, which holds a `DomainWeights` made by
+`outcome.method_weights`. To add one, name it with its flags in `options.METHODS` and its function in
+`run.FUNCTIONS`. `small_models` trains models on random mixtures for methods that fit losses to them, and
+`training.objective` is the interface for methods that move the weights while a proxy trains.
 """

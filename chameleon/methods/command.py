@@ -1,4 +1,4 @@
-"""Weights by other methods, beside CHAMELEON's. See README.md.
+"""The command `python -m chameleon methods`: weights by other methods, one at a time or all in a table.
 
 python -m chameleon methods doge --dataset my_corpus --output weights_doge.json
 """
@@ -9,11 +9,9 @@ from functools import partial
 from pathlib import Path
 
 from chameleon.common.command_line import note, print_json, print_stderr, print_table, run_command
-from chameleon.common.errors import InputError
+from chameleon.common.figures import require_picture_name
 from chameleon.embeddings.options import require_workers
 from chameleon.methods.options import MethodOptions, build_parser, options_from
-
-_PICTURES = (".png", ".svg", ".pdf")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -21,39 +19,40 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = build_parser().parse_args(argv)
     work = _run_all if arguments.method == "all" else _run
     return run_command(
-        partial(work, arguments), "models and runs that are trained are kept: give the command again"
+        partial(work, arguments), "trained models and runs are kept: repeat the command to resume"
     )
 
 
 def _run(arguments: argparse.Namespace) -> None:
     from chameleon.common.files import check_writable
-    from chameleon.methods.output import render_method
     from chameleon.methods.run import run
+    from chameleon.methods.table import render_method
 
     options, method = _options(arguments), arguments.method
     output = arguments.output or f"weights_{method}.json"
-    picture = _picture(arguments, None if output == "-" else Path(output))
-    for path in (None if output == "-" else Path(output), picture):
-        if path is not None:
-            check_writable(path)
-    outcome = run(method, options, note)
-    weights = outcome.weights
-    if output != "-":
-        weights.write(output)
-    drawn = picture if picture is not None and outcome.draw is not None else None
-    if drawn is not None and outcome.draw is not None:
-        outcome.draw(drawn)
-    shown = None if drawn is None else str(drawn)
-    if output == "-":
+    path = None if output == "-" else Path(output)
+    picture = _picture(arguments, path)
+    for each in (path, picture):
+        if each is not None:
+            check_writable(each)
+    weights, draw = run(method, options, note)
+    if path is not None:
+        weights.write(path)
+    if draw is None:
+        picture = None
+    elif picture is not None:
+        draw(picture)
+    table = render_method(weights, "stdout" if path is None else output, picture)
+    if path is None:
         print_json(weights.to_json())
-        print_stderr(render_method(weights, "stdout", shown))
+        print_stderr(table)
     else:
-        print_table(render_method(weights, output, shown), f"the weights are in {output}")
+        print_table(table, f"the weights are in {output}")
 
 
 def _run_all(arguments: argparse.Namespace) -> None:
     from chameleon.common.files import check_writable
-    from chameleon.methods.run import run_all
+    from chameleon.methods.run_all import run_all
     from chameleon.weights.domain_weights import DomainWeights
 
     options, directory = _options(arguments), Path(arguments.output_dir)
@@ -61,23 +60,21 @@ def _run_all(arguments: argparse.Namespace) -> None:
     assert picture is not None
     check_writable(picture)
     beside = [(path.stem, DomainWeights.read(path)) for path in arguments.beside]
-    table = run_all(options, beside, directory, picture, note)
+    table = run_all(options, beside, picture, note)
     print_table(table, f"the weights are in {directory}")
 
 
 def _options(arguments: argparse.Namespace) -> MethodOptions:
-    given = vars(arguments)
-    if "engine" in given:
-        names = ("num_workers", "ray_address", "num_gpus_per_worker")
-        require_workers(given["engine"], {name: given[name] for name in names})
-    return options_from(given)
+    options = options_from(vars(arguments))
+    names = ("num_workers", "ray_address", "num_gpus_per_worker")
+    require_workers(options.engine, {name: getattr(options, name) for name in names})
+    return options
 
 
-def _picture(arguments: argparse.Namespace, beside: Path | None) -> Path | None:
-    given: Path | None = getattr(arguments, "picture", None)
-    if not hasattr(arguments, "picture") or (given is None and beside is None):
+def _picture(arguments: argparse.Namespace, weights: Path | None) -> Path | None:
+    """Where the picture goes, by default next to the weights; None where there is none."""
+    if not hasattr(arguments, "picture") or (arguments.picture is None and weights is None):
         return None
-    picture = given or Path(f"{str(beside).removesuffix('.json')}.png")
-    if picture.suffix not in _PICTURES:
-        raise InputError(f"expected a picture's name to end in .png, .svg or .pdf, got {picture}")
+    picture: Path = arguments.picture or Path(f"{str(weights).removesuffix('.json')}.png")
+    require_picture_name(picture)
     return picture

@@ -1,7 +1,7 @@
-"""What a method has cost: FLOPs, tokens and seconds.
+"""What computing weights costs: FLOPs, tokens and seconds.
 
-FLOPs are those of products, counted by torch on a row: a multiplication and an addition
-each. A backward pass has twice those of the forward pass.
+FLOPs are those of matrix products, counted by torch for one row: a multiplication and an addition each. A
+backward pass has twice those of a forward pass.
 
 Shapes: k domains.
 """
@@ -23,12 +23,12 @@ from chameleon.training.loss_curve import LOSS_CURVE, read_loss_curve
 
 @dataclass(frozen=True)
 class Cost:
-    """Of computing weights.
+    """The cost of computing weights; parallel runs all count.
 
     Attributes:
-        flops: Of the products.
-        tokens: That models were trained on, all runs together.
-        seconds: Of training and evaluation; runs side by side all count.
+        flops: FLOPs of matrix products.
+        tokens: Tokens trained on.
+        seconds: Seconds of training and evaluation.
     """
 
     flops: float = 0.0
@@ -44,13 +44,13 @@ class Cost:
 
 
 def forward_flops(directory: Path, length: int) -> float:
-    """FLOPs of one forward pass over a row of `length` tokens by the model in a directory."""
+    """FLOPs of one forward pass of the model in a directory over a row of `length` tokens."""
     with quiet_transformers():
         config = AutoConfig.from_pretrained(directory)
         make: Any = AutoModelForCausalLM.from_config
         with torch.device("meta"):
             model = make(config, dtype=torch.float32, attn_implementation="eager")
-        model = model.to_empty(device="cpu")  # whatever is there: nobody looks at the numbers
+        model = model.to_empty(device="cpu")  # uninitialised: only products are counted
         ids = torch.zeros(1, length, dtype=torch.long)
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             model(input_ids=ids, use_cache=False)
@@ -58,13 +58,13 @@ def forward_flops(directory: Path, length: int) -> float:
 
 
 def training_cost(directory: Path, rows: npt.NDArray[np.int64], length: int, passes: float | Array) -> Cost:
-    """Of a run in a directory.
+    """The cost of a training run.
 
     Args:
-        directory: Where its model and its loss.csv are.
-        rows: (k,) that it took of each domain.
+        directory: Where the model and its loss.csv are.
+        rows: (k,) rows of each domain in the run.
         length: Tokens of a row.
-        passes: Forward passes of a row, or (k,) of a row of each domain; a backward pass counts as two.
+        passes: Forward passes for a row, or (k,) for a row of each domain; a backward pass counts as two.
     """
     curve = read_loss_curve(directory / LOSS_CURVE)
     seconds = curve[-1]["seconds"] if curve else 0.0

@@ -6,14 +6,14 @@ With g_i the gradient of domain i's mean loss, in each step
     log w_i += score_i / mu,  w <- softmax(log w),
 
 and the proxy takes a step down sum_i w_i g_i. Targets are all domains (universal), or some, which may be left
-out of the training themselves (out of domain). The mean of w over the steps is the answer.
+out of the training themselves (out of domain). The result is the mean of w over the steps.
 
-At no time are there more than three gradients. A first pass over the domains, one after the other, leaves the
-sum G of the targets' gradients and the norm of each; a second makes each gradient anew, and
+Memory holds at most three gradients. A first pass over the domains, one after the other, gives the sum G of
+the targets' gradients and the norm of each. A second pass computes each gradient again, and
 
-    sum_j <g_i, g_j> - [i in targets] |g_i|^2 = <g_i, G> - [i in targets] |g_i|^2,
+    sum_{j in targets, j != i} <g_i, g_j> = <g_i, G> - [i in targets] |g_i|^2,
 
-so that its weight is known up to a factor while it is there to be added up; the factor is known at the end.
+so that its weight is known up to a common factor when it is added up; the factor is known at the end.
 
 Shapes: b rows, t tokens, k domains.
 """
@@ -21,52 +21,68 @@ Shapes: b rows, t tokens, k domains.
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
 from torch import nn
 
 from chameleon.common.arrays import Array
+from chameleon.common.errors import InputError
 from chameleon.methods.moving_weights import MovingWeights, token_losses
+from chameleon.methods.options import DEFAULT_MU, MethodOptions
 
-Gradient = Sequence[torch.Tensor]
-
-
+# Largest score, in units of the learning rate, as published.
 _CLIP = 5.0
 
 
 @dataclass(frozen=True)
 class DoGESettings:
-    """Of the method.
+    """Settings of the method.
 
     Attributes:
-        mu: Lower to move faster.
-        targets: Numbers of the domains whose loss is to fall.
-        untrained: Numbers of those of them that no step is taken for.
+        targets: Indices of the domains whose loss is to be lowered.
+        untrained: Indices of those targets that are not trained on.
+        mu: The smaller, the faster the weights move.
     """
 
     targets: tuple[int, ...]
     untrained: tuple[int, ...] = ()
-    mu: float = 0.01
+    mu: float = DEFAULT_MU
+
+    @classmethod
+    def of(cls, options: MethodOptions, names: tuple[str, ...]) -> Self:
+        """The settings for (k,) domains, which include all --target_domains.
+
+        Raises:
+            InputError: --out_of_domain leaves no domain to train on, or has no targets.
+        """
+        if options.target_domains is None:
+            if options.out_of_domain:
+                raise InputError("--out_of_domain needs targets to leave out; name them by --target_domains")
+            return cls(tuple(range(len(names))), (), options.mu)
+        targets = tuple(names.index(each) for each in options.target_domains)
+        if options.out_of_domain and len(targets) == len(names):
+            raise InputError("--out_of_domain leaves no domain to train on; name fewer --target_domains")
+        return cls(targets, targets if options.out_of_domain else (), options.mu)
 
 
 class DoGE:
     """The proxy's objective (`chameleon.training.objective.Objective`)."""
 
     def __init__(self, k: int, settings: DoGESettings) -> None:
-        """Nothing has moved yet. Args: domains, and the method's settings."""
+        """Begin with uniform weights of k domains."""
         self._k, self._settings = k, settings
         self._trained = np.array([i not in settings.untrained for i in range(k)])
         self.moving = MovingWeights(int(self._trained.sum()))
 
-    def names_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Of (k,) domains those that have a weight."""
+    def weighted(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of (k,) domains that have a weight: all that are trained on."""
         return tuple(name for name, trained in zip(names, self._trained, strict=True) if trained)
 
     @property
     def passes(self) -> Array:
-        """(k,) forward passes of a row, a backward one counting as two; untrained rows have one of each."""
+        """(k,) forward passes for a row: a backward pass counts as two, and trained rows have two of each."""
         return np.where(self._trained, 6.0, 3.0)
 
     @property
@@ -84,12 +100,12 @@ class DoGE:
         parameters = [each for each in model.parameters() if each.requires_grad]
         rows = {i: ids[domains == i] for i in sorted(set(domains.tolist()))}
         targets, norms = set(self._settings.targets), {}
-        wanted: list[torch.Tensor] | None = None
-        for i, mine in rows.items():
-            _, gradient = _gradient(model, parameters, mine)
+        target_sum: list[torch.Tensor] | None = None
+        for i, ids_of_domain in rows.items():
+            _, gradient = _gradient(model, parameters, ids_of_domain)
             norms[i] = math.sqrt(_dot(gradient, gradient))
             if i in targets:
-                wanted = _added(wanted, gradient, 1.0)
+                target_sum = _add(target_sum, gradient, 1.0)
             del gradient
         trained = [i for i in rows if self._trained[i]]
         mean_norm = sum(norms[i] for i in trained) / max(len(trained), 1)
@@ -99,13 +115,13 @@ class DoGE:
         total: list[torch.Tensor] | None = None
         for i in trained:
             losses[i], gradient = _gradient(model, parameters, rows[i])
-            if wanted is not None and mean_norm > 0:
-                aligned = _dot(gradient, wanted) - (norms[i] ** 2 if i in targets else 0.0)
+            if target_sum is not None and mean_norm > 0:
+                aligned = _dot(gradient, target_sum) - (norms[i] ** 2 if i in targets else 0.0)
                 score = min(max(rate * aligned / mean_norm, 0.0), _CLIP * rate)
                 steps[i] = score / self._settings.mu
-            total = _added(total, gradient, float(before[i] * math.exp(steps[i])))
+            total = _add(total, gradient, float(before[i] * math.exp(steps[i])))
             del gradient
-        # What each gradient was added with is its weight but for this factor, which absent domains share in.
+        # The common factor of the weights, in which domains without a row in this step count too.
         factor = 1 / float((before * np.exp(steps)).sum())
         after = np.zeros(self._k)
         after[self._trained] = self.moving.move(steps[self._trained])
@@ -125,23 +141,21 @@ class DoGE:
 def _gradient(
     model: nn.Module, parameters: Sequence[nn.Parameter], ids: torch.Tensor
 ) -> tuple[float, list[torch.Tensor]]:
-    """The mean loss of rows, and its gradient."""
+    """The mean loss of rows, and its gradient by parameter."""
     loss = token_losses(model, ids).mean()
     gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
     whole = [torch.zeros_like(each) if g is None else g for each, g in zip(parameters, gradient, strict=True)]
     return float(loss.detach()), whole
 
 
-def _dot(one: Gradient, other: Gradient) -> float:
-    """The product of two gradients, summed over parameters in float64."""
+def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:
+    """The inner product of two gradients, summed over parameters in float64."""
     products = [torch.dot(a.flatten(), b.flatten()).double() for a, b in zip(one, other, strict=True)]
     return float(torch.stack(products).sum())
 
 
-def _added(
-    total: list[torch.Tensor] | None, gradient: list[torch.Tensor], factor: float
-) -> list[torch.Tensor]:
-    """A gradient times a factor added to a sum, in place. The first becomes the sum."""
+def _add(total: list[torch.Tensor] | None, gradient: list[torch.Tensor], factor: float) -> list[torch.Tensor]:
+    """Add a gradient times a factor to a sum, in place; the first gradient becomes the sum."""
     if total is None:
         torch._foreach_mul_(gradient, factor)
         return gradient

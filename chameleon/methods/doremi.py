@@ -1,18 +1,18 @@
 """DoReMi: group distributionally robust optimisation over domains (arXiv 2305.10429, algorithm 1).
 
-A reference model is trained first. Then a proxy of its shape is trained on rows of all domains alike. In each
-step the excess loss of a domain is the mean over its tokens of max(proxy's loss - reference's loss, 0), and
+A reference model is trained first. Then a proxy of its shape is trained on as many rows of each domain. In
+each step the excess loss of a domain is the mean over its tokens of max(proxy's loss - reference's loss, 0),
+and
 
     log w_i += eta * excess_i,  w <- (1 - e) softmax(log w) + e / k,
 
-before the proxy takes a step down sum_i w_i * (mean loss of domain i). The mean of w over the steps is the
-answer. A domain that has no row in a step keeps its last excess.
+before the proxy takes a step down sum_i w_i * (mean loss of domain i). The result is the mean of w over the
+steps. A domain without a row in a step keeps its last excess.
 
 Shapes: b rows, t tokens, k domains.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -21,14 +21,7 @@ from torch import nn
 
 from chameleon.common.arrays import Array
 from chameleon.methods.moving_weights import MovingWeights, token_losses
-
-
-@dataclass(frozen=True)
-class DoReMiSettings:
-    """eta, and e, as published."""
-
-    step_size: float = 1.0
-    smoothing: float = 1e-3
+from chameleon.methods.options import DEFAULT_SMOOTHING, DEFAULT_STEP_SIZE
 
 
 class DoReMi:
@@ -39,31 +32,32 @@ class DoReMi:
         k: int,
         reference: nn.Module,
         reference_digest: str,
-        settings: DoReMiSettings,
         dtype: torch.dtype,
+        step_size: float = DEFAULT_STEP_SIZE,
+        smoothing: float = DEFAULT_SMOOTHING,
     ) -> None:
-        """Nothing has moved yet.
+        """Begin with uniform weights.
 
         Args:
-            k: Domains.
+            k: Number of domains.
             reference: The trained reference model, on the device of the proxy.
-            reference_digest: What it is.
-            settings: Of the method.
-            dtype: What the reference's products are computed in.
+            reference_digest: Digest of its files.
+            dtype: Precision of the reference model's forward pass.
+            step_size, smoothing: eta and e.
         """
         self._reference = reference.eval().requires_grad_(False)
-        self._settings, self._dtype = settings, dtype
-        self._digest = reference_digest
+        self._digest, self._dtype = reference_digest, dtype
+        self._step_size, self._smoothing = step_size, smoothing
         self._excess = np.zeros(k)
-        self.moving = MovingWeights(k, settings.smoothing)
+        self.moving = MovingWeights(k, smoothing)
 
-    def names_of(self, names: tuple[str, ...]) -> tuple[str, ...]:
-        """Of (k,) domains those that have a weight: all."""
+    def weighted(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of (k,) domains that have a weight: all."""
         return names
 
     @property
     def passes(self) -> Array:
-        """(k,) forward passes of a row: a backward pass counts as two, and the reference has one."""
+        """(k,) forward passes for a row: a backward pass counts as two, and the reference model adds one."""
         return np.full(len(self._excess), 4.0)
 
     @property
@@ -71,8 +65,8 @@ class DoReMi:
         """See `Objective`."""
         return {
             "objective": "doremi",
-            "step_size": self._settings.step_size,
-            "smoothing": self._settings.smoothing,
+            "step_size": self._step_size,
+            "smoothing": self._smoothing,
             "reference": self._digest,
         }
 
@@ -86,14 +80,14 @@ class DoReMi:
             reference = token_losses(self._reference, ids)
         losses = token_losses(model, ids)
         excess = (losses.detach() - reference).clamp(min=0).mean(dim=1)
-        # Rows have one length: a domain's mean over its tokens is that over its rows.
+        # All rows have one length, so a domain's mean over tokens is its mean over rows.
         rows = torch.bincount(domains, minlength=k)
         sums = torch.zeros(k, dtype=torch.float64, device=ids.device).index_add_(0, domains, excess.double())
         present = (rows > 0).cpu().numpy()
         self._excess[present] = (sums / rows.clamp(min=1)).cpu().numpy()[present]
-        weights = self.moving.move(self._settings.step_size * self._excess)
-        of_rows = torch.from_numpy(weights).to(ids.device)[domains] / rows[domains]
-        loss = (losses.mean(dim=1) * of_rows.to(losses.dtype)).sum()
+        weights = self.moving.move(self._step_size * self._excess)
+        row_weights = torch.from_numpy(weights).to(ids.device)[domains] / rows[domains]
+        loss = (losses.mean(dim=1) * row_weights.to(losses.dtype)).sum()
         torch.autograd.backward(loss)
         return loss
 

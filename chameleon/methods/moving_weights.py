@@ -1,6 +1,6 @@
-"""Domain weights that move with each step of a training run, and their mean over it.
+"""Domain weights that move in each step of a training run, and their mean over the steps.
 
-Shapes: k domains.
+Shapes: b rows, t tokens, k domains.
 """
 
 from collections.abc import Mapping
@@ -12,23 +12,15 @@ from torch import nn
 
 from chameleon.common.arrays import Array
 
-
-def token_losses(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
-    """(b, t - 1) cross-entropies of each token but a row's first, in nats, at least float32."""
-    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
-    logits = logits if logits.dtype == torch.float64 else logits.float()
-    return nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
-
-
-# Points of a trajectory that are kept; when there are twice as many, every other one goes.
+# Points of a trajectory that are stored; at twice as many, every other one is dropped.
 _POINTS = 200
 
 
 class MovingWeights:
-    """Weights in exponentiated steps, from uniform on."""
+    """Weights that move by exponentiated steps, starting from uniform."""
 
     def __init__(self, k: int, smoothing: float = 0.0) -> None:
-        """Args: how many domains, and the share of uniform weights that each step mixes in."""
+        """Begin with uniform weights of k domains, of which each step mixes in a share `smoothing`."""
         self.weights: Array = np.full(k, 1 / k)
         self._smoothing = smoothing
         self._sum, self._steps = np.zeros(k), 0
@@ -39,10 +31,10 @@ class MovingWeights:
         """w <- (1 - e) softmax(log w + steps) + e / k.
 
         Args:
-            steps: (k,) of the logarithms.
+            steps: (k,) steps of the logarithms.
 
         Returns:
-            (k,) the weights from now on.
+            (k,) the new weights.
         """
         with np.errstate(divide="ignore"):  # a weight may have become 0
             logits = np.log(self.weights) + steps
@@ -60,7 +52,7 @@ class MovingWeights:
 
     @property
     def mean(self) -> Array:
-        """(k,) over all steps so far; the weights themselves before the first."""
+        """(k,) the mean over all steps so far; the weights themselves before the first."""
         if not self._steps:
             return self.weights
         mean = self._sum / self._steps
@@ -68,11 +60,11 @@ class MovingWeights:
 
     @property
     def trajectory(self) -> list[tuple[int, list[float]]]:
-        """Steps, and the (k,) weights after them."""
+        """Steps, and the (k,) weights after each."""
         return list(self._points)
 
     def state(self) -> dict[str, Any]:
-        """All that it is, of JSON types, without a digit lost."""
+        """The state in JSON types, exactly."""
         return {
             "weights": self.weights.tolist(),
             "sum": self._sum.tolist(),
@@ -82,7 +74,14 @@ class MovingWeights:
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state."""
+        """Continue from a state."""
         self.weights, self._sum = np.array(state["weights"]), np.array(state["sum"])
         self._steps, self._every = int(state["steps"]), int(state["every"])
         self._points = [(int(step), [float(each) for each in weights]) for step, weights in state["points"]]
+
+
+def token_losses(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401
+    """(b, t - 1) cross-entropies of (b, t) tokens but the first of each row, in nats, float32 or float64."""
+    logits = model(input_ids=ids, use_cache=False).logits[:, :-1]
+    logits = logits if logits.dtype == torch.float64 else logits.float()
+    return nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")

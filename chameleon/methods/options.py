@@ -1,10 +1,13 @@
-"""What rivals are asked for."""
+"""Everything that can be asked of the methods: the options, their defaults and their flags.
+
+A new method gets an entry in `METHODS`, at the end, and a field of `MethodOptions` for each of its flags.
+"""
 
 import argparse
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from chameleon.common.command_line import (
     Parser,
@@ -15,7 +18,8 @@ from chameleon.common.command_line import (
     positive_int,
     positive_number,
 )
-from chameleon.embeddings.options import add_worker_flags
+from chameleon.common.errors import InputError
+from chameleon.embeddings.options import Engine, add_worker_flags
 from chameleon.export.options import epochs_by_domain, token_count
 from chameleon.text.options import add_reading_flags
 from chameleon.training.options import (
@@ -27,47 +31,19 @@ from chameleon.training.options import (
     add_tokenizer_flags,
 )
 
-SIMULATED, BEST = 100_000, 128
-
-
-@dataclass(frozen=True)
-class Engine:
-    """Who trains.
-
-    Attributes:
-        name: serial, processes or ray.
-        workers: How many runs there are at a time; as many as there is room for by default.
-        ray_address: Of a running cluster.
-        gpus: Of each Ray worker.
-    """
-
-    name: str = "serial"
-    workers: int | None = None
-    ray_address: str | None = None
-    gpus: float | None = None
-
-
-METHODS = ("uniform", "natural", "temperature", "regmix", "doremi", "doge")
-
-
 DEFAULT_OUTPUT_DIR = "./methods/"
-
-
 DEFAULT_TEMPERATURE = 2.0
-
-
-DEFAULT_SEEDS = 2
-
-
-DEFAULT_MAX_TOKENS = 1 << 16
-
-
+DEFAULT_NUM_SIMULATED, DEFAULT_NUM_BEST = 100_000, 128
+DEFAULT_MAX_HELDOUT_TOKENS = 1 << 16
+DEFAULT_NUM_SEEDS = 2
 DEFAULT_STEP_SIZE, DEFAULT_SMOOTHING, DEFAULT_MU = 1.0, 1e-3, 0.01
+
+REGRESSORS = ("gp", "loglinear", "lightgbm")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MethodOptions:
-    """By the names of the flags; None is left to the program. Each method looks at its own.
+    """What is asked of a method, named as the flags; each method uses its own. None where the user gave none.
 
     `python -m chameleon methods METHOD --help` says what each does.
     """
@@ -77,85 +53,47 @@ class MethodOptions:
     budget: float | None = None
     max_epochs: dict[str, float] | None = None
     temperature: float = DEFAULT_TEMPERATURE
-    num_seeds: int = DEFAULT_SEEDS
-    reference_weights: str = "uniform"
-    step_size: float = DEFAULT_STEP_SIZE
-    smoothing: float = DEFAULT_SMOOTHING
-    mu: float = DEFAULT_MU
     target_domains: tuple[str, ...] | None = None
-    out_of_domain: bool = False
+    # RegMix
     runs: Path | None = None
     losses: Path | None = None
     num_runs: int | None = None
     run_steps: int | None = None
     regressor: str | None = None
-    num_simulated: int = SIMULATED
-    num_best: int = BEST
-    max_heldout_tokens: int = DEFAULT_MAX_TOKENS
-    engine: Engine = field(default_factory=Engine)
+    num_simulated: int = DEFAULT_NUM_SIMULATED
+    num_best: int = DEFAULT_NUM_BEST
+    max_heldout_tokens: int = DEFAULT_MAX_HELDOUT_TOKENS
+    engine: Engine = "serial"
+    num_workers: int | None = None
+    ray_address: str | None = None
+    num_gpus_per_worker: float | None = None
+    # DoReMi and DoGE
+    num_seeds: int = DEFAULT_NUM_SEEDS
+    reference_weights: str = "uniform"
+    step_size: float = DEFAULT_STEP_SIZE
+    smoothing: float = DEFAULT_SMOOTHING
+    mu: float = DEFAULT_MU
+    out_of_domain: bool = False
 
 
-def options_from(given: Mapping[str, Any]) -> MethodOptions:
-    """From flags by their names, of which each method has some."""
-    training = {each.name: given[each.name] for each in fields(TrainingOptions) if each.name in given}
-    training.setdefault("output_dir", Path(DEFAULT_OUTPUT_DIR))
-    if training.get("domains") is None:
-        training.pop("domains", None)
-    mine = {
-        each.name: given[each.name]
-        for each in fields(MethodOptions)
-        if each.name in given and each.name not in ("training", "engine")
-    }
-    engine = Engine()
-    if "engine" in given:
-        gpus = given["num_gpus_per_worker"]
-        engine = Engine(given["engine"], given["num_workers"], given["ray_address"], gpus)
-    return MethodOptions(training=TrainingOptions(**training), engine=engine, **mine)
+def options_from(flags: Mapping[str, Any]) -> MethodOptions:
+    """Options from the values of flags by name; each method has some of them.
 
-
-REGRESSORS = ("gp", "loglinear", "lightgbm")
-
-
-_ABOUT = {
-    "uniform": "the same weight for each domain",
-    "natural": "shares of the tokens at hand",
-    "temperature": "shares of tokens^(1/T), between natural and uniform",
-    "regmix": "small models on random mixtures, and a regression of their losses",
-    "doremi": "a reference model, and a proxy that is held to it where it lags most",
-    "doge": "a proxy that learns most from domains whose gradients help the others",
-    "all": "all of these, in one table and picture",
-}
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """The command line: a command for each method, and one for all."""
-    parser = Parser(
-        prog="python -m chameleon methods",
-        description="Weights by other methods, on the same corpus, tokenizer and held-out documents.",
-        allow_abbrev=False,
+    Raises:
+        InputError: One of --runs and --losses is missing.
+    """
+    training, own = (
+        {each.name: flags[each.name] for each in fields(options) if each.name in flags}
+        for options in (TrainingOptions, MethodOptions)
     )
-    commands = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
-    for method in (*METHODS, "all"):
-        about = _ABOUT[method]
-        command = commands.add_parser(method, help=about, description=about[0].upper() + about[1:] + ".")
-        _add_result_flags(command, method)
-        if method in ("temperature", "all"):
-            _add_temperature_flag(command)
-        if method in ("regmix", "all"):
-            _add_regmix_flags(command)
-        if method in ("doremi", "all"):
-            _add_doremi_flags(command)
-        if method in ("doge", "all"):
-            _add_doge_flags(command)
-        if method in ("regmix", "doge", "all"):
-            _add_target_flag(command)
-        if method in ("doremi", "doge", "all"):
-            _add_seeds_flag(command)
-        _add_training_flags(command, method)
-    return parser
+    if (own.get("runs") is None) != (own.get("losses") is None):
+        raise InputError("--runs and --losses go together: give the mixtures of runs and their losses")
+    return MethodOptions(
+        training=TrainingOptions(**{"output_dir": Path(DEFAULT_OUTPUT_DIR), **training}), **own
+    )
 
 
-def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
+def _add_result_flags(parser: argparse.ArgumentParser, method: str, picture: str | None) -> None:
     group = parser.add_argument_group("result")
     if method == "all":
         group.add_argument(
@@ -164,39 +102,45 @@ def _add_result_flags(parser: argparse.ArgumentParser, method: str) -> None:
             nargs="+",
             default=[],
             metavar="FILE",
-            help="weights files to show beside them (default: none). Give it those of "
-            "compute_chameleon_weights.py",
+            help="weights files to show in the same table, such as that of the main command (default: none)",
         )
     else:
         group.add_argument(
             "--output",
             type=nonempty,
             metavar="FILE",
-            help=f"where the weights go (default: weights_{method}.json). Change it to keep several; - "
-            "writes them to stdout and the table to stderr",
+            help=f"weights file (default: weights_{method}.json); - writes it to stdout and the table to "
+            "stderr",
         )
-    if method not in ("uniform", "natural", "temperature"):
-        what = {"regmix": "losses predicted and measured", "all": "all weights"}
+    if picture is not None:
         group.add_argument(
             "--picture",
             type=nonempty_path,
             metavar="FILE",
-            help=f"where a picture goes of {what.get(method, 'the weights over the steps')}: .png, .svg or "
-            ".pdf (default: beside the weights, as .png). Change it for another kind",
+            help=f"picture of {picture}: .png, .svg or .pdf (default: next to the weights, as .png)",
         )
     group.add_argument(
         "--budget",
         type=token_count,
         metavar="TOKENS",
-        help="tokens of the training that the weights are for, such as 300B (default: not known). Give it to "
-        "see epochs and to cap them",
+        help="tokens of the training run that the weights are for, such as 300B; adds epochs to the table "
+        "(default: unknown)",
     )
     group.add_argument(
         "--max_epochs",
         type=epochs_by_domain,
         metavar="E[,NAME=E...]",
-        help="how often text may be seen in it, everywhere or by domain, such as 4,book=2 (default: no cap). "
-        "Give it with --budget where small domains would be repeated",
+        help="how often text may repeat within --budget, for all domains or by name, such as 4,book=2 "
+        "(default: no limit)",
+    )
+
+
+def _add_token_counts_flag(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--token_counts",
+        type=nonempty_path,
+        metavar="FILE",
+        help="JSON file with the tokens of each domain (default: count them in the corpus)",
     )
 
 
@@ -206,70 +150,74 @@ def _add_temperature_flag(parser: argparse.ArgumentParser) -> None:
         type=positive_number,
         default=DEFAULT_TEMPERATURE,
         metavar="T",
-        help=f"1 is natural, towards infinity uniform (default: {DEFAULT_TEMPERATURE:g}). Raise it for more "
-        "of small domains",
+        help=f"1 gives natural shares; the larger, the closer to uniform (default: {DEFAULT_TEMPERATURE:g})",
     )
 
 
-def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("RegMix")
+def _add_small_model_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("small models")
     group.add_argument(
         "--num_runs",
         type=positive_int,
         metavar="N",
-        help="small models to train, each on a mixture of its own (default: 3 (k + 1) for k domains). Raise "
-        "it to predict better",
+        help="small models to train, each on its own mixture (default: 3 (k + 1) for k domains). Raise it "
+        "for better predictions",
     )
     group.add_argument(
         "--run_steps",
         type=positive_int,
         metavar="N",
-        help="optimizer steps of each of them (default: --max_steps; of all, so many that all runs together "
-        "take the steps of DoReMi). Lower it to train more models",
-    )
-    group.add_argument(
-        "--regressor",
-        choices=REGRESSORS,
-        help="from mixture to loss: a Gaussian process, c + exp(a . p), or trees of LightGBM (default: the "
-        "one that predicts runs left out best). Change it to compare them",
-    )
-    group.add_argument(
-        "--num_simulated",
-        type=positive_int,
-        default=SIMULATED,
-        metavar="N",
-        help=f"random mixtures to look for the best in (default: {SIMULATED:,}). Raise it for many domains",
-    )
-    group.add_argument(
-        "--num_best",
-        type=positive_int,
-        default=BEST,
-        metavar="N",
-        help=f"of them so many are averaged (default: {BEST}). Lower it to trust the regression more",
+        help="optimizer steps of each small model (default: --max_steps; with `all`, as many as make all "
+        "runs together take the steps of DoReMi)",
     )
     group.add_argument(
         "--max_heldout_tokens",
         type=positive_int,
-        default=DEFAULT_MAX_TOKENS,
+        default=DEFAULT_MAX_HELDOUT_TOKENS,
         metavar="N",
-        help=f"held-out tokens of each domain to measure a model on (default: {DEFAULT_MAX_TOKENS}). Raise "
-        "it for smaller errors of losses",
+        help="held-out tokens of each domain on which a small model is evaluated (default: "
+        f"{DEFAULT_MAX_HELDOUT_TOKENS})",
     )
     group.add_argument(
         "--runs",
         type=nonempty_path,
         metavar="CSV",
-        help="mixtures of runs that are there already: a line a run, its name and the share of each domain "
-        "(default: none; they are trained). Give it with --losses for models of your own",
+        help="mixtures of runs of your own: a line for each run, with its name and the share of each domain "
+        "(default: train the runs). Needs --losses",
     )
     group.add_argument(
         "--losses",
         type=nonempty_path,
         metavar="CSV",
-        help="what they came to: a line a run, its name and its loss on each domain (default: none). Give it "
-        "with --runs",
+        help="losses of the runs in --runs: a line for each run, with its name and its loss on each domain "
+        "(default: none)",
     )
     add_worker_flags(parser, "trains the small models")
+
+
+def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("RegMix")
+    group.add_argument(
+        "--regressor",
+        choices=REGRESSORS,
+        help="predicts a loss from a mixture: a Gaussian process, c + exp(a . p), or trees of LightGBM "
+        "(default: the one with the smallest error in cross-validation)",
+    )
+    group.add_argument(
+        "--num_simulated",
+        type=positive_int,
+        default=DEFAULT_NUM_SIMULATED,
+        metavar="N",
+        help="random mixtures among which the best are searched (default: "
+        f"{DEFAULT_NUM_SIMULATED:,}). Raise it for many domains",
+    )
+    group.add_argument(
+        "--num_best",
+        type=positive_int,
+        default=DEFAULT_NUM_BEST,
+        metavar="N",
+        help=f"mixtures with the lowest predicted loss that are averaged (default: {DEFAULT_NUM_BEST})",
+    )
 
 
 def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
@@ -279,16 +227,15 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
         type=nonempty,
         default="uniform",
         metavar="W",
-        help="what the reference model is trained on: uniform, natural or a weights file (default: uniform). "
-        "Change it to natural where that is what you would train on",
+        help="mixture of the reference model: uniform, natural or a weights file (default: uniform)",
     )
     group.add_argument(
         "--step_size",
         type=positive_number,
         default=DEFAULT_STEP_SIZE,
         metavar="ETA",
-        help=f"of the weights' logarithms, for a nat of excess (default: {DEFAULT_STEP_SIZE:g}). Lower it "
-        "where seeds disagree",
+        help="change of a weight's logarithm in a step, for each nat of excess loss (default: "
+        f"{DEFAULT_STEP_SIZE:g}). Lower it where seeds disagree",
     )
     group.add_argument(
         "--smoothing",
@@ -296,7 +243,7 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
         default=DEFAULT_SMOOTHING,
         metavar="E",
         help=f"share of uniform weights mixed in at each step (default: {DEFAULT_SMOOTHING:g}). Raise it "
-        "where a domain dies out",
+        "where a weight goes to 0",
     )
 
 
@@ -306,13 +253,12 @@ def _add_doge_flags(parser: argparse.ArgumentParser) -> None:
         "--mu",
         type=positive_number,
         default=DEFAULT_MU,
-        help=f"how hard weights are to move (default: {DEFAULT_MU:g}). Lower it where they hardly do",
+        help=f"the smaller, the faster the weights move (default: {DEFAULT_MU:g})",
     )
     group.add_argument(
         "--out_of_domain",
         action="store_true",
-        help="do not train on the target domains (default: on all). Give it where they only show "
-        "what the model is to be good at",
+        help="measure gradients on --target_domains, but do not train on them (default: train on all)",
     )
 
 
@@ -321,7 +267,7 @@ def _add_target_flag(parser: argparse.ArgumentParser) -> None:
         "--target_domains",
         type=name_list,
         metavar="A,B,...",
-        help="domains whose loss is to fall (default: all). Give it for a model with a purpose",
+        help="comma-separated domains whose loss is to be lowered (default: all)",
     )
 
 
@@ -329,38 +275,93 @@ def _add_seeds_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("seeds").add_argument(
         "--num_seeds",
         type=positive_int,
-        default=DEFAULT_SEEDS,
+        default=DEFAULT_NUM_SEEDS,
         metavar="N",
-        help=f"proxies to train, from --seed on; weights are their mean (default: {DEFAULT_SEEDS}, to see "
-        "whether they agree). Lower it to 1 to save half the time",
+        help="proxies to train, with seeds from --seed on, whose weights are averaged (default: "
+        f"{DEFAULT_NUM_SEEDS}, which shows whether they agree)",
     )
 
 
-def _add_training_flags(parser: argparse.ArgumentParser, method: str) -> None:
-    is_plain = method in ("uniform", "natural", "temperature")
-    group: Any = parser.add_argument_group("model")
-    if not is_plain:
-        group.add_argument(
-            "--output_dir",
-            type=nonempty_path,
-            default=Path(DEFAULT_OUTPUT_DIR),
-            metavar="DIR",
-            help=f"where models and runs go; what is there is gone on with (default: {DEFAULT_OUTPUT_DIR}). "
-            "Change it for another corpus or other settings",
-        )
-        add_model_flags(group)
-    else:
-        add_tokenizer_flags(group)
+def _add_training_flags(parser: argparse.ArgumentParser) -> None:
+    """The flags of models and of their training."""
+    group = parser.add_argument_group("model")
+    group.add_argument(
+        "--output_dir",
+        type=nonempty_path,
+        default=Path(DEFAULT_OUTPUT_DIR),
+        metavar="DIR",
+        help=f"directory of models and runs; those in it are resumed (default: {DEFAULT_OUTPUT_DIR})",
+    )
+    add_model_flags(group)
     add_mixture_flags(parser, weights=False)
-    if method != "all" and (is_plain or method == "regmix"):
-        parser.add_argument(
-            "--token_counts",
-            type=nonempty_path,
-            metavar="FILE",
-            help="JSON file of the tokens of each domain (default: counted in the corpus). Give it where "
-            "they are known, or with --runs",
-        )
-    if not is_plain:
-        add_step_flags(parser)
-        add_machine_flags(parser)
-    add_reading_flags(parser, tokenizer=False)
+    add_step_flags(parser)
+    add_machine_flags(parser)
+
+
+class MethodCommand(NamedTuple):
+    """What the command line knows of a method.
+
+    Attributes:
+        about: What it does, for the help.
+        flags: What add its own flags.
+        trains_models: Whether it trains models; a method that does not needs only token counts.
+        picture: What its picture shows; None where there is none.
+    """
+
+    about: str
+    flags: tuple[Callable[[argparse.ArgumentParser], None], ...] = ()
+    trains_models: bool = True
+    picture: str | None = None
+
+
+# A new method is named here; its function goes into `FUNCTIONS` in run.py.
+METHODS: Mapping[str, MethodCommand] = {
+    "uniform": MethodCommand("the same weight for each domain", (_add_token_counts_flag,), False),
+    "natural": MethodCommand("shares of the available tokens", (_add_token_counts_flag,), False),
+    "temperature": MethodCommand(
+        "shares of tokens^(1/T), between natural and uniform",
+        (_add_temperature_flag, _add_token_counts_flag),
+        False,
+    ),
+    "regmix": MethodCommand(
+        "small models on random mixtures, and a regression of their losses",
+        (_add_small_model_flags, _add_regmix_flags, _add_target_flag, _add_token_counts_flag),
+        picture="predicted and measured losses",
+    ),
+    "doremi": MethodCommand(
+        "a proxy trained most on domains where it lags behind a reference model",
+        (_add_doremi_flags, _add_seeds_flag),
+        picture="the weights over the steps",
+    ),
+    "doge": MethodCommand(
+        "a proxy trained most on domains whose gradients help the others",
+        (_add_doge_flags, _add_target_flag, _add_seeds_flag),
+        picture="the weights over the steps",
+    ),
+}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The command line: a command for each method, and one for all."""
+    parser = Parser(
+        prog="python -m chameleon methods",
+        description="Compute weights by other methods, on the same corpus, tokenizer and held-out documents.",
+        allow_abbrev=False,
+    )
+    flags = dict.fromkeys(flag for method in METHODS.values() for flag in method.flags)
+    del flags[_add_token_counts_flag]
+    every = MethodCommand("all methods, in one table and picture", tuple(flags), picture="all weights")
+    commands = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
+    for name, method in {**METHODS, "all": every}.items():
+        about = method.about
+        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        _add_result_flags(command, name, method.picture)
+        for add_flags in method.flags:
+            add_flags(command)
+        if method.trains_models:
+            _add_training_flags(command)
+        else:
+            add_tokenizer_flags(command.add_argument_group("model"))
+            add_mixture_flags(command, weights=False)
+        add_reading_flags(command, tokenizer=False)
+    return parser

@@ -1,11 +1,11 @@
-"""Methods that move the weights of domains while a proxy trains: DoReMi and DoGE, over several seeds.
+"""DoReMi and DoGE over several seeds: a proxy is trained for each, and the weights are averaged.
 
 Shapes: s seeds, k domains.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -13,10 +13,16 @@ import torch
 
 from chameleon.common.arrays import Array
 from chameleon.common.command_line import Notify
-from chameleon.common.files import digest_of_files, write_atomically
+from chameleon.common.files import digest_of_files
 from chameleon.methods.cost import Cost, training_cost
 from chameleon.methods.doge import DoGE, DoGESettings
-from chameleon.methods.doremi import DoReMi, DoReMiSettings
+from chameleon.methods.doremi import DoReMi
+from chameleon.methods.inputs import check_and_pack
+from chameleon.methods.options import MethodOptions
+from chameleon.methods.outcome import MethodOutcome, method_weights, training_settings
+from chameleon.methods.pictures import draw_trajectory
+from chameleon.methods.runs import write_csv
+from chameleon.methods.token_counts import packed_counts
 from chameleon.training.models import build_model, find_model
 from chameleon.training.options import TrainingOptions
 from chameleon.training.outcome import TrainingOutcome
@@ -26,16 +32,21 @@ from chameleon.training.run_directory import RECORD
 
 TRAJECTORY = "weights.csv"
 
+# Seeds whose weights differ by more than this share of all tokens are reported as unstable.
+_UNSTABLE = 0.1
+
+ProxyObjective = DoReMi | DoGE
+
 
 @dataclass(frozen=True, eq=False)
 class SeedRun:
-    """What one proxy came to.
+    """The weights by the proxy of one seed.
 
     Attributes:
-        seed: Of its first weights and order of rows.
-        names: (k,) domains.
-        weights: (k,) their mean over its steps.
-        trajectory: Steps, and (k,) weights after them.
+        seed: Seed of the proxy's initial weights and of the order of rows.
+        names: (k,) domains with a weight.
+        weights: (k,) mean over the proxy's steps.
+        trajectory: Steps, and the (k,) weights after each.
     """
 
     seed: int
@@ -43,111 +54,122 @@ class SeedRun:
     weights: Array
     trajectory: Sequence[tuple[int, Sequence[float]]]
 
-    def by_name(self) -> dict[str, float]:
-        """The weight of each domain."""
-        return dict(zip(self.names, self.weights.tolist(), strict=True))
 
-
-def by_doremi(
-    options: TrainingOptions, settings: DoReMiSettings, reference: str, seeds: int, notify: Notify
-) -> tuple[list[SeedRun], Cost]:
-    """Weights by DoReMi, and what they cost.
-
-    Args:
-        options: Of all trainings; models go to directories in its output_dir.
-        settings: Of the method.
-        reference: The weights that the reference model is trained with, as of `python -m chameleon train`.
-        seeds: How many proxies are trained, with seeds from that of the options on.
-        notify: Told, in a sentence each, what the user should know.
+def weights_by_proxies(method: str, options: MethodOptions, notify: Notify) -> MethodOutcome:
+    """Weights by doremi or doge: the mean over proxies of --num_seeds seeds.
 
     Raises:
-        InputError: As of `chameleon.training.run.train`.
+        InputError: See `check_and_pack` and `chameleon.training.run.train`.
     """
-    directory = options.output_dir
-    first = replace(options, output_dir=directory / "reference", weights=reference)
-    trained = _trained(first, notify, None)
-    cost = training_cost(trained.directory, trained.rows, options.sample_length, 3)
+    options, inputs = check_and_pack((method,), options, notify)
+    training = replace(options.training, output_dir=options.training.output_dir / method)
+    settings = training_settings(training)
+    objective_for: Callable[[TrainingPlan], ProxyObjective]
+    if method == "doremi":
+        own = ("step_size", "smoothing", "reference_weights")
+        objective_for, cost = _doremi(training, options, notify)
+    else:
+        own = ("mu", "target_domains", "out_of_domain")
+        doge = DoGESettings.of(options, tuple(domain.name for domain in inputs.packed))
+        objective_for, cost = partial(_doge, doge), Cost()
+    for name in own:
+        value = getattr(options, name)
+        settings[name] = list(value) if isinstance(value, tuple) else value
+    seeds, proxy_cost = _train_proxies(training, objective_for, options.num_seeds, notify)
+    diagnostics: dict[str, Any] = {
+        "cost": (cost + proxy_cost).to_dict(),
+        "seeds": {
+            str(each.seed): dict(zip(each.names, each.weights.tolist(), strict=True)) for each in seeds
+        },
+    }
+    notices: tuple[str, ...] = ()
+    if len(seeds) > 1:
+        distance = diagnostics["seeds_apart"] = _largest_distance(seeds)
+        if distance > _UNSTABLE:
+            notices = (
+                f"{method} is unstable here: weights of two seeds differ by {distance:.2f} of all tokens "
+                f"(more than {_UNSTABLE:g}); train the proxies longer, or look at the weights of each seed "
+                "rather than at their mean",
+            )
+            notify(notices[0])
+    weights = np.mean([each.weights for each in seeds], axis=0)
+    made = method_weights(
+        method, seeds[0].names, weights, options, packed_counts(options, inputs), settings, diagnostics,
+        _standard_errors(seeds), notices,
+    )  # fmt: skip
+    return MethodOutcome(made, partial(draw_trajectory, method, seeds))
+
+
+def _doremi(
+    training: TrainingOptions, options: MethodOptions, notify: Notify
+) -> tuple[Callable[[TrainingPlan], DoReMi], Cost]:
+    """Train DoReMi's reference model; returns what makes the objective of a proxy, and the cost."""
+    directory = training.output_dir / "reference"
+    reference = replace(training, output_dir=directory, weights=options.reference_weights)
+    trained = _train_or_resume(reference, notify, None)
 
     def objective_for(plan: TrainingPlan) -> DoReMi:
         tokenizer = plan.inputs.tokenizer
         model: Any = build_model(
-            find_model(str(trained.directory)), tokenizer.vocabulary, tokenizer.end_of_text,
-            options.sample_length, 0, options.trust_remote_code,
+            find_model(str(directory)), tokenizer.vocabulary, tokenizer.end_of_text, training.sample_length,
+            0, training.trust_remote_code,
         )  # fmt: skip
         dtype = torch.bfloat16 if plan.arguments.bf16 else torch.float32
-        digest = digest_of_files(sorted(trained.directory.glob("*.safetensors")))
+        digest = digest_of_files(sorted(directory.glob("*.safetensors")))
         k = len(plan.stream.names)
-        return DoReMi(k, model.to(plan.arguments.device), digest, settings, dtype)
+        step_size, smoothing = options.step_size, options.smoothing
+        return DoReMi(k, model.to(plan.arguments.device), digest, dtype, step_size, smoothing)
 
-    return _by_seeds(options, objective_for, seeds, cost, notify)
+    return objective_for, training_cost(directory, trained.rows, training.sample_length, 3)
 
 
-def by_doge(
+def _doge(settings: DoGESettings, plan: TrainingPlan) -> DoGE:
+    return DoGE(len(plan.stream.names), settings)
+
+
+def _train_proxies(
     options: TrainingOptions,
-    settings_for: Callable[[tuple[str, ...]], DoGESettings],
-    seeds: int,
+    objective_for: Callable[[TrainingPlan], ProxyObjective],
+    num_seeds: int,
     notify: Notify,
 ) -> tuple[list[SeedRun], Cost]:
-    """Weights by DoGE, and what they cost.
+    """Train a proxy for each seed, on as many rows of each domain."""
+    seeds, cost = [], Cost()
+    for seed in range(options.seed, options.seed + num_seeds):
+        objectives: list[ProxyObjective] = []
 
-    Args:
-        options, seeds, notify: As of `by_doremi`.
-        settings_for: Of the method, for domains of these names.
-
-    Raises:
-        InputError: As of `chameleon.training.run.train`.
-    """
-
-    def objective_for(plan: TrainingPlan) -> DoGE:
-        return DoGE(len(plan.stream.names), settings_for(plan.stream.names))
-
-    return _by_seeds(options, objective_for, seeds, Cost(), notify)
-
-
-def _by_seeds(
-    options: TrainingOptions,
-    objective_for: Callable[[TrainingPlan], DoReMi | DoGE],
-    seeds: int,
-    cost: Cost,
-    notify: Notify,
-) -> tuple[list[SeedRun], Cost]:
-    """A proxy a seed, each on rows of all domains alike."""
-    found = []
-    for seed in range(options.seed, options.seed + seeds):
-        made: list[DoReMi | DoGE] = []
-
-        def remembered(plan: TrainingPlan, made: list[DoReMi | DoGE] = made) -> DoReMi | DoGE:
-            made.append(objective_for(plan))
-            return made[0]
+        def remember(plan: TrainingPlan, objectives: list[ProxyObjective] = objectives) -> ProxyObjective:
+            objectives.append(objective_for(plan))
+            return objectives[0]
 
         directory = options.output_dir / f"proxy-{seed}"
         proxy = replace(options, output_dir=directory, weights="uniform", seed=seed)
-        trained = _trained(proxy, notify, remembered)
-        moving = made[0].moving
-        names = made[0].names_of(trained.names)
-        found.append(SeedRun(seed, names, moving.mean, moving.trajectory))
-        _write_trajectory(found[-1], directory / TRAJECTORY)
-        cost += training_cost(directory, trained.rows, options.sample_length, made[0].passes)
-    return found, cost
+        trained = _train_or_resume(proxy, notify, remember)
+        (objective,) = objectives
+        moving = objective.moving
+        seeds.append(SeedRun(seed, objective.weighted(trained.names), moving.mean, moving.trajectory))
+        rows = ([step, *(f"{each:.6g}" for each in weights)] for step, weights in moving.trajectory)
+        write_csv(directory / TRAJECTORY, ["step", *seeds[-1].names], rows)
+        cost += training_cost(directory, trained.rows, options.sample_length, objective.passes)
+    return seeds, cost
 
 
-def _trained(
-    options: TrainingOptions, notify: Notify, objective_for: Callable[[TrainingPlan], DoReMi | DoGE] | None
+def _train_or_resume(
+    options: TrainingOptions, notify: Notify, objective_for: Callable[[TrainingPlan], ProxyObjective] | None
 ) -> TrainingOutcome:
-    """A run, gone on with where it was begun before."""
-    begun = (options.output_dir / RECORD).exists()
-    return train(replace(options, resume=begun), notify, objective_for)
+    is_resumed = (options.output_dir / RECORD).exists()
+    return train(replace(options, resume=is_resumed), notify, objective_for)
 
 
-def _write_trajectory(seed: SeedRun, path: Path) -> None:
-    lines = [",".join(["step", *('"' + name.replace('"', '""') + '"' for name in seed.names)])]
-    lines += [
-        ",".join([str(step), *(f"{each:.6g}" for each in weights)]) for step, weights in seed.trajectory
-    ]
-    write_atomically(path, ("\n".join(lines) + "\n").encode())
-
-
-def seed_distance(seeds: Sequence[SeedRun]) -> float:
-    """The largest distance between what two seeds came to: the share of tokens that is of other domains."""
+def _largest_distance(seeds: Sequence[SeedRun]) -> float:
+    """The largest total variation distance between the weights of two seeds."""
     weights = np.stack([each.weights for each in seeds])
     return float(np.abs(weights[:, None] - weights[None]).sum(axis=2).max() / 2)
+
+
+def _standard_errors(seeds: Sequence[SeedRun]) -> dict[str, dict[str, float]]:
+    """Standard errors of the mean over seeds, by domain, where there are two seeds or more."""
+    if len(seeds) < 2:
+        return {}
+    errors = np.std([each.weights for each in seeds], axis=0, ddof=1) / np.sqrt(len(seeds))
+    return {name: {"standard_error": float(e)} for name, e in zip(seeds[0].names, errors, strict=True)}

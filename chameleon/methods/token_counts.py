@@ -1,36 +1,32 @@
-"""What weights of a rival stand on, and the weights value with all that it must say.
+"""How many tokens each domain has, and the shares and limits that follow.
 
 Shapes: k domains.
 """
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import transformers
 
-import chameleon
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.common.files import absolute_path, digest_of_json
-from chameleon.export.budget import Limits, apply_limits, epoch_caps
+from chameleon.common.tables import listed
+from chameleon.export.budget import Limits, epoch_caps
 from chameleon.export.parse import parse_number, read_token_counts
 from chameleon.methods.options import MethodOptions
 from chameleon.training.inputs import TrainingInputs
-from chameleon.weights.domain_weights import DomainWeights
 
 
 @dataclass(frozen=True)
 class TokenCounts:
-    """Domains and their tokens, and where those are from.
+    """Tokens of domains, and where the numbers are from.
 
     Attributes:
-        counts: Tokens of each domain to train on; None where they are not known.
-        settings, provenance: As of `DomainWeights`.
+        counts: Training tokens by domain; None where they are unknown.
+        settings, provenance: The corpus, as `DomainWeights` records it.
     """
 
     counts: Mapping[str, int] | None
@@ -38,11 +34,11 @@ class TokenCounts:
     provenance: Mapping[str, Any] = field(default_factory=dict)
 
 
-def packed_counts(options: MethodOptions, ground: TrainingInputs) -> TokenCounts:
-    """Of packed domains."""
+def packed_counts(options: MethodOptions, inputs: TrainingInputs) -> TokenCounts:
+    """Tokens of packed domains."""
     training = options.training
     return TokenCounts(
-        {domain.name: domain.tokens for domain in ground.packed},
+        {domain.name: domain.tokens for domain in inputs.packed},
         {
             "dataset": absolute_path(training.dataset),
             "heldout_share": training.heldout_share,
@@ -51,18 +47,18 @@ def packed_counts(options: MethodOptions, ground: TrainingInputs) -> TokenCounts
         {
             "dataset": {
                 "name": training.dataset,
-                "fingerprint": digest_of_json([domain.digest for domain in ground.packed]),
+                "fingerprint": digest_of_json([domain.digest for domain in inputs.packed]),
             },
-            "proxy": {"tokenizer_digest": ground.tokenizer.digest},
+            "proxy": {"tokenizer_digest": inputs.tokenizer.digest},
         },
     )
 
 
-def estimated_counts(path: Path) -> TokenCounts:
-    """Of a file of token counts.
+def counts_in_file(path: Path) -> TokenCounts:
+    """Tokens by a file of --token_counts.
 
     Raises:
-        InputError: It is none.
+        InputError: It cannot be read, or has no token counts.
     """
     content, digest = read_token_counts(path)
     counts = {
@@ -75,85 +71,35 @@ def estimated_counts(path: Path) -> TokenCounts:
     return TokenCounts(counts, {"token_counts": absolute_path(str(path))}, provenance)
 
 
-def natural_shares(basis: TokenCounts, names: tuple[str, ...]) -> Array | None:
-    """(k,) shares of the tokens at hand, in the order of names; None where they are not known.
+def natural_shares(tokens: TokenCounts, names: tuple[str, ...]) -> Array | None:
+    """(k,) shares of the available tokens, in the order of names; None where counts are unknown.
 
     Raises:
         InputError: The counts are of other domains.
     """
-    if basis.counts is None:
+    if tokens.counts is None:
         return None
-    if set(basis.counts) != set(names):
+    if set(tokens.counts) != set(names):
         raise InputError(
-            f"the runs are of the domains {', '.join(names)[:300]}, the token counts of "
-            f"{', '.join(basis.counts)[:300]}; both must be of the same"
+            f"--runs has the domains {listed(names, 20)}, but --token_counts has "
+            f"{listed(tuple(tokens.counts), 20)}; give both the same domains"
         )
-    counts = np.array([basis.counts[name] for name in names], dtype=np.float64)
+    counts = np.array([tokens.counts[name] for name in names], dtype=np.float64)
     return np.asarray(counts / counts.sum())
 
 
-def _limits(options: MethodOptions, basis: TokenCounts) -> Limits | None:
+def limits_of(options: MethodOptions, tokens: TokenCounts) -> Limits | None:
+    """The limits by --budget and --max_epochs; None where neither is given."""
     if not (options.budget or options.max_epochs):
         return None
-    return Limits(budget=options.budget, counts=basis.counts, max_epochs=options.max_epochs)
+    return Limits(budget=options.budget, counts=tokens.counts, max_epochs=options.max_epochs)
 
 
-def caps_on(names: tuple[str, ...], options: MethodOptions, basis: TokenCounts) -> Array | None:
+def share_caps(names: tuple[str, ...], options: MethodOptions, tokens: TokenCounts) -> Array | None:
     """(k,) the largest share of each domain by --max_epochs; None where it is not given.
 
     Raises:
-        InputError: They leave no mixture, or what they need is not known.
+        InputError: No mixture is within the caps, or --budget or the token counts are missing.
     """
-    limits = _limits(options, basis)
+    limits = limits_of(options, tokens)
     return None if limits is None or not limits.max_epochs else epoch_caps(names, limits)
-
-
-def method_weights(
-    method: str,
-    names: tuple[str, ...],
-    weights: Array,
-    options: MethodOptions,
-    basis: TokenCounts,
-    settings: Mapping[str, Any],
-    diagnostics: Mapping[str, Any],
-    facts: Mapping[str, Mapping[str, Any]] | None = None,
-    notices: tuple[str, ...] = (),
-) -> DomainWeights:
-    """Weights with what they are from, within --max_epochs where it is given.
-
-    Args:
-        method: Its name.
-        names: (k,) domains that have a weight.
-        weights: (k,) theirs.
-        options: What was asked for.
-        basis: What they stand on.
-        settings, diagnostics, notices: As of `DomainWeights`.
-        facts: Of domains, besides their tokens.
-
-    Raises:
-        InputError: No weights keep to the limits.
-    """
-    about: dict[str, dict[str, Any]] = {name: dict((facts or {}).get(name, {})) for name in names}
-    if basis.counts is not None:
-        total = sum(basis.counts[name] for name in names)
-        for name in names:
-            count = basis.counts[name]
-            about[name] |= {"corpus_tokens": count, "natural_share": count / total}
-    versions = {
-        "chameleon": chameleon.__version__,
-        "torch": torch.__version__,
-        "transformers": transformers.__version__,
-        "python": platform.python_version(),
-    }
-    found = DomainWeights(
-        names,
-        weights / weights.sum(),
-        method,
-        domains=about,
-        diagnostics=diagnostics,
-        settings={**basis.settings, **settings},
-        provenance={**basis.provenance, "versions": versions},
-        notices=notices,
-    )
-    limits = _limits(options, basis)
-    return found if limits is None else apply_limits(found, limits)

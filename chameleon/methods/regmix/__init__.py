@@ -1,5 +1,5 @@
-"""RegMix: small models on random mixtures, a regression from mixture to loss, and a search in it.
+"""RegMix: a regression from mixtures to the losses of small models, and a search for the best mixture.
 
-`runs` are the data, by `tables` from files or by `small_models` trained here; `loglinear` and `boosted` are
-regressions, which `regression` judges and chooses between; `search` looks for the best mixture.
+`method` is where to start: it reads or trains the runs, `selection` chooses among the `regressors` by
+cross-validation, and `search` looks for the mixture with the lowest predicted loss.
 """

@@ -1,9 +1,4 @@
-"""A Gaussian process from a mixture to a loss.
-
-The kernel is s^2 exp(-sum_i (u_i - v_i)^2 / (2 l_i^2)) of the fourth roots u of shares: a loss falls steeply
-with the first of a domain's text and ever less with more, and the root spreads out the small shares in which
-that happens. Scale s, lengths l and noise are those of the largest marginal likelihood (Rasmussen and
-Williams 2006, section 5.4).
+"""Regressors from a mixture to a loss: a Gaussian process, a log-linear law, and trees of LightGBM.
 
 Shapes: n runs, k domains.
 """
@@ -18,11 +13,27 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve, cholesky
 from scipy.optimize import least_squares, minimize
 
+from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
-from chameleon.methods.regmix.runs import Array
 
-# As published: the rest are the library's own defaults. Nothing is stopped early: that needs data to watch.
-_SETTINGS = {
+# Gaussian process: bounds of the logarithms of scale and noise, in units of the losses' standard deviation,
+# and of lengths, in units of the feature's.
+_SCALE, _NOISE, _LENGTH = (-3.0, 4.0), (-6.0, 1.0), (-3.0, 6.0)
+_FIRST_SCALE, _FIRST_NOISE = 0.5, -1.5
+_ROOT = 0.25
+_MOST_ITERATIONS = 60
+_CHUNK = 8192
+
+# Log-linear law: ridges among which cross-validation chooses, in units of the losses' variance.
+RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+# The fit begins at the best of these floors, as shares of nearly the lowest loss.
+_FLOORS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.995)
+# The highest floor is below the lowest loss by this many standard deviations of the losses.
+_FLOOR_MARGIN = 1e-3
+_MOST_EVALUATIONS = 60
+
+# LightGBM, as published: the rest are the library's own defaults. Early stopping would need data to watch.
+_LIGHTGBM = {
     "objective": "regression",
     "learning_rate": 0.01,
     "seed": 42,
@@ -31,79 +42,24 @@ _SETTINGS = {
     "num_threads": 1,
     "verbosity": -1,
 }
-
-
-_ROUNDS = 1000
-
-
-# The library's least number of runs in a leaf; a tree needs two leaves.
-_LEAF = 20
-
-
-LEAST_RUNS = 2 * _LEAF
-
-
-def fit_boosted(mixtures: Array, losses: Array) -> Callable[[Array], Array]:
-    """What predicts (n,) losses of (n, k) mixtures.
-
-    Args:
-        mixtures: (n, k).
-        losses: (n,).
-
-    Raises:
-        InputError: The library is not installed.
-    """
-    lightgbm = library()
-    data = lightgbm.Dataset(mixtures, losses)
-    model = lightgbm.train(_SETTINGS, data, _ROUNDS)
-
-    def predict(mixtures: Array) -> Array:
-        return np.asarray(model.predict(mixtures), dtype=np.float64)
-
-    return predict
-
-
-def library() -> Any:  # noqa: ANN401
-    """LightGBM.
-
-    Raises:
-        InputError: It is not installed.
-    """
-    try:
-        import lightgbm
-    except ImportError:
-        raise InputError(
-            '--regressor lightgbm needs the library LightGBM: pip install "chameleon[regmix]"; or name '
-            "loglinear"
-        ) from None
-    return lightgbm
-
-
-_ROOT = 0.25
-
-
-# Logarithms of scale and noise, in units of the losses' deviation, and of lengths in those of the feature's.
-_SCALE, _NOISE, _LENGTH = (-3.0, 4.0), (-6.0, 1.0), (-3.0, 6.0)
-
-
-_FIRST_SCALE, _FIRST_NOISE = 0.5, -1.5
-
-
-_ITERATIONS = 60
-
-
-_AT_ONCE = 8192
+_LIGHTGBM_ROUNDS = 1000
+# A tree needs two leaves, of at least 20 runs by the library's default.
+LEAST_RUNS_OF_LIGHTGBM = 40
 
 
 @dataclass(frozen=True, eq=False)
 class GaussianProcess:
-    """The mean of the process, given runs.
+    """The mean of a Gaussian process given runs.
+
+    The kernel is s^2 exp(-sum_i (u_i - v_i)^2 / (2 l_i^2)) of the fourth roots u of shares: a loss falls
+    steeply with the first of a domain's text and ever less with more, and the root spreads out the small
+    shares where that happens.
 
     Attributes:
-        mean, deviation: Of the losses.
-        features: (n, k) of the runs, over the lengths.
-        coefficients: (n,) of the kernel with each run, times s^2.
-        parameters: (k + 2,) logarithms of scale, noise and lengths.
+        mean, deviation: Mean and standard deviation of the losses.
+        features: (n, k) features of the runs, over the lengths.
+        coefficients: (n,) coefficients of the kernel with each run, times s^2.
+        parameters: (k + 2,) logarithms of scale s, noise and lengths l.
     """
 
     mean: float
@@ -114,87 +70,78 @@ class GaussianProcess:
 
     def __call__(self, mixtures: Array) -> Array:
         """(n,) losses of (n, k) mixtures."""
-        found = [self._at(mixtures[begin : begin + _AT_ONCE]) for begin in range(0, len(mixtures), _AT_ONCE)]
-        return np.concatenate(found) if found else np.empty(0)
+        chunks = [self._predict(mixtures[i : i + _CHUNK]) for i in range(0, len(mixtures), _CHUNK)]
+        return np.concatenate(chunks) if chunks else np.empty(0)
 
-    def _at(self, mixtures: Array) -> Array:
-        asked = mixtures**_ROOT / np.exp(self.parameters[2:])
-        squares = (asked**2).sum(axis=1)[:, None] + (self.features**2).sum(axis=1)
-        kernel = np.exp(-0.5 * np.maximum(squares - 2 * asked @ self.features.T, 0.0))
+    def _predict(self, mixtures: Array) -> Array:
+        features = mixtures**_ROOT / np.exp(self.parameters[2:])
+        norms = (features**2).sum(axis=1)[:, None] + (self.features**2).sum(axis=1)
+        kernel = np.exp(-0.5 * np.maximum(norms - 2 * features @ self.features.T, 0.0))
         return np.asarray(self.mean + self.deviation * (kernel @ self.coefficients))
 
 
-def fit_gaussian(mixtures: Array, losses: Array, begin: Array | None = None) -> GaussianProcess:
-    """The process of the largest marginal likelihood.
+def fit_gaussian_process(mixtures: Array, losses: Array, begin: Array | None = None) -> GaussianProcess:
+    """The Gaussian process with the largest marginal likelihood (Rasmussen and Williams 2006, section 5.4).
 
     Args:
         mixtures: (n, k) shares, each row summing to 1.
-        losses: (n,) in nats a token.
-        begin: (k + 2,) parameters to look from, such as those of nearly the same runs.
+        losses: (n,) in nats per token.
+        begin: (k + 2,) parameters to start from, such as those for nearly the same runs.
     """
     features = mixtures**_ROOT
     k = features.shape[1]
     mean, deviation = float(losses.mean()), float(losses.std()) or 1.0
-    wanted = (losses - mean) / deviation
-    apart = [np.subtract.outer(column, column) ** 2 for column in features.T]
+    targets = (losses - mean) / deviation
+    distances = [np.subtract.outer(column, column) ** 2 for column in features.T]
     widths = np.log(features.std(axis=0) + 1e-9)
     if begin is None:
         begin = np.concatenate([[_FIRST_SCALE, _FIRST_NOISE], widths + 0.5 * np.log(k)])
     bounds = [_SCALE, _NOISE, *((width + _LENGTH[0], width + _LENGTH[1]) for width in widths)]
-    likelihood: Any = partial(_likelihood, apart=apart, wanted=wanted)
-    found = minimize(
+    likelihood: Any = partial(_negative_likelihood, distances=distances, targets=targets)
+    solution = minimize(
         likelihood,
         begin,
         jac=True,
         method="L-BFGS-B",
         bounds=bounds,
-        options={"maxiter": _ITERATIONS},
+        options={"maxiter": _MOST_ITERATIONS},
     )
-    parameters = np.asarray(found.x)
-    _, factor = _factored(parameters, apart)
-    coefficients = np.exp(2 * parameters[0]) * cho_solve((factor, True), wanted)
+    parameters = np.asarray(solution.x)
+    _, factor = _kernel_and_factor(parameters, distances)
+    coefficients = np.exp(2 * parameters[0]) * cho_solve((factor, True), targets)
     return GaussianProcess(mean, deviation, features / np.exp(parameters[2:]), coefficients, parameters)
 
 
-def _factored(parameters: Array, apart: list[Array]) -> tuple[Array, Array]:
-    """(n, n) the kernel, and the lower Cholesky factor of it with the noise."""
-    squares = np.zeros_like(apart[0])
-    for length, each in zip(parameters[2:], apart, strict=True):
-        squares += np.exp(-2 * length) * each
-    kernel = np.exp(2 * parameters[0] - 0.5 * squares)
+def _kernel_and_factor(parameters: Array, distances: list[Array]) -> tuple[Array, Array]:
+    """(n, n) the kernel, and the lower Cholesky factor of kernel plus noise."""
+    exponents = np.zeros_like(distances[0])
+    for length, each in zip(parameters[2:], distances, strict=True):
+        exponents += np.exp(-2 * length) * each
+    kernel = np.exp(2 * parameters[0] - 0.5 * exponents)
     noise = np.exp(2 * parameters[1]) * np.eye(len(kernel))
     return kernel, np.asarray(cholesky(kernel + noise, lower=True))
 
 
-def _likelihood(parameters: Array, apart: list[Array], wanted: Array) -> tuple[float, Array]:
-    """The negative logarithm of the marginal likelihood, but for a constant, and its gradient."""
-    kernel, factor = _factored(parameters, apart)
+def _negative_likelihood(parameters: Array, distances: list[Array], targets: Array) -> tuple[float, Array]:
+    """The negative log marginal likelihood up to a constant, and its gradient.
+
+    Args:
+        parameters: (k + 2,) logarithms of scale, noise and lengths.
+        distances: For each of k features, (n, n) squared differences.
+        targets: (n,) standardised losses.
+    """
+    kernel, factor = _kernel_and_factor(parameters, distances)
     inverse = cho_solve((factor, True), np.eye(len(kernel)))
-    solved = inverse @ wanted
-    value = 0.5 * wanted @ solved + np.log(np.diag(factor)).sum()
+    solved = inverse @ targets
+    value = 0.5 * targets @ solved + np.log(np.diag(factor)).sum()
     slopes = inverse - np.outer(solved, solved)
-    weighed = slopes * kernel
+    kernel_slopes = slopes * kernel
     gradient = np.empty_like(parameters)
-    gradient[0] = weighed.sum()
+    gradient[0] = kernel_slopes.sum()
     gradient[1] = np.trace(slopes) * np.exp(2 * parameters[1])
-    for i, (length, each) in enumerate(zip(parameters[2:], apart, strict=True), 2):
-        gradient[i] = 0.5 * np.exp(-2 * length) * np.vdot(weighed, each)
+    for i, (length, each) in enumerate(zip(parameters[2:], distances, strict=True), 2):
+        gradient[i] = 0.5 * np.exp(-2 * length) * np.vdot(kernel_slopes, each)
     return float(value), gradient
-
-
-# Pulls that are tried, against squared deviations of losses in units of their variance.
-RIDGES = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-
-
-# What no mixture does away with is between no loss at all and nearly the least one: the fit begins at
-# the best of these shares of it.
-_FLOORS = (0.0, 0.3, 0.6, 0.8, 0.9, 0.95, 0.98, 0.995)
-
-
-_MOST_STEPS = 60
-
-
-_NEARLY = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -202,7 +149,7 @@ class LogLinearLaw:
     """loss = floor + exp(mixture @ levels).
 
     Attributes:
-        floor: c, in nats a token, at least 0.
+        floor: c, in nats per token, at least 0.
         levels: (k,) a.
     """
 
@@ -215,58 +162,81 @@ class LogLinearLaw:
 
 
 def fit_log_linear(mixtures: Array, losses: Array, ridge: float = 0.0) -> LogLinearLaw:
-    """The law that has the least squares.
+    """The log-linear law by least squares.
 
     Args:
         mixtures: (n, k) shares, each row summing to 1.
-        losses: (n,) positive, in nats a token.
-        ridge: Weight of the squared deviations of a from its mean, against those of the losses in units of
-            their variance.
+        losses: (n,) positive, in nats per token.
+        ridge: Weight of the squared deviations of a from its mean, relative to those of the losses in units
+            of their variance.
     """
     k = mixtures.shape[1]
-    least, scale = float(losses.min()), float(losses.std()) or 1.0
-    highest = least - _NEARLY * scale
+    lowest, scale = float(losses.min()), float(losses.std()) or 1.0
+    highest_floor = lowest - _FLOOR_MARGIN * scale
     centring = np.sqrt(ridge * len(losses)) * (np.eye(k) - 1 / k)
 
-    def residuals(found: Array) -> Array:
-        predicted = found[0] + np.exp(mixtures @ found[1:])
-        return np.concatenate([(predicted - losses) / scale, centring @ found[1:]])
+    def residuals(law: Array) -> Array:
+        predicted = law[0] + np.exp(mixtures @ law[1:])
+        return np.concatenate([(predicted - losses) / scale, centring @ law[1:]])
 
-    def jacobian(found: Array) -> Array:
-        slopes = np.exp(mixtures @ found[1:])[:, None] * mixtures / scale
+    def jacobian(law: Array) -> Array:
+        slopes = np.exp(mixtures @ law[1:])[:, None] * mixtures / scale
         ones = np.full((len(losses), 1), 1 / scale)
         return np.block([[ones, slopes], [np.zeros((k, 1)), centring]])
 
-    begins = [_beginning(share * highest, mixtures, losses, centring) for share in _FLOORS]
+    begins = [_start_at(share * highest_floor, mixtures, losses, centring) for share in _FLOORS]
     begin = min(begins, key=lambda each: float((residuals(each) ** 2).sum()))
-    bounds = ([0.0, *[-np.inf] * k], [max(highest, 1e-12), *[np.inf] * k])
-    begin[0] = min(begin[0], max(highest, 1e-12))
-    found = least_squares(residuals, begin, jacobian, bounds, x_scale="jac", max_nfev=_MOST_STEPS)
-    return LogLinearLaw(float(found.x[0]), found.x[1:])
+    bounds = ([0.0, *[-np.inf] * k], [max(highest_floor, 1e-12), *[np.inf] * k])
+    begin[0] = min(begin[0], max(highest_floor, 1e-12))
+    law = least_squares(residuals, begin, jacobian, bounds, x_scale="jac", max_nfev=_MOST_EVALUATIONS).x
+    return LogLinearLaw(float(law[0]), law[1:])
 
 
-def _beginning(floor: float, mixtures: Array, losses: Array, centring: Array) -> Array:
-    """(k + 1,) a floor, and the levels for it: least squares of logarithms, as their slopes weigh them."""
+def _start_at(floor: float, mixtures: Array, losses: Array, centring: Array) -> Array:
+    """(k + 1,) a floor, and the levels for it by least squares of logarithms, weighted by their slopes."""
     floor = max(floor, 0.0)
     above = losses - floor
     scale = losses.std() or 1.0
     rows = np.concatenate([mixtures * (above / scale)[:, None], centring])
-    wanted = np.concatenate([np.log(above) * above / scale, np.zeros(len(centring))])
-    return np.concatenate([[floor], np.linalg.lstsq(rows, wanted, rcond=None)[0]])
+    values = np.concatenate([np.log(above) * above / scale, np.zeros(len(centring))])
+    return np.concatenate([[floor], np.linalg.lstsq(rows, values, rcond=None)[0]])
 
 
-def with_best_ridge(
-    mixtures: Array, losses: Array, folds: Sequence[npt.NDArray[np.bool_]], ridges: Sequence[float] = RIDGES
+def fit_log_linear_with_best_ridge(
+    mixtures: Array, losses: Array, folds: Sequence[npt.NDArray[np.bool_]]
 ) -> LogLinearLaw:
-    """The law with the ridge that predicts folds left out best, fitted to all.
+    """The log-linear law with the ridge of `RIDGES` that predicts held-out folds best, fitted to all runs.
 
     Args:
-        mixtures, losses: As of `fit_log_linear`.
-        folds: Of each (n,) which runs are left out.
-        ridges: What is tried.
+        mixtures, losses: See `fit_log_linear`.
+        folds: For each fold, (n,) which runs are held out.
     """
     errors = []
-    for ridge in ridges:
+    for ridge in RIDGES:
         laws = [(fold, fit_log_linear(mixtures[~fold], losses[~fold], ridge)) for fold in folds]
         errors.append(sum(float(((law(mixtures[fold]) - losses[fold]) ** 2).sum()) for fold, law in laws))
-    return fit_log_linear(mixtures, losses, ridges[int(np.argmin(errors))])
+    return fit_log_linear(mixtures, losses, RIDGES[int(np.argmin(errors))])
+
+
+def fit_lightgbm(mixtures: Array, losses: Array) -> Callable[[Array], Array]:
+    """Boosted trees that predict (n,) losses of (n, k) mixtures.
+
+    Args:
+        mixtures: (n, k) shares.
+        losses: (n,) in nats per token.
+
+    Raises:
+        InputError: LightGBM is not installed.
+    """
+    try:
+        import lightgbm
+    except ImportError:
+        raise InputError(
+            '--regressor lightgbm needs a package: pip install "chameleon[regmix]", or use another regressor'
+        ) from None
+    model = lightgbm.train(_LIGHTGBM, lightgbm.Dataset(mixtures, losses), _LIGHTGBM_ROUNDS)
+
+    def predict(mixtures: Array) -> Array:
+        return np.asarray(model.predict(mixtures), dtype=np.float64)
+
+    return predict
