@@ -24,8 +24,7 @@ import torch
 from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
 from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
-from chameleon.text.corpora import Corpus, CorpusRequest, open_corpus, storage
-from chameleon.text.corpora import json_lines as lines
+from chameleon.text.corpora import Corpus, CorpusRequest, formats, open_corpus, storage
 from chameleon.text.corpora.spool import UnitsText
 from chameleon.text.grid import WindowRecipe, lay_grid
 from chameleon.text.protocols import Text
@@ -84,7 +83,7 @@ def _effects(
 
 def _opened(directory: Path, layout: str) -> Corpus:
     mixed = layout.startswith("parquet")
-    with patch.object(lines, "WHOLE_BYTES", 0 if layout == "lines, sought" else storage.WHOLE_BYTES):
+    with patch.object(formats, "WHOLE_BYTES", 0 if layout == "lines, sought" else storage.WHOLE_BYTES):
         request = CorpusRequest(
             str(directory), domain_column="domain" if mixed else None, scratch=directory.parent
         )

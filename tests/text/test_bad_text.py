@@ -121,8 +121,8 @@ def test_plain_text_that_is_not_utf8(tmp_path: Path) -> None:
 
 
 def test_large_files_without_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
-    monkeypatch.setattr("chameleon.text.corpora.json_lines.LONGEST_LINE", 1 << 17)
+    monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.seekable.LONGEST_LINE", 1 << 17)
     for name in ("a", "b"):
         put(tmp_path / "c" / f"{name}.jsonl", b"x" * (1 << 19))
     with pytest.raises(InputError, match=r"a.jsonl: no line ends within .* expected JSON Lines"):
@@ -132,7 +132,7 @@ def test_large_files_without_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_bad_lines_of_large_files_are_told_or_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
     put(tmp_path / "c" / "a.jsonl", b'{"text": "good"}\n{"text": 5}\n{"text": "too"}\n')
     put(tmp_path / "c" / "b.jsonl", b'{"text": "good"}\n')
     with pytest.raises(

@@ -208,8 +208,8 @@ AWKWARD: list[dict[str, Any]] = [
 def test_each_byte_of_text_stands_for_one_position_of_a_file(
     ascii_only: bool, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
-    monkeypatch.setattr("chameleon.text.corpora.json_lines._READ_BYTES", 16)
+    monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.seekable._READ_BYTES", 16)
     content = ("\ufeff" if not ascii_only else "") + "".join(
         json.dumps(row, ensure_ascii=ascii_only) + ending for row in [*AWKWARD, *AWKWARD]
     )
@@ -259,7 +259,7 @@ def test_streams_in_several_members_and_with_padding_are_whole(tmp_path: Path) -
 def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.spool.KEPT_BYTES", 1 << 22)
+    monkeypatch.setattr("chameleon.text.corpora.spool.MAX_STORED_BYTES", 1 << 22)
     texts = [f"{i:06d} " + "x" * 1000 for i in range(20_000)]
     for name in ("a", "b"):
         put(tmp_path / "c" / f"{name}.jsonl.gz", gzip.compress(lines(texts), 1))
@@ -276,7 +276,7 @@ def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
 def test_a_long_compressed_text_is_cut_at_ends_of_lines(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.compressed._PART_BYTES", 1000)
+    monkeypatch.setattr("chameleon.text.corpora.streams._PART_BYTES", 1000)
     whole = "".join(f"line {i}\n" for i in range(1000)).encode()
     for name in ("a", "b"):
         put(tmp_path / "c" / f"{name}.txt.gz", gzip.compress(whole))
@@ -319,7 +319,7 @@ def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path
         put(tmp_path / "c" / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes())
     corpus = opened(tmp_path / "c", proxy_tokenizer_digest="another", **TOKENS)
     assert len(corpus.notices) == len(TEXTS)
-    assert "decoded, and encoded anew" in corpus.notices[0]
+    assert "decoded and encoded anew" in corpus.notices[0]
     domain = corpus.domains[0]
     ids = np.concatenate(ids_of(TEXTS[domain.name]))
     grid = lay_grid(domain.text, BYTES, recipe)
@@ -375,7 +375,7 @@ def test_it_is_known_in_which_file_a_window_begins(
 
     format_name = {"sought": "jsonl", "decoded": "bin"}.get(how, how)
     if how == "sought":
-        monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
+        monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
     write, flags = WRITERS[format_name]
     upper = {f"{letter}/{letter}": letter for letter in "ABC"}
     for part, letter in upper.items():

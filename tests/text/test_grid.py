@@ -50,7 +50,7 @@ def as_lines(root: Path, _: pytest.MonkeyPatch) -> None:
 
 
 def sought(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.json_lines.WHOLE_BYTES", 0)
+    monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
     for part in range(3):
         write_jsonl(root / "d" / f"{part}.jsonl", TEXTS[part * 160 : (part + 1) * 160])
 
@@ -401,10 +401,10 @@ def test_labels_that_statistics_tell_are_counted_right(tmp_path: Path) -> None:
 
 
 def test_small_sources_and_few_units_are_read_all_over() -> None:
-    from chameleon.text.corpora.spool import visits_of
+    from chameleon.text.corpora.spool import unit_budget
 
-    assert visits_of(100, 1 << 20, 0.01, 24) >= 100  # small as a whole
-    assert visits_of(20, 1 << 40, 0.01, 24) >= 20  # all of it is read anyway
-    assert visits_of(200, 1 << 40, 0.01, 24) == 24
-    assert visits_of(6000, 1 << 40, 0.01, 24) == 60
-    assert visits_of(10**6, 1 << 50, 0.01, 24) == 10_000
+    assert unit_budget(100, 1 << 20, 0.01, 24) >= 100  # small as a whole
+    assert unit_budget(20, 1 << 40, 0.01, 24) >= 20  # all of it is read anyway
+    assert unit_budget(200, 1 << 40, 0.01, 24) == 24
+    assert unit_budget(6000, 1 << 40, 0.01, 24) == 60
+    assert unit_budget(10**6, 1 << 50, 0.01, 24) == 10_000

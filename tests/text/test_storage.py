@@ -57,7 +57,7 @@ def test_remote_files_are_told_apart_by_what_their_server_says() -> None:
 def test_a_large_domain_that_changes_has_embeddings_of_its_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("storage", "json_lines"):
+    for module in ("storage", "formats"):
         monkeypatch.setattr(f"chameleon.text.corpora.{module}.WHOLE_BYTES", 0)
     for name in ("a", "b"):
         write_jsonl(tmp_path / f"{name}.jsonl", ["text"] * 100)

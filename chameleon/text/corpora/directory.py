@@ -6,20 +6,20 @@ from pathlib import Path
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import is_utf8, local_path
+from chameleon.text.corpora.builder import CorpusBuilder
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
-from chameleon.text.corpora.formats import OpenRequest
+from chameleon.text.corpora.formats import (
+    domain_name,
+    format_of,
+    has_known_suffix,
+    known_suffixes,
+    open_domain,
+    open_labelled,
+)
 from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
-from chameleon.text.corpora.storage import (
-    INDEX_SUFFIX,
-    SUFFIXES,
-    File,
-    domain_name,
-    files_at,
-    format_of,
-    is_remote,
-    known_suffixes,
-)
+from chameleon.text.corpora.storage import File, files_at, is_remote
+from chameleon.text.corpora.token_arrays import INDEX_SUFFIX
 
 _LAYOUT = "expected one file, or one sub-directory of them, for each domain"
 
@@ -35,38 +35,27 @@ def open_directory(request: CorpusRequest) -> Corpus:
     Raises:
         InputError: The directory holds no domains or something that cannot be read or used.
     """
-    opening = OpenRequest.of(request)
+    builder = CorpusBuilder.of(request)
     if not is_remote(request.dataset):
         path = local_path(request.dataset)
         if path.is_dir() and is_saved(path):
-            return finished(opening, open_saved(opening, path), "saved dataset")
+            return builder.corpus(open_saved(request, path), "saved dataset")
     files = [file for file in files_at(request.dataset) if not _is_beside_the_data(file)]
     if not files:
         raise InputError(f"{request.dataset} is empty; {_LAYOUT}")
     column = request.domain_column or _label_column(request.dataset, files)
     if column is not None:
-        data = opening.of_split(
+        data = builder.of_split(
             [file for file in files if format_of(file) in ("parquet", "jsonl")], request.dataset
         )
         if not data:
             raise InputError(f"{request.dataset} holds no parquet files or JSON Lines with a column {column}")
-        return finished(opening, opening.labelled(data, column), "files with mixed domains", column)
+        return builder.corpus(open_labelled(builder, data, column), "files with mixed domains", column)
     domains = [
-        _domain(opening, name, request.dataset, found)
+        _domain(builder, name, request.dataset, found)
         for name, found in _files_of_domains(request.dataset, files).items()
     ]
-    return finished(opening, domains, "directory")
-
-
-def finished(opening: OpenRequest, domains: Sequence[Domain], kind: str, column: str | None = None) -> Corpus:
-    """The corpus of domains that are open, with what was learned on the way."""
-    provenance = {"kind": kind, "skipped_lines": dict(opening.skipped)}
-    if column is not None:
-        provenance["label_column"] = column
-    if opening.tokenizers:
-        provenance["tokenizers"] = dict(opening.tokenizers)
-    name = opening.request.dataset
-    return Corpus(name, tuple(domains), provenance, tuple(opening.notices), tuple(opening.closing))
+    return builder.corpus(domains, "directory")
 
 
 def _label_column(dataset: str, files: Sequence[File]) -> str | None:
@@ -78,13 +67,12 @@ def _label_column(dataset: str, files: Sequence[File]) -> str | None:
     return None
 
 
-def _domain(opening: OpenRequest, name: str, dataset: str, files: Sequence[File]) -> Domain:
+def _domain(builder: CorpusBuilder, name: str, dataset: str, files: Sequence[File]) -> Domain:
     if not is_remote(dataset):
         folder = local_path(dataset) / name
         if folder.is_dir() and is_saved(folder):
-            domains = open_saved(opening, folder, name)
-            return domains[0]
-    return opening.domain(name, files)
+            return open_saved(builder.request, folder, name)[0]
+    return open_domain(builder, name, files)
 
 
 def _files_of_domains(dataset: str, files: Sequence[File]) -> dict[str, list[File]]:
@@ -145,5 +133,5 @@ def _is_foreign_json(file: File) -> bool:
 def _is_beside_the_data(file: File) -> bool:
     """Whether it is something that people keep next to data, and no data itself."""
     name = file.path.rpartition("/")[2]
-    told_apart = name.startswith(("_", "README", "LICENSE")) or name.endswith((".md", ".pkl"))
-    return told_apart and not any(name.endswith(suffix) for suffix in SUFFIXES)
+    has_other_use = name.startswith(("_", "README", "LICENSE")) or name.endswith((".md", ".pkl"))
+    return has_other_use and not has_known_suffix(name)

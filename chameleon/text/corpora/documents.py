@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from chameleon.text.corpora.corpus import Domain
-from chameleon.text.corpora.spool import Units, UnitsText
+from chameleon.text.corpora.spool import SourceUnits, UnitsText
 from chameleon.text.protocols import Content, TokenUnit
 
 # Units that are read at the same time, and how far ahead each is at most.
@@ -42,7 +42,7 @@ def all_documents(domains: Sequence[Domain]) -> Iterator[tuple[int, Document]]:
     Raises:
         InputError: The text cannot be read.
     """
-    shared: dict[Units, dict[str, int]] = {}
+    shared: dict[SourceUnits, dict[str, int]] = {}
     for index, domain in enumerate(domains):
         text = domain.text
         if isinstance(text, UnitsText):
@@ -71,7 +71,7 @@ def all_documents(domains: Sequence[Domain]) -> Iterator[tuple[int, Document]]:
             yield from ((index, document) for document in found)
 
 
-def _in_order(units: Units, numbers: Sequence[int]) -> Generator[tuple[str, bytes], None, None]:
+def _in_order(units: SourceUnits, numbers: Sequence[int]) -> Generator[tuple[str, bytes], None, None]:
     """The documents of units one after the other, while the next few units are read in threads.
 
     Each reader is ahead by a few batches at most, so that units of any size pass in bounded memory.

@@ -13,12 +13,13 @@ from typing import Any
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.common.libraries import quiet_hub
+from chameleon.text.corpora.builder import CorpusBuilder
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
-from chameleon.text.corpora.directory import finished
-from chameleon.text.corpora.formats import OpenRequest, with_request
+from chameleon.text.corpora.formats import format_of, open_domain, open_labelled
 from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import domains_of_table
-from chameleon.text.corpora.storage import STANDARD_SPLITS, File, format_of, remote_files
+from chameleon.text.corpora.splits import STANDARD_SPLITS
+from chameleon.text.corpora.storage import File, remote_files
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -44,23 +45,25 @@ def open_hub_dataset(request: CorpusRequest) -> Corpus:
     Raises:
         InputError: It cannot be had from the hub or its cache, or does not have what is asked for.
     """
-    opening = OpenRequest.of(request)
+    builder = CorpusBuilder.of(request)
     found = _find(request)
     if found is None:
-        return _of_cached_table(opening)
+        return _of_cached_table(builder)
     column = request.domain_column or _default_column(found, request)
     if column is not None:
         files = _of_split(request, found)
         identity = _identity(request, found, request.split)
-        corpus = finished(opening, opening.labelled(files, column, identity), "hub dataset", column)
+        corpus = builder.corpus(open_labelled(builder, files, column, identity), "hub dataset", column)
         split: str | None = request.split
     else:
         split = None
         if len(found.subsets) > 1 and request.subset is None:
-            domains = [_of_subset(opening, subset) for subset in found.subsets]
+            domains = [_of_subset(builder, subset) for subset in found.subsets]
         elif len(found.splits) > 1 and not STANDARD_SPLITS & found.splits.keys():
             domains = [
-                with_request(opening, split=name).domain(name, files, digest=_identity(request, found, name))
+                open_domain(
+                    builder.with_options(split=name), name, files, digest=_identity(request, found, name)
+                )
                 for name, files in found.splits.items()
             ]
         else:
@@ -68,15 +71,15 @@ def open_hub_dataset(request: CorpusRequest) -> Corpus:
                 f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
                 f"that does: it has {_columns(found)}"
             )
-        corpus = finished(opening, domains, "hub dataset")
+        corpus = builder.corpus(domains, "hub dataset")
     return replace(
         corpus, provenance={**corpus.provenance, "revision": found.revision, "split": split or "each"}
     )
 
 
-def domain_of_hub(opening: OpenRequest, name: str) -> list[Domain]:
+def domain_of_hub(builder: CorpusBuilder, name: str) -> list[Domain]:
     """A dataset's split as one domain, or as several by a column."""
-    request = opening.request
+    request = builder.request
     found = _find(request)
     if found is None:
         raise InputError(
@@ -84,8 +87,8 @@ def domain_of_hub(opening: OpenRequest, name: str) -> list[Domain]:
         )
     files = _of_split(request, found)
     if request.domain_column is not None:
-        return opening.labelled(files, request.domain_column, _identity(request, found, request.split))
-    return [opening.domain(name, files, digest=_identity(request, found, request.split))]
+        return open_labelled(builder, files, request.domain_column, _identity(request, found, request.split))
+    return [open_domain(builder, name, files, digest=_identity(request, found, request.split))]
 
 
 def _find(request: CorpusRequest) -> _Found | None:
@@ -205,8 +208,8 @@ def _columns(found: _Found) -> str:
     return ", ".join(columns_of(files[0])) if files else "no parquet files"
 
 
-def _of_subset(opening: OpenRequest, subset: str) -> Domain:
-    return domain_of_hub(with_request(opening, subset=subset), subset)[0]
+def _of_subset(builder: CorpusBuilder, subset: str) -> Domain:
+    return domain_of_hub(builder.with_options(subset=subset), subset)[0]
 
 
 def _identity(request: CorpusRequest, found: _Found, split: str) -> str:
@@ -222,11 +225,11 @@ def _identity(request: CorpusRequest, found: _Found, split: str) -> str:
     )
 
 
-def _of_cached_table(opening: OpenRequest) -> Corpus:
+def _of_cached_table(builder: CorpusBuilder) -> Corpus:
     """Without the hub: what the `datasets` library has prepared from it in its own cache."""
     import datasets
 
-    request = opening.request
+    request = builder.request
     if request.revision is not None:
         raise InputError(
             f"{request.dataset}: --revision {request.revision} cannot be found without the hub; leave it "
@@ -247,7 +250,7 @@ def _of_cached_table(opening: OpenRequest) -> Corpus:
     column = request.domain_column or SLIMPAJAMA_COLUMN
     identity = f"{revision} {request.split}"
     domains = domains_of_table(request.dataset, table, identity, request.text_column, column, request.names)
-    corpus = finished(opening, domains, "hub dataset", column)
+    corpus = builder.corpus(domains, "hub dataset", column)
     return replace(corpus, provenance={**corpus.provenance, "revision": revision, "split": request.split})
 
 

@@ -16,12 +16,12 @@ from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import local_path
+from chameleon.text.corpora.builder import CorpusBuilder
 from chameleon.text.corpora.corpus import Corpus, CorpusRequest, Domain
-from chameleon.text.corpora.directory import finished
-from chameleon.text.corpora.formats import OpenRequest, with_request
+from chameleon.text.corpora.formats import FORMATS, domain_name, open_domain, open_labelled
 from chameleon.text.corpora.hub import HUB_ID, domain_of_hub
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
-from chameleon.text.corpora.storage import FORMATS, File, domain_name, files_at, is_remote
+from chameleon.text.corpora.storage import File, files_at, is_remote
 from chameleon.text.options import TOKEN_DTYPES
 
 _TOP = {"tokenizer": str, "domains": list}
@@ -56,12 +56,12 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
         InputError: It is malformed (names the key and the nearest right one), or a domain cannot be opened.
     """
     content = read_manifest(path)
-    opening = OpenRequest.of(request)
+    builder = CorpusBuilder.of(request)
     domains: list[Domain] = []
     for number, entry in enumerate(content["domains"], 1):
         changes = {key: entry[key] for key in _STRINGS & entry.keys() if key not in ("name", "format")}
         changes.setdefault("tokenizer", content.get("tokenizer", request.tokenizer))
-        part = with_request(opening, domain_names=entry.get("domain_names", {}), **changes)
+        part = builder.with_options(domain_names=entry.get("domain_names", {}), **changes)
         label = entry.get("name", f"domain {number}")
         try:
             found = open_entry(part, entry, path.parent)
@@ -76,7 +76,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
     names = [domain.name for domain in domains]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{path} has the domain {min(twice)} twice; rename one")
-    return finished(opening, domains, "manifest")
+    return builder.corpus(domains, "manifest")
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
         raise InputError(f'{path}, {where}: "tokens" and "weight" must be above 0')
 
 
-def open_entry(opening: OpenRequest, entry: dict[str, Any], root: Path) -> list[Domain]:
+def open_entry(builder: CorpusBuilder, entry: dict[str, Any], root: Path) -> list[Domain]:
     """The domains of one entry of a manifest, relative names in it being from `root`.
 
     Raises:
@@ -155,15 +155,15 @@ def open_entry(opening: OpenRequest, entry: dict[str, Any], root: Path) -> list[
     if len(sources) == 1 and not is_remote(sources[0]):
         place = local_path(sources[0])
         if is_saved(place):
-            return open_saved(opening, place, None if column else name)
+            return open_saved(builder.request, place, None if column else name)
         named = entry["sources"][0]
         may_be_of_hub = HUB_ID.fullmatch(named) and domain_name(named) == named.rpartition("/")[2]
         if not place.exists() and may_be_of_hub:
-            return domain_of_hub(with_request(opening, dataset=entry["sources"][0]), name)
+            return domain_of_hub(builder.with_options(dataset=named), name)
     files = [file for source in sources for file in _files(source)]
     if column is not None:
-        return opening.labelled(opening.of_split(files, entry["sources"][0]), column)
-    return [opening.domain(name, files, entry.get("format"))]
+        return open_labelled(builder, builder.of_split(files, entry["sources"][0]), column)
+    return [open_domain(builder, name, files, entry.get("format"))]
 
 
 def _from(root: Path, source: str) -> str:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.corpus import require_labels
-from chameleon.text.corpora.spool import Labelled, Spool, Units, UnitsText, visits_of
+from chameleon.text.corpora.spool import NamedDocuments, SourceUnits, Spool, UnitsText, unit_budget
 from chameleon.text.corpora.storage import File
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def parquet_texts(
     names: Mapping[str, str],
     required: Iterable[str],
     spool: Spool,
-) -> tuple[dict[str, UnitsText], Units]:
+) -> tuple[dict[str, UnitsText], SourceUnits]:
     """The text of each domain in parquet files.
 
     Args:
@@ -85,12 +85,12 @@ def parquet_texts(
     places = {file: number for number, file in enumerate(files)}
     keys = [f"{fingerprint} {places[group.file]} {group.number}" for group in groups]
 
-    def read(number: int) -> Labelled:
+    def read(number: int) -> NamedDocuments:
         group = groups[number]
         for label, text in _documents(group, text_column, label_column):
             yield names.get(label, label), text
 
-    units = Units(read, keys, spool, [group.file for group in groups])
+    units = SourceUnits(read, keys, spool, [group.file for group in groups])
     rows: dict[str, dict[int, int]] = {}  # by name and row group: of many names most are in few
     counts: dict[str, int] = {}
     for number, group in enumerate(groups):
@@ -113,8 +113,8 @@ def parquet_texts(
             {"files": fingerprint, "column": text_column, "label": label_column, "name": name}
         )
         # In the order that they share, domains that reach as far read the same row groups.
-        visits = visits_of(len(numbers), size, _SHARE_READ, _LEAST_READ)
-        texts[name] = UnitsText(units, name, numbers, sizes, digest, visits)
+        budget = unit_budget(len(numbers), size, _SHARE_READ, _LEAST_READ)
+        texts[name] = UnitsText(units, name, numbers, sizes, digest, budget)
     return texts, units
 
 
@@ -202,7 +202,7 @@ def _labels(file: File, number: int, column: Any, label_column: str) -> dict[str
     return found
 
 
-def _documents(group: RowGroup, text_column: str, label_column: str | None) -> Labelled:
+def _documents(group: RowGroup, text_column: str, label_column: str | None) -> NamedDocuments:
     """The documents of a row group with their labels."""
     import pyarrow as pa
     import pyarrow.compute as pc

@@ -14,14 +14,13 @@ from tqdm import tqdm
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
-from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Domain
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, CorpusRequest, Domain
 from chameleon.text.corpora.indexed import IndexedText
 
 if TYPE_CHECKING:
     import datasets
     import pyarrow as pa
 
-    from chameleon.text.corpora.formats import OpenRequest
 
 _ROWS_PER_BLOCK = 256
 
@@ -67,7 +66,7 @@ def is_saved(directory: Path) -> bool:
     )
 
 
-def open_saved(opening: "OpenRequest", directory: Path, name: str | None = None) -> list[Domain]:
+def open_saved(request: CorpusRequest, directory: Path, name: str | None = None) -> list[Domain]:
     """The domains of a saved dataset: by a column, by its splits, or all of it as the one named.
 
     Raises:
@@ -75,7 +74,6 @@ def open_saved(opening: "OpenRequest", directory: Path, name: str | None = None)
     """
     import datasets
 
-    request = opening.request
     try:
         saved = datasets.load_from_disk(str(directory))
     except Exception as error:  # of the library, arrow or the files

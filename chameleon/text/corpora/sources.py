@@ -6,10 +6,10 @@ from pathlib import Path
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import is_utf8, local_path, path_exists
+from chameleon.text.corpora.builder import CorpusBuilder
 from chameleon.text.corpora.builtin import open_builtin
 from chameleon.text.corpora.corpus import Corpus, CorpusRequest, require_labels
 from chameleon.text.corpora.directory import open_directory
-from chameleon.text.corpora.formats import OpenRequest
 from chameleon.text.corpora.hub import HUB_ID, open_hub_dataset
 from chameleon.text.corpora.manifest import open_entry, open_manifest
 from chameleon.text.corpora.storage import is_remote
@@ -42,13 +42,13 @@ def _with_added(corpus: Corpus, request: CorpusRequest) -> Corpus:
             raise InputError(
                 f"{request.dataset} has a domain {name} already; give that of --add_domains another name"
             )
-        opening = OpenRequest.of(replace(request, dataset=source, domain_column=None))
+        builder = CorpusBuilder.of(replace(request, dataset=source, domain_column=None))
         try:
-            domains += open_entry(opening, {"name": name, "sources": [source]}, Path())
+            domains += open_entry(builder, {"name": name, "sources": [source]}, Path())
         except InputError as error:
             raise InputError(f"--add_domains {name}={source}: {error}") from None
-        notices += opening.notices
-        closing += opening.closing
+        notices += builder.notices
+        closing += builder.closing
     provenance = corpus.provenance | ({"added": dict(request.added)} if request.added else {})
     return replace(
         corpus, domains=tuple(domains), provenance=provenance, notices=tuple(notices), closing=tuple(closing)

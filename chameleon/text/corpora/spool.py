@@ -1,8 +1,8 @@
-"""Text that is read once in bulk (a row group, a compressed file) and kept on disk while it is in use.
+"""Text that is read once in bulk (a row group, a compressed file) and stored on disk while it is in use.
 
-A unit is read from its source as a stream of documents, of one domain or of several mixed. They are
-kept in blocks in a temporary file without a name, and found there by an index of a few bytes a block.
-Of a unit with more than `KEPT_BYTES` of a domain a random sample of its blocks is kept.
+A unit is read from its source as a stream of documents, of one domain or of several mixed. They are stored in
+blocks in a temporary file without a name, with an index of a few bytes a block. Of a unit with more than
+`MAX_STORED_BYTES` of a domain, a random sample of its blocks is stored.
 """
 
 import hashlib
@@ -13,7 +13,6 @@ import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,18 +24,16 @@ from chameleon.text.corpora.indexed import BLOCK_BYTES, IndexedText
 from chameleon.text.corpora.storage import WHOLE_BYTES, File
 from chameleon.text.protocols import FileStart
 
-KEPT_BYTES = 1 << 28
-
-
+MAX_STORED_BYTES = 1 << 28
 _READERS = 4
 
 
 # Documents of a unit, each with the name of its domain.
-Labelled = Iterator[tuple[str, bytes]]
+NamedDocuments = Iterator[tuple[str, bytes]]
 
 
 class Spool:
-    """A temporary file in a directory; it vanishes with the process."""
+    """A temporary file in a directory, which vanishes with the process."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -45,7 +42,11 @@ class Spool:
         self._lock = threading.Lock()
 
     def append(self, content: bytes) -> int:
-        """Put bytes at its end; where they begin."""
+        """Append bytes and return where they begin.
+
+        Raises:
+            InputError: The disk is full, or the directory cannot be written to.
+        """
         with self._lock:
             begin = self._end
             try:
@@ -58,13 +59,13 @@ class Spool:
                 self._file.flush()
             except OSError as error:
                 raise InputError(
-                    f"cannot keep text in {self._directory}: {error.strerror}; free some space there"
+                    f"cannot store text in {self._directory}: {error.strerror}; free some space there"
                 ) from None
             self._end += len(content)
             return begin
 
     def read(self, begin: int, length: int) -> bytes:
-        """Bytes of it."""
+        """Some of its bytes."""
         if self._file is None:
             raise ValueError("nothing was appended")
         return os.pread(self._file.fileno(), length, begin)
@@ -72,14 +73,14 @@ class Spool:
 
 @dataclass(frozen=True, eq=False)
 class SpooledBlocks:
-    """Blocks of documents in a spool, each document behind its length in 8 bytes."""
+    """Blocks of documents in a spool, by (begin, length); each document follows its length in 8 bytes."""
 
     spool: Spool
-    places: tuple[tuple[int, int], ...]
+    extents: tuple[tuple[int, int], ...]
 
     def documents(self, block: int) -> Sequence[bytes]:
         """The documents of the block."""
-        content = self.spool.read(*self.places[block])
+        content = self.spool.read(*self.extents[block])
         documents, at = [], 0
         while at < len(content):
             end = at + 8 + int.from_bytes(content[at : at + 8], "little")
@@ -89,15 +90,25 @@ class SpooledBlocks:
 
 
 @dataclass
-class _Keeper:
-    """The blocks of one domain in a unit that is being read."""
+class _DomainStore:
+    """The blocks of one domain in a unit that is being read.
+
+    Attributes:
+        spool: Where they are stored.
+        name: Names the blocks, which decides at random which of them are sampled.
+        pending, pending_size: Documents of the open block, and their positions.
+        blocks: Random word, (begin, length) in the spool, positions and documents of each stored block.
+        stored, whole: Positions stored, and read in all.
+        number: Blocks read.
+        below: Blocks whose random word is below this are stored.
+    """
 
     spool: Spool
     name: str
     pending: list[bytes] = field(default_factory=list)
     pending_size: int = 0
     blocks: list[tuple[int, tuple[int, int], int, int]] = field(default_factory=list)
-    kept: int = 0
+    stored: int = 0
     whole: int = 0
     number: int = 0
     below: int = 1 << 64
@@ -117,52 +128,56 @@ class _Keeper:
         self.whole += self.pending_size
         if chance < self.below:
             content = b"".join(len(each).to_bytes(8, "little") + each for each in self.pending)
-            place = (self.spool.append(content), len(content))
-            self.blocks.append((chance, place, self.pending_size, len(self.pending)))
-            self.kept += self.pending_size
-        while self.kept > KEPT_BYTES and len(self.blocks) > 1:
+            extent = (self.spool.append(content), len(content))
+            self.blocks.append((chance, extent, self.pending_size, len(self.pending)))
+            self.stored += self.pending_size
+        while self.stored > MAX_STORED_BYTES and len(self.blocks) > 1:
             self.below //= 2
             self.blocks = [block for block in self.blocks if block[0] < self.below] or self.blocks[:1]
-            self.kept = sum(block[2] for block in self.blocks)
+            self.stored = sum(block[2] for block in self.blocks)
         self.pending, self.pending_size = [], 0
 
     def text(self) -> IndexedText:
         self.close_block()
         starts = np.cumsum([0, *(size for _, _, size, _ in self.blocks)], dtype=np.int64)
-        places = tuple(place for _, place, _, _ in self.blocks)
+        extents = tuple(extent for _, extent, _, _ in self.blocks)
         documents = sum(number for _, _, _, number in self.blocks)
-        blocks = SpooledBlocks(self.spool, places)
+        blocks = SpooledBlocks(self.spool, extents)
         return IndexedText(blocks, starts, documents, self.name, whole_size=float(self.whole))
 
 
-def keep(spool: Spool, key: str, documents: Iterable[tuple[str, bytes]]) -> dict[str, IndexedText]:
-    """Keep documents by the domain that each is named with; `key` decides which, where they are too many."""
-    keepers: dict[str, _Keeper] = {}
+def store(spool: Spool, key: str, documents: Iterable[tuple[str, bytes]]) -> dict[str, IndexedText]:
+    """Store the documents of a unit by the domain that each is named with; `key` is the seed of samples."""
+    stores: dict[str, _DomainStore] = {}
     for name, document in documents:
-        if name not in keepers:
-            keepers[name] = _Keeper(spool, f"{key} {name}")
-        keepers[name].add(document)
-    return {name: keeper.text() for name, keeper in keepers.items()}
+        if name not in stores:
+            stores[name] = _DomainStore(spool, f"{key} {name}")
+        stores[name].add(document)
+    return {name: store.text() for name, store in stores.items()}
 
 
-class Units:
+class SourceUnits:
     """Units of a source, each read once, some at a time in threads.
 
     Args:
-        read: The documents of a unit by its number, each with the name of its domain.
+        read: Reads the documents of a unit by its number, each with the name of its domain.
         keys: Names of the units, which decide the order in which they are visited.
-        spool: Where their text is kept.
-        files: The file that each is of.
+        spool: Where their text is stored.
+        files: The file of each unit.
     """
 
     def __init__(
-        self, read: Callable[[int], Labelled], keys: Sequence[str], spool: Spool, files: Sequence[File] = ()
+        self,
+        read: Callable[[int], NamedDocuments],
+        keys: Sequence[str],
+        spool: Spool,
+        files: Sequence[File] = (),
     ) -> None:
         self.files = files
         self._read = read
         self._names = keys
         self._spool = spool
-        self._coming: dict[int, Future[dict[str, IndexedText]]] = {}
+        self._reads: dict[int, Future[dict[str, IndexedText]]] = {}
         self._lock = threading.Lock()
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="reading")
         digests = b"".join(hashlib.sha256(key.encode()).digest()[:8] for key in keys)
@@ -172,11 +187,11 @@ class Units:
         return len(self._names)
 
     def prefetch(self, numbers: Iterable[int]) -> None:
-        """Begin to read units that will be wanted soon."""
+        """Start reading units that will be needed soon."""
         with self._lock:
             for number in numbers:
-                if number not in self._coming:
-                    self._coming[number] = self._readers.submit(self._kept, number)
+                if number not in self._reads:
+                    self._reads[number] = self._readers.submit(self._store, number)
 
     def get(self, number: int) -> dict[str, IndexedText]:
         """The text of each domain in a unit.
@@ -185,23 +200,23 @@ class Units:
             InputError: It cannot be read.
         """
         self.prefetch([number])
-        return self._coming[number].result()
+        return self._reads[number].result()
 
-    def stream(self, number: int) -> Labelled:
-        """The documents of a unit as they are read, all of them and kept nowhere."""
+    def stream(self, number: int) -> NamedDocuments:
+        """All documents of a unit as they are read; none are stored."""
         return self._read(number)
 
     def has(self, number: int) -> bool:
         """Whether a unit has been read."""
-        coming = self._coming.get(number)
-        return coming is not None and coming.done() and coming.exception() is None
+        read = self._reads.get(number)
+        return read is not None and read.done() and read.exception() is None
 
     def close(self) -> None:
-        """Read no more."""
+        """Stop reading."""
         self._readers.shutdown(wait=True, cancel_futures=True)
 
-    def _kept(self, number: int) -> dict[str, IndexedText]:
-        return keep(self._spool, self._names[number], self._read(number))
+    def _store(self, number: int) -> dict[str, IndexedText]:
+        return store(self._spool, self._names[number], self._read(number))
 
 
 _EMPTY = IndexedText(SpooledBlocks(Spool(Path()), ()), np.zeros(1, dtype=np.int64), 0, "")
@@ -213,14 +228,14 @@ class UnitsText:
 
     Attributes:
         units: All units of the source.
-        name: Which documents of them are the domain's.
-        numbers: (u,) the units that hold any.
-        unit_sizes: (u,) their sizes so far as known, in any measure.
+        name: Name of the domain's documents in them.
+        numbers: (u,) the units that hold such documents.
+        unit_sizes: (u,) their sizes as known without reading them, in any measure.
         fingerprint: Digest (hex) of the text.
         unit_budget: See `chameleon.text.protocols.Text`.
     """
 
-    units: Units
+    units: SourceUnits
     name: str
     numbers: npt.NDArray[np.int64]
     unit_sizes: npt.NDArray[np.float64]
@@ -253,23 +268,14 @@ class UnitsText:
         self.units.prefetch([int(self.numbers[index]) for index in indices])
 
 
-def visits_of(units: int, num_bytes: float, share: float, at_least: int) -> int:
-    """How many of a domain's units a usual run may read: a share of them, or of a small source more.
+def unit_budget(units: int, num_bytes: float, share: float, at_least: int) -> int:
+    """How many of a domain's units a usual run may read: a share of them, and more of a small source.
 
     Args:
-        units: How many it has.
-        num_bytes: The bytes of the source.
-        share: The share.
-        at_least: So many whatever they cost.
+        units: Units of the domain.
+        num_bytes: Bytes of the source.
+        share: Share of the units.
+        at_least: Units that may be read whatever they cost.
     """
     few = round(units * WHOLE_BYTES / max(num_bytes, 1))
     return max(round(share * units), few, at_least)
-
-
-def all_of(read: Callable[[int], Iterator[bytes]], name: str) -> Callable[[int], Labelled]:
-    """A reader of units whose documents are all of one domain."""
-    return partial(_named, read, name)
-
-
-def _named(read: Callable[[int], Iterator[bytes]], name: str, number: int) -> Labelled:
-    return ((name, document) for document in read(number))

@@ -16,6 +16,8 @@ from chameleon.text.corpora.indexed import SingleUnit, starts_of_files
 from chameleon.text.corpora.storage import File
 from chameleon.text.protocols import Content, FileStart, Passage
 
+INDEX_SUFFIX = ".idx"
+
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
 
 
@@ -203,6 +205,30 @@ class TokenText(SingleUnit):
     def _array_at(self, position: int) -> tuple[int, int]:
         number = int(np.searchsorted(self.begins, position, side="right")) - 1
         return number, position - int(self.begins[number])
+
+
+def pair_arrays(files: Sequence[File], dtype: str) -> list[TokenArray]:
+    """The arrays of files, those of Megatron with the `.idx` beside them.
+
+    Args:
+        files: Files of arrays and indices.
+        dtype: Item type of flat arrays.
+
+    Raises:
+        InputError: A file is damaged, or an index has no array.
+    """
+    indices = {file.path.removesuffix(INDEX_SUFFIX): file for file in files if _is_index(file)}
+    arrays = [file for file in files if not _is_index(file)]
+    if alone := indices.keys() - {file.path.removesuffix(".bin") for file in arrays}:
+        raise InputError(f"{indices[min(alone)].name} has no .bin file beside it")
+    pairs = ((file, indices.get(file.path.removesuffix(".bin"))) for file in arrays)
+    return [
+        flat_array(file, dtype) if index is None else megatron_array(file, index) for file, index in pairs
+    ]
+
+
+def _is_index(file: File) -> bool:
+    return file.path.endswith(INDEX_SUFFIX)
 
 
 def flat_array(file: File, dtype: str) -> TokenArray:
