@@ -188,7 +188,7 @@ def test_of_a_domain_with_several_splits_one_is_read(tmp_path: Path) -> None:
     for split, kept in (("train", slice(20)), ("validation", slice(20, None))):
         corpus = opened(tmp_path / "corpus", split=split, **TOKENS)
         assert len(corpus.notices) == len(TEXTS) * 2  # the tokenizer is another too
-        assert f"code: 1 files of other splits than {split} are left out" in corpus.notices
+        assert f"code: 1 files of splits other than {split} are left out" in corpus.notices
         found = {domain.name: documents(domain.text) for domain in corpus.domains}
         assert found == {name: [text.encode() for text in texts[kept]] for name, texts in TEXTS.items()}
 
