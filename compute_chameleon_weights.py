@@ -19,6 +19,7 @@ from chameleon.common.command_line import (
     print_stderr,
     print_table,
     run_command,
+    terminal_width,
 )
 from chameleon.export.options import ExportRequest
 from chameleon.pipeline.options import (
@@ -80,7 +81,13 @@ def _run(options: Options, output: str, export: ExportRequest | None) -> None:
         write_report(build_report(outcome), options.report)
     terminal = sys.stderr if output == "-" else sys.stdout
     place = "stdout" if output == "-" else output
-    table = render_table(weights, place, unicode=can_draw_blocks(terminal), report=options.report)
+    table = render_table(
+        weights,
+        place,
+        unicode=can_draw_blocks(terminal),
+        width=terminal_width(terminal),
+        report=options.report,
+    )
     if outcome.change is not None:
         table += "\n\n" + render_change(weights, outcome.change.before, outcome.change.moved_by)
     if output == "-":

@@ -23,9 +23,9 @@ from benchmarks.machine import Figure, Report, command_line, publish, whole
 from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS
 from chameleon.confidence.verdict import assess
 from chameleon.embeddings.store import DomainEmbeddings
-from chameleon.pipeline.judge import windows_wanted
 from chameleon.pipeline.options import DEFAULT_TARGET_SE, Options
 from chameleon.pipeline.run import run
+from chameleon.pipeline.score import windows_wanted
 from chameleon.weights.compute import solve
 from chameleon.weights.formula import Formula
 from chameleon.weights.sample import Sample

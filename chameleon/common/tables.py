@@ -74,8 +74,8 @@ def two_digits(value: float) -> str:
     return f"{value:.{max(0, 1 - math.floor(math.log10(abs(value))))}f}"
 
 
-def describe_spread(weights: Array) -> list[str]:
-    """How k weights are spread: their quantiles against uniform, and what the heaviest hold."""
+def describe_spread(weights: Array) -> list[tuple[str, str]]:
+    """How k weights are spread: their quantiles as multiples of uniform, and what the heaviest hold."""
     k = len(weights)
     falling = np.sort(weights)[::-1]
     words = ("least", "5 %", "median", "95 %", "most")
@@ -83,7 +83,7 @@ def describe_spread(weights: Array) -> list[str]:
     parts = [f"{word} {two_digits(float(each))}" for word, each in zip(words, quantiles, strict=True)]
     held = [(share, float(falling[: math.ceil(share * k / 100)].sum())) for share in (1, 10)]
     heaviest = ", ".join(f"{share} % of the domains have {two_digits(part)} of all" for share, part in held)
-    return [f"times uniform        {', '.join(parts)}", f"heaviest             {heaviest}"]
+    return [("times uniform", ", ".join(parts)), ("heaviest", heaviest)]
 
 
 def column_width(names: Iterable[str], least: int = 6) -> int:
@@ -140,6 +140,12 @@ def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str
     if width is not None and max(map(display_width, lines)) > width:
         lines = _aligned([column for column in columns if not column.is_optional])
     return lines
+
+
+def fact_lines(facts: Iterable[tuple[str, str]]) -> list[str]:
+    """Lines of labels and what they stand for, below each other; a label may be empty."""
+    labels, texts = zip(*facts, strict=True)
+    return _aligned([Column("", labels, is_text=True), Column("", texts, is_text=True)])[1:]
 
 
 def _aligned(columns: Sequence[Column]) -> list[str]:

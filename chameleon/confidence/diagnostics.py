@@ -92,17 +92,6 @@ _FEW_WINDOWS = 16
 _MOST_GROUPS = 3
 
 
-def sensitivity_facts(
-    names: Sequence[str], solution: Solution, moved: Sequence[WeightPath]
-) -> dict[str, Any]:
-    """How far the furthest weight moves when a setting is halved or doubled, for the weights file."""
-    facts = {}
-    for path in moved:
-        at, by = largest_move(solution.weights, path.weights)
-        facts[path.setting] = {"largest_move": by, "domain": names[at]}
-    return facts
-
-
 def warnings_of(
     samples: list[Sample], formula: Formula, solution: Solution
 ) -> tuple[list[str], list[WeightPath]]:

@@ -22,7 +22,6 @@ from chameleon.confidence.bootstrap import (
 from chameleon.confidence.many_domains import analytic_errors
 from chameleon.confidence.pca import Plane
 from chameleon.confidence.stopping import windows_needed, windows_needed_of_many
-from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.kept_ratios import KeptRatios
 from chameleon.weights.sample import Sample
@@ -95,68 +94,47 @@ def assess(
     return Confidence(weights, scores, replicates, needed)
 
 
-def with_confidence(
-    weights: DomainWeights, confidence: Confidence | None, samples: Sequence[Sample], target: float
-) -> DomainWeights:
-    """Weights with what is known of how sure they are: in `domains`, `diagnostics` and perhaps `notices`."""
-    if confidence is None:
-        unsure = "a single window of a domain says nothing of how sure the weights are: raise --num_samples"
-        return replace(weights, notices=(*weights.notices, unsure))
-    domains = {}
-    for i, name in enumerate(weights.names):
-        domains[name] = {
-            **weights.domains[name],
-            "standard_error": float(confidence.weights.errors[i]),
-            "interval": confidence.weights.intervals[i].tolist(),
-            "score_standard_error": float(confidence.scores.errors[i]),
-            "score_interval": confidence.scores.intervals[i].tolist(),
-        }
-    diagnostics: dict[str, Any] = {
-        **weights.diagnostics,
-        "largest_standard_error": float(confidence.weights.errors.max()),
-        "enough_windows": not confidence.needed,
-        "order": _order(weights, confidence.replicates.weights)
-        if confidence.how is None
-        else _order_of_many(weights, confidence.weights.errors),
-    }
+def order_facts(names: Sequence[str], weights: Array, confidence: Confidence) -> list[dict[str, Any]]:
+    """Probability that the heavier of two domains is truly the heavier: of all pairs, or of neighbours.
+
+    Args:
+        names: (k,) domain names.
+        weights: (k,) weights.
+        confidence: Their errors; replicates of the weights where there are few domains.
+    """
     if confidence.how is not None:
-        diagnostics["errors"] = confidence.how
-    if confidence.needed:
-        diagnostics["windows_needed"] = dict(confidence.needed)
-    notices = list(weights.notices)
-    if confidence.needed:
-        notices.append(_not_enough(weights.names, confidence, samples, target))
-    return replace(weights, domains=domains, diagnostics=diagnostics, notices=tuple(notices))
-
-
-def _order(weights: DomainWeights, replicated: Array) -> list[dict[str, Any]]:
-    """How probable it is that the order of two domains is right: of any two, or of neighbours among many."""
-    order = np.argsort(-weights.weights, kind="stable")
+        return _order_of_many(names, weights, confidence.weights.errors)
+    order = np.argsort(-weights, kind="stable")
     k = len(order)
     reach = k if k <= _ALL_PAIRS else 2
-    some = order_probabilities(replicated[:, order], reach)
+    some = order_probabilities(confidence.replicates.weights[:, order], reach)
     return [
-        {
-            "above": weights.names[order[i]],
-            "below": weights.names[order[j]],
-            "probability": float(some[i, j - i]),
-        }
+        {"above": names[order[i]], "below": names[order[j]], "probability": float(some[i, j - i])}
         for i in range(k)
         for j in range(i + 1, min(i + reach, k))
     ]
 
 
-def _order_of_many(weights: DomainWeights, errors: Array) -> list[dict[str, Any]]:
-    """How probable it is that the order of neighbours is right, by normal errors that are independent."""
-    order = np.argsort(-weights.weights, kind="stable")
-    apart = weights.weights[order[:-1]] - weights.weights[order[1:]]
+def _order_of_many(names: Sequence[str], weights: Array, errors: Array) -> list[dict[str, Any]]:
+    """The same of neighbours, with normal errors that are independent."""
+    order = np.argsort(-weights, kind="stable")
+    apart = weights[order[:-1]] - weights[order[1:]]
     both = np.hypot(errors[order[:-1]], errors[order[1:]])
-    found = []
+    pairs = []
     for one, other, by, error in zip(order[:-1], order[1:], apart.tolist(), both.tolist(), strict=True):
         certain = 0.5 if by == 0 else 1.0
         probability = 1 - 0.5 * math.erfc(by / error / math.sqrt(2)) if error > 0 else certain
-        found.append({"above": weights.names[one], "below": weights.names[other], "probability": probability})
-    return found
+        pairs.append({"above": names[one], "below": names[other], "probability": probability})
+    return pairs
+
+
+def confidence_notices(
+    names: Sequence[str], confidence: Confidence | None, samples: Sequence[Sample], target: float
+) -> list[str]:
+    """What to do where errors are unknown or above the target; nothing where they are within it."""
+    if confidence is None:
+        return ["a single window of a domain says nothing of how sure the weights are: raise --num_samples"]
+    return [_not_enough(names, confidence, samples, target)] if confidence.needed else []
 
 
 def _not_enough(

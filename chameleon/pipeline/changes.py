@@ -1,30 +1,27 @@
-"""Domains that come, go, are split or put together: weights before, and what moved because of whom."""
+"""Weights before a change of the set of domains, and how much each added or removed domain moves them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from chameleon.common.arrays import Array
 from chameleon.embeddings.store import EmbeddedCorpus
-from chameleon.pipeline.judge import samples_by_name, score_samples
 from chameleon.pipeline.options import Options
+from chameleon.pipeline.score import samples_by_name, score_samples
 from chameleon.weights.compute import solve
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula
 from chameleon.weights.sample import Sample
 
-Samples = Mapping[str, Sample]
-
-
-# Of more changes than this only what they do together is shown.
+# Above this many added and removed domains, only their effect together is computed.
 _MOST_CHANGES = 12
 
 
 @dataclass(frozen=True, eq=False)
 class PreviousWeights:
-    """Weights before a change, and their (b, k) replicates where these are known."""
+    """Weights before a change, and their (b, k) bootstrap replicates where these are known."""
 
     weights: DomainWeights
-    replicated: Array | None
+    replicates: Array | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,8 +29,8 @@ class Change:
     """What a change of domains did.
 
     Attributes:
-        before: Weights before it.
-        moved_by: For each domain that came or went, in words, what it alone moves each other weight by.
+        before: Weights before the change.
+        moved_by: For each added or removed domain, in words, how far it alone moves each other weight.
     """
 
     before: DomainWeights
@@ -41,63 +38,61 @@ class Change:
 
 
 def weights_before(
-    options: Options, previous: DomainWeights | None, samples: Samples, embedded: EmbeddedCorpus
+    options: Options, previous: DomainWeights | None, samples: Mapping[str, Sample], embedded: EmbeddedCorpus
 ) -> PreviousWeights | None:
-    """Weights before domains came, went or were put together; None where nothing did, or it is not known.
+    """Weights before domains were added, removed, split or merged; None where none were, or they are unknown.
 
     Args:
-        options: What is asked for.
-        previous: What the user says they were, if anything.
-        samples: Of the domains that there are now, none of them put together.
-        embedded: What they are from, and what is stored of those that went or were split.
+        options: Of the run.
+        previous: The weights of --previous, if given.
+        samples: One for each domain of the corpus now, not merged.
+        embedded: The domains' embeddings, and those of removed and split domains.
     """
     if previous is not None:
         return PreviousWeights(previous, None)
-    splits = options.split_domains or {}
-    parts = {part for patterns in splits.values() for part in patterns}
     added = options.add_domains or {}
+    parts = {part for patterns in (options.split_domains or {}).values() for part in patterns}
     old = {name: sample for name, sample in samples.items() if name not in added and name not in parts}
     everything, available = samples_by_name({**embedded.domains, **embedded.removed})
     old |= {name: everything[name] for name in embedded.removed}
-    changed = bool(added or embedded.removed or options.merge_domains)
-    if not changed or len(old) < 2:
+    has_changed = bool(added or embedded.removed or options.merge_domains)
+    if not has_changed or len(old) < 2:
         return None
-    judged = score_samples(list(old.values()), available, replace(options, report=None))
-    return PreviousWeights(
-        judged.weights, None if judged.confidence is None else judged.confidence.replicates.weights
-    )
+    scored = score_samples(list(old.values()), available, replace(options, report=None))
+    replicates = None if scored.confidence is None else scored.confidence.replicates.weights
+    return PreviousWeights(scored.by_formula, replicates)
 
 
 def change_from(
     before: DomainWeights,
-    in_use: Samples,
+    in_use: Mapping[str, Sample],
     embedded: EmbeddedCorpus,
     others: Sequence[str],
     formula_of: Callable[[int], Formula],
 ) -> Change:
-    """What moved since before, because of whom.
+    """What moved since before, and because of which domain.
 
     Args:
-        before: Weights before.
-        in_use: The domains now.
-        embedded: What is stored of those that went.
-        others: Domains that were put together or split, or came of it: they are not alone.
+        before: Weights before the change.
+        in_use: A sample for each domain now.
+        embedded: Holds the embeddings of removed domains.
+        others: Names of merged and split domains and of what they became: none changes anything alone.
         formula_of: The formula for a number of domains.
     """
-    gone, _ = samples_by_name(embedded.removed)
-    came = [name for name in in_use if name not in before.names and name not in others]
-    went = [sample for name, sample in gone.items() if name in before.names and name not in others]
-    if len(came) + len(went) > _MOST_CHANGES:
+    stored, _ = samples_by_name(embedded.removed)
+    added = [name for name in in_use if name not in before.names and name not in others]
+    removed = [sample for name, sample in stored.items() if name in before.names and name not in others]
+    if len(added) + len(removed) > _MOST_CHANGES:
         return Change(before, [])
     after = list(in_use.values())
     now = _weights(after, formula_of)
     moved = []
-    for name in came:
+    for name in added:
         without = [sample for sample in after if sample.name != name]
         if len(without) > 1:
-            moved.append((f"{name} came", _difference(now, _weights(without, formula_of))))
-    for sample in went:
-        moved.append((f"{sample.name} went", _difference(now, _weights([*after, sample], formula_of))))
+            moved.append((f"{name} added", _difference(now, _weights(without, formula_of))))
+    for sample in removed:
+        moved.append((f"{sample.name} removed", _difference(now, _weights([*after, sample], formula_of))))
     return Change(before, moved)
 
 

@@ -1,4 +1,4 @@
-"""What a run is asked for."""
+"""Settings of a run: the dataclass, its flags, and which do not go together."""
 
 import argparse
 from dataclasses import dataclass
@@ -36,8 +36,8 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
         "--target_se",
         type=positive_number,
         metavar="SE",
-        help="standard error up to which a weight is sure enough: windows are drawn in rounds, more where "
-        f"the error comes from, until all are (default: {DEFAULT_TARGET_SE}). Lower it for surer weights",
+        help="largest standard error of a weight: windows are drawn in rounds, more where the error comes "
+        f"from, until all weights are within it (default: {DEFAULT_TARGET_SE})",
     )
     add_reading_flags(parser)
     add_change_flags(parser)
@@ -45,14 +45,14 @@ def add_run_flags(parser: argparse.ArgumentParser) -> None:
     embedding.add_argument(
         "--skip_embedding_generation",
         action="store_true",
-        help="use the embeddings in --embeddings_dir as they are (default: embed what is missing). Give it "
-        "to try other weight settings in a second, or where text and proxy are not at hand",
+        help="use the embeddings in --embeddings_dir as they are, without text or proxy (default: embed what "
+        "is missing). Other weight settings take a second",
     )
     embedding.add_argument(
         "--sensitivity",
         action="store_true",
-        help="embed with two other blocks and seeds too, and say how far weights move (default: only with "
-        "lambda, sigma and temperature). Give it before a decision that is dear",
+        help="also embed with two other proxy blocks and two other seeds, and report how far the weights "
+        "move (default: only with lambda, sigma and temperature). Use before an expensive decision",
     )
     add_engine_flags(parser)
     add_weight_flags(parser)
@@ -65,98 +65,95 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
         "--mode",
         choices=("pretrain", "finetune"),
         default="pretrain",
-        help="what the weights are for (default: pretrain). pretrain raises domains that share most with "
-        "the others, finetune those that share least; change it with the training that follows",
+        help="training that the weights are for: pretrain favours domains that share most with the others, "
+        "finetune those that share least (default: pretrain)",
     )
     group.add_argument(
         "--output",
         type=nonempty,
         metavar="FILE",
-        help="weights file to write (default: chameleon_weights_<mode>.json). Change it to keep several "
-        "results; - writes the JSON to stdout and the table to stderr",
+        help="weights file to write; - writes JSON to stdout and the table to stderr (default: "
+        "chameleon_weights_<mode>.json)",
     )
     group.add_argument(
         "--report",
         type=nonempty_path,
         metavar="FILE",
-        help="page to write, such as report.html: pictures of the weights, how sure they are and why "
-        "(default: none). Give it to show them to others",
+        help="HTML page to write, such as report.html: pictures of the weights, how sure they are and why "
+        "(default: none)",
     )
     group.add_argument(
         "--export",
         type=nonempty,
         metavar="F",
-        help="trainer's format to write too, beside the weights file (default: none). Give it to train with "
-        "them; python -m chameleon export --help lists the formats and caps epochs",
+        help="also write the weights in a trainer's format, beside the weights file (default: none). "
+        "python -m chameleon export --help lists the formats, and has caps on epochs",
     )
     add_source_flags(group)
     group.add_argument(
         "--budget",
         type=token_count,
         metavar="TOKENS",
-        help="tokens to train on, such as 300B, for --export (default: not known). Give it to see epochs",
+        help="tokens to train on, such as 300B, to show epochs with --export (default: unknown)",
     )
 
 
 def add_change_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags of what is added, removed, split, merged or kept, and of names that have levels."""
-    group = parser.add_argument_group("domains that come and go")
+    """Flags that add, remove, split, merge or nest domains."""
+    group = parser.add_argument_group("changing the set of domains")
     group.add_argument(
         "--add_domains",
         type=mapping,
         metavar="NAME=SOURCE,...",
-        help="further domains: files, directories, URLs or hub ids (default: none). Give it to see what they "
-        "change; only they are embedded",
+        help="domains to add: files, directories, URLs or hub ids (default: none). Only they are embedded",
     )
     group.add_argument(
         "--remove_domains",
         type=name_list,
         default=(),
         metavar="A,B,...",
-        help="domains to leave out (default: none). Give it to see what that changes, where they were "
-        "embedded before",
+        help="domains to remove (default: none). If they were embedded before, the table shows what moves",
     )
     group.add_argument(
         "--split_domains",
         type=splits,
         metavar="OLD=A:PATTERN+B:PATTERN,...",
-        help="domains to split by the names of their files (default: none). Give it where one name stands "
-        "for different things; nothing is embedded anew",
+        help="domains to split by the names of their files (default: none). Nothing is embedded again",
     )
     group.add_argument(
         "--merge_domains",
         type=merges,
         metavar="NEW=A+B,...",
-        help="domains to put together, by their tokens (default: none). Give it where two are near "
-        "duplicates; nothing is embedded anew",
+        help="domains to merge, such as near duplicates, by their tokens (default: none). Nothing is "
+        "embedded again",
     )
     group.add_argument(
         "--previous",
         type=nonempty_path,
         metavar="FILE",
-        help="weights file of before, to compare with (default: computed without the changes above). Give it "
-        "where the corpus has become another",
+        help="earlier weights file to compare with (default: weights before the changes above). Use it when "
+        "the corpus itself has changed",
     )
     group.add_argument(
         "--keep_ratios",
         action="store_true",
-        help="domains of before keep their relative shares, new ones take theirs (default: all weights "
-        "move). Give it in the middle of a training run",
+        help="keep the relative shares of existing domains; only new domains take from them (default: all "
+        "weights may move). For the middle of a training run",
     )
     group.add_argument(
         "--hierarchy",
         choices=("flat", "nested"),
         default="flat",
-        help="how domains named source/topic are weighed (default: flat, all at once). Change it to nested "
-        "where sources have very unequal numbers of topics: weights across sources times those within each",
+        help="weights of domains named source/topic: flat (all at once) or nested (weights across sources "
+        "times those within each; for sources with very unequal numbers of topics) (default: flat)",
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Options(EmbeddingOptions, FormulaSettings):
-    """What a run is asked for, by the names of the flags; None is left to the program.
+    """All settings of a run, named as its flags; None leaves a setting to the program.
 
-    `compute_chameleon_weights.py --help` says what each does.
+    `compute_chameleon_weights.py --help` describes each.
     """
 
     target_se: float | None = None
@@ -169,31 +166,53 @@ class Options(EmbeddingOptions, FormulaSettings):
     report: Path | None = None
     skip_embedding_generation: bool = False
 
+    @property
+    def target(self) -> float:
+        """Standard error at which a weight is sure enough."""
+        return DEFAULT_TARGET_SE if self.target_se is None else self.target_se
+
 
 def require_consistent(options: Options) -> None:
     """Raise InputError for flags that do not go together."""
     flags = ("num_workers", "ray_address", "num_gpus_per_worker")
     require_workers(options.engine, {name: getattr(options, name) for name in flags})
+    _require_whole_shard(options)
+    if options.hierarchy == "nested":
+        for flag in ("keep_ratios", "sensitivity"):
+            if getattr(options, flag):
+                raise InputError(
+                    f"--{flag} applies to weights over all domains at once, not to --hierarchy nested; leave "
+                    "one out"
+                )
+    if options.sensitivity and options.skip_embedding_generation:
+        raise InputError(
+            "--sensitivity embeds with other blocks and seeds, which --skip_embedding_generation does not; "
+            "leave one of them out"
+        )
+
+
+def _require_whole_shard(options: Options) -> None:
+    """Raise InputError where --num_shards lacks its index or a number of windows, or more is asked of it."""
     if (options.num_shards is None) != (options.shard_index is None):
-        raise InputError("--num_shards and --shard_index go together: how many parts, and which this one is")
+        raise InputError("--num_shards and --shard_index go together: how many shards, and which this one is")
     if options.num_shards is None or options.shard_index is None:
         return
     if options.shard_index >= options.num_shards:
         raise InputError(
-            f"--shard_index {options.shard_index} is out of range: of --num_shards {options.num_shards} it "
+            f"--shard_index {options.shard_index} is out of range: with --num_shards {options.num_shards} it "
             f"is from 0 to {options.num_shards - 1}"
         )
     if options.num_samples is None:
         raise InputError(
-            "--num_shards needs --num_samples: how many windows a run draws by itself is known only after a "
-            "round of all domains"
+            "--num_shards needs --num_samples: a run that chooses the number of windows itself needs a round "
+            "over all domains first"
         )
-    unfit = {
+    others = {
         "--engine": options.engine != "serial",
         "--skip_embedding_generation": options.skip_embedding_generation,
         "--sensitivity": options.sensitivity,
     }
-    for flag, is_given in unfit.items():
+    for flag, is_given in others.items():
         if is_given:
             raise InputError(
                 f"{flag} does not go with --num_shards, which only embeds; leave one of them out"

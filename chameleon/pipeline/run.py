@@ -1,7 +1,15 @@
-"""The whole way: corpus, windows, embeddings, affinity, leverage scores, weights, and how sure they are."""
+"""A run of the main command, from options to weights.
+
+    embed or reuse ──► split, merge ──► score ──► describe ──► Outcome
+       ▲                                  │
+       └── more windows, until the errors are within the target
+
+Splits, merges and weights before a change use the embeddings that exist. `describe` puts together what the
+weights file says.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 
 from chameleon.common.command_line import Notify
@@ -11,135 +19,100 @@ from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS, require_r
 from chameleon.embeddings.from_disk import stored_embeddings
 from chameleon.embeddings.store import EmbeddedCorpus
 from chameleon.embeddings.workers.start import workers_for
-from chameleon.pipeline.changes import Change, change_from, weights_before
-from chameleon.pipeline.domains import (
-    facts_of,
-    merge,
-    more_of_scarce,
-    require_mergeable,
-    require_splittable,
-    sizes_of,
-    split,
-    wholes_wanted,
-)
-from chameleon.pipeline.judge import (
-    Scored,
-    samples_by_name,
-    score_samples,
-    target_of,
-    windows_wanted,
-)
-from chameleon.pipeline.nested import (
-    Levels,
-    nested_windows_wanted,
-    require_fitting,
-    score_nested,
-    with_sources,
-)
+from chameleon.pipeline.amounts import amounts_of
+from chameleon.pipeline.changes import Change, PreviousWeights, change_from, weights_before
+from chameleon.pipeline.describe import describe
+from chameleon.pipeline.merge import merge_domains
+from chameleon.pipeline.nested import Levels, NestedScores, score_nested
+from chameleon.pipeline.nested_rounds import nested_windows_wanted
 from chameleon.pipeline.options import Options
-from chameleon.pipeline.variants import Variants, variants_of, with_variants
+from chameleon.pipeline.score import Scored, samples_by_name, score_samples, windows_wanted
+from chameleon.pipeline.split import more_of_scarce, require_splittable, split, wholes_wanted
+from chameleon.pipeline.variants import Variants, variants_of
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula
 from chameleon.weights.kept_ratios import KeptRatios
+from chameleon.weights.sample import Sample
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a run found.
+    """The results of a run.
 
     Attributes:
-        weights: The answer, with scores, settings, provenance and all that is said of it.
-        judged: What it is from.
-        embedded: What that is from.
-        change: What domains that came or went did, where any did.
-        variants: Weights by other blocks and seeds, where they were asked for.
+        weights: What goes into the weights file.
+        scored: Scores of the domains, or of the sources where weights are nested.
+        embedded: The embeddings of the domains in use.
+        change: What adding, removing, splitting or merging domains did; None where none were.
+        variants: Weights with other blocks and seeds; empty without --sensitivity.
     """
 
     weights: DomainWeights
-    judged: Scored
+    scored: Scored
     embedded: EmbeddedCorpus
     change: Change | None
     variants: Variants
 
 
 def run(options: Options, notify: Notify = lambda text: None) -> Outcome:
-    """Weights of a corpus's domains and what there is to know of them.
+    """Compute the weights of a corpus's domains.
 
     Args:
-        options: What is asked for.
-        notify: Told, in a sentence each and at once, what the user should know. The result holds it too.
+        options: Of the run; see `require_consistent`.
+        notify: Receives what the user should know, in a sentence each, as soon as it is known. The
+            result holds the same sentences.
 
     Raises:
-        InputError: Something asked for cannot be had or used; the message says what and what to do.
+        InputError: Something cannot be found or used; the message says what, and what to do.
     """
-    require_fitting(options)
-    is_nested = options.hierarchy == "nested"
     previous = None if options.previous is None else DomainWeights.read(options.previous)
     whole = _reuse(options, notify) if options.skip_embedding_generation else _embed(options, notify)
-    splits = options.split_domains or {}
-    embedded = split(whole, splits)
+    embedded = split(whole, options.split_domains or {})
     samples, available = samples_by_name(embedded.domains)
-    # Weights that were not nested are not those of before.
-    compares = previous is not None or not is_nested
-    before = weights_before(options, previous, samples, embedded) if compares else None
+    # Flat weights of the domains before are not those that were nested.
+    is_comparable = previous is not None or options.hierarchy == "flat"
+    before = weights_before(options, previous, samples, embedded) if is_comparable else None
     merges = options.merge_domains or {}
-    if merges:
-        require_mergeable(list(samples), merges)
-        samples = merge(samples, sizes_of(embedded, merges), merges)
-        available |= {new: sum(available[part] for part in parts) for new, parts in merges.items()}
-    kept = None
-    if options.keep_ratios:
-        if before is None:
-            raise InputError(
-                "--keep_ratios needs weights of before: add, remove or merge domains whose windows are "
-                "stored, or name a weights file by --previous"
-            )
-        kept = KeptRatios.of(list(samples), before.weights, before.replicated)
-    if is_nested:
-        judged = score_nested(Levels.of(samples, available, embedded, merges), options)
+    samples, available = merge_domains(samples, available, embedded, merges)
+    scores: Scored | NestedScores
+    if options.hierarchy == "nested":
+        scores = score_nested(Levels.of(samples, available, embedded, merges), options)
+        scored = scores.across
     else:
-        judged = score_samples(list(samples.values()), available, options, kept)
-    change = None
-    if before is not None and is_nested:
-        change = Change(before.weights, [])
-    elif before is not None:
-        formula_for = partial(Formula.of, settings=options)
-        others = [*merges, *splits, *(part for parts in splits.values() for part in parts)]
-        change = change_from(before.weights, samples, embedded, others, formula_for)
-    variants = variants_of(options, whole, judged.formula) if options.sensitivity else ()
-    weights = with_sources(with_variants(judged.weights, variants))
-    for notice in weights.notices:
+        ratios = _ratios(samples, before) if options.keep_ratios else None
+        scores = scored = score_samples(list(samples.values()), available, options, ratios)
+    change = None if before is None else _change(before, samples, embedded, options)
+    variants = variants_of(options, whole, scored.formula) if options.sensitivity else ()
+    amounts = amounts_of(scores.names, embedded, merges)
+    weights = describe(scores, options, embedded.record, amounts, variants)
+    for notice in scores.notices:
         notify(notice)
-    return Outcome(_described(weights, options, embedded), judged, embedded, change, variants)
+    return Outcome(weights, scored, embedded, change, variants)
 
 
-def _described(weights: DomainWeights, options: Options, embedded: EmbeddedCorpus) -> DomainWeights:
-    """Weights with what they are from."""
-    record = embedded.record
-    changes = {
-        "remove_domains": list(options.remove_domains),
-        "split_domains": options.split_domains,
-        "merge_domains": {new: list(parts) for new, parts in (options.merge_domains or {}).items()},
-        "keep_ratios": options.keep_ratios,
-        "hierarchy": options.hierarchy if options.hierarchy != "flat" else None,
-    }
-    return replace(
-        weights,
-        domains=facts_of(weights, embedded, options.merge_domains or {}),
-        settings={
-            **weights.settings,
-            **record.settings,
-            "num_samples": options.num_samples or record.num_samples,
-            "target_se": target_of(options),
-            **{name: value for name, value in changes.items() if value},
-        },
-        provenance=record.provenance,
-        notices=(*record.notices, *weights.notices),
-    )
+def _ratios(samples: Mapping[str, Sample], before: PreviousWeights | None) -> KeptRatios:
+    if before is None:
+        raise InputError(
+            "--keep_ratios needs earlier weights: add, remove or merge domains whose embeddings are stored, "
+            "or name a weights file (--previous)"
+        )
+    return KeptRatios.of(list(samples), before.weights, before.replicates)
+
+
+def _change(
+    before: PreviousWeights, samples: Mapping[str, Sample], embedded: EmbeddedCorpus, options: Options
+) -> Change:
+    if options.hierarchy == "nested":
+        return Change(before.weights, [])
+    splits = options.split_domains or {}
+    parts = [part for patterns in splits.values() for part in patterns]
+    others = [*(options.merge_domains or {}), *splits, *parts]
+    return change_from(before.weights, samples, embedded, others, partial(Formula.of, settings=options))
 
 
 def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
-    asked = {
+    """The stored embeddings of --skip_embedding_generation."""
+    request = {
         "dataset": options.dataset,
         "checkpoint_path": options.checkpoint_path,
         "sample_length": options.sample_length,
@@ -149,13 +122,8 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
         "add_domains": absolute_paths(options.add_domains),
         **options.text_settings(),
     }
-    if options.sensitivity:
-        raise InputError(
-            "--sensitivity embeds with other blocks and seeds, which --skip_embedding_generation does not; "
-            "leave one of them out"
-        )
     embedded = stored_embeddings(
-        options.embeddings_dir, asked, options.num_samples, options.domains, options.remove_domains
+        options.embeddings_dir, request, options.num_samples, options.domains, options.remove_domains
     )
     for notice in embedded.record.notices:
         notify(notice)
@@ -163,28 +131,30 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
 
 
 def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
-    splits = options.split_domains or {}
-
-    def more(embedded: EmbeddedCorpus) -> Mapping[str, int]:
-        if options.num_samples is not None:
-            return {}
-        require_splittable(list(embedded.domains), splits)
-        if scarce := more_of_scarce(embedded, splits, MOST_WINDOWS):
-            return scarce
-        parts = split(embedded, splits)
-        samples, available = samples_by_name(parts.domains)
-        if options.hierarchy == "nested":
-            wanted = nested_windows_wanted(samples, available, parts, options)
-            return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
-        if options.target_se is not None:
-            formula = Formula.of(len(samples), options)
-            require_reachable(list(samples.values()), available, formula, options.target_se)
-        wanted = windows_wanted(list(samples.values()), available, options)
-        return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS) if wanted else {}
-
+    """Embed in rounds of windows: of --num_samples windows, or until the errors are within the target."""
     with workers_for(options) as driver:
         # Loads what opens corpora, which a run on stored embeddings does without.
         from chameleon.embeddings.embed import embed_corpus
 
         first = options.num_samples or FIRST_WINDOWS
-        return embed_corpus(options, first, more, notify, driver=driver)
+        return embed_corpus(options, first, partial(_next_round, options), notify, driver=driver)
+
+
+def _next_round(options: Options, embedded: EmbeddedCorpus) -> Mapping[str, int]:
+    """Windows to have of each domain after the next round; empty where there are enough."""
+    if options.num_samples is not None:
+        return {}
+    splits = options.split_domains or {}
+    require_splittable(list(embedded.domains), splits)
+    if scarce := more_of_scarce(embedded, splits, MOST_WINDOWS):
+        return scarce
+    parts = split(embedded, splits)
+    by_name, available = samples_by_name(parts.domains)
+    if options.hierarchy == "nested":
+        wanted = nested_windows_wanted(by_name, available, parts, options)
+    else:
+        samples = list(by_name.values())
+        if options.target_se is not None:
+            require_reachable(samples, available, Formula.of(len(samples), options), options.target_se)
+        wanted = windows_wanted(samples, available, options)
+    return wholes_wanted(wanted, embedded, parts, splits, MOST_WINDOWS)

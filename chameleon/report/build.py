@@ -9,8 +9,8 @@ import numpy as np
 
 from chameleon.confidence.pca import spreads_of
 from chameleon.confidence.sensitivity import PATH, WeightPath, along_temperature, weight_paths
-from chameleon.pipeline.judge import Scored
 from chameleon.pipeline.run import Outcome
+from chameleon.pipeline.score import Scored
 from chameleon.report.content import ALL_PICTURED, PlottedDomains, Report
 from chameleon.report.sections import MOST_EXAMPLES
 from chameleon.weights.sample import means_of, noise_of
@@ -18,9 +18,9 @@ from chameleon.weights.sample import means_of, noise_of
 
 def build_report(outcome: Outcome) -> Report:
     """The report of a run that was asked for one."""
-    judged, change = outcome.judged, outcome.change
+    scored, change = outcome.scored, outcome.change
     only, shown = _pictured(outcome)
-    replicates = None if judged.confidence is None else judged.confidence.replicates
+    replicates = None if scored.confidence is None else scored.confidence.replicates
     is_placed = replicates is not None and replicates.places.shape[1:] == (len(shown), 2)
     stored, weights = outcome.embedded.domains, outcome.weights
     names = weights.names
@@ -28,13 +28,13 @@ def build_report(outcome: Outcome) -> Report:
         names = tuple(names[i] for i in np.argsort(-weights.weights, kind="stable")[:MOST_EXAMPLES])
     return Report(
         weights=weights,
-        affinity=judged.solution.affinity,
-        places=judged.plane.places,
-        explained=judged.plane.explained,
+        affinity=scored.solution.affinity,
+        places=scored.plane.places,
+        explained=scored.plane.explained,
         spreads=spreads_of(replicates.places)
         if replicates is not None and is_placed
         else np.zeros((len(shown), 2, 2)),
-        paths=_paths(judged, shown),
+        paths=_paths(scored, shown),
         examples={name: stored[name].examples for name in names if name in stored},
         others=outcome.variants,
         before=None if change is None else change.before,
@@ -44,14 +44,14 @@ def build_report(outcome: Outcome) -> Report:
 
 
 def _pictured(outcome: Outcome) -> tuple[PlottedDomains | None, list[int]]:
-    """What pictures are of, None where that is all domains, and its places among what was judged."""
-    judged, by_name = outcome.judged, outcome.weights.by_name()
-    names = [sample.name for sample in judged.samples]
+    """What pictures are of, None where that is all domains, and its places among what was scored."""
+    scored, by_name = outcome.scored, outcome.weights.by_name()
+    names = [sample.name for sample in scored.samples]
     k = len(names)
     are_sources = names[0] not in by_name
     kind = "sources" if are_sources else "domains"
     what = f"{kind}, each as one domain" if are_sources else kind
-    shown = judged.shown
+    shown = scored.displayed
     if len(shown) == k and not are_sources:
         return None, shown
     words = f"Of the {k:,} {what}."
@@ -59,14 +59,14 @@ def _pictured(outcome: Outcome) -> tuple[PlottedDomains | None, list[int]]:
         half = len(shown) // 2
         others = f"{len(shown) - half:,} others at random"
         words = f"{len(shown):,} of {k:,} {what}: the {half:,} heaviest and {others}."
-    weights = judged.solution.weights if are_sources else np.array([by_name[name] for name in names])
+    weights = scored.solution.weights if are_sources else np.array([by_name[name] for name in names])
     return PlottedDomains([names[i] for i in shown], weights[shown], words, kind), shown
 
 
-def _paths(judged: Scored, shown: list[int]) -> list[WeightPath]:
+def _paths(scored: Scored, shown: list[int]) -> list[WeightPath]:
     """(f, m) weights along settings; of very many domains along that which takes no solve: temperature."""
-    formula, solution = judged.formula, judged.solution
-    if len(judged.samples) <= ALL_PICTURED:
-        return weight_paths(means_of(judged.samples), noise_of(judged.samples), formula, solution, PATH)
+    formula, solution = scored.formula, scored.solution
+    if len(scored.samples) <= ALL_PICTURED:
+        return weight_paths(means_of(scored.samples), noise_of(scored.samples), formula, solution, PATH)
     path = along_temperature(formula, solution, PATH)
     return [replace(path, weights=path.weights[:, shown])]

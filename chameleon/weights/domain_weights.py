@@ -33,31 +33,30 @@ class DomainFacts(TypedDict, total=False):
     """What is known of one domain: an entry of "domains" in the weights file.
 
     Attributes:
-        score: Leverage score, in [0, 1). Written by `chameleon.weights.compute.weights_of`.
-        standard_error: Standard error of the weight. By `chameleon.confidence.verdict.with_confidence`;
-            nested, by `chameleon.pipeline.nested._facts_of_both`; over seeds, by
+        score: Leverage score, in [0, 1). Written by `chameleon.pipeline.describe`; for weights of arrays by
+            `chameleon.weights.compute.weights_of`.
+        standard_error: Standard error of the weight. By `chameleon.pipeline.describe`; over seeds, by
             `chameleon.methods.run._errors`.
-        interval: 95 % interval of the weight, [from, to]. By the first two of these.
-        score_standard_error: Standard error of the score. By `chameleon.confidence.verdict.with_confidence`.
+        interval: 95 % interval of the weight, [from, to]. By `chameleon.pipeline.describe`.
+        score_standard_error: Standard error of the score. By the same.
         score_interval: 95 % interval of the score, [from, to]. By the same.
-        source_weight: Weight of the domain's source. By `chameleon.pipeline.nested._facts_of_both`.
+        source_weight: Weight of the domain's source. By the same.
         share_within_source: Domain's share of its source. By the same.
-        weight_of_its_own: Weight by the scores alone, where ratios of earlier weights are kept. By
-            `chameleon.pipeline.judge.score_samples`.
+        weight_of_its_own: Weight by the scores alone, where ratios of earlier weights are kept. By the same.
         raw_weight: Weight before limits, where they changed it. By `chameleon.export.budget.apply_limits`.
         tokens_at_hand: Tokens of the domain that limits are computed from. By the same.
         epochs: Times that its tokens would be seen within the budget. By the same.
         spread_of_best: Standard deviation of the share among RegMix's best mixtures. By
             `chameleon.methods.run._by_runs`.
-        windows: Windows embedded. By `chameleon.pipeline.domains._counts`.
+        windows: Windows embedded. By `chameleon.pipeline.amounts`.
         windows_available: Windows that the domain has in all, as far as known. By the same.
         tokens: Tokens embedded, counted by the proxy's tokenizer. By the same.
         corpus_tokens: Tokens of the whole domain. By the same, or as the manifest states them
             (`chameleon.text.corpora.manifest.open_manifest`); for other methods
             `chameleon.methods.token_counts.method_weights`.
         corpus_tokens_standard_error: Standard error of that number; 0 for a count. By
-            `chameleon.pipeline.domains._counts`.
-        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.domains.facts_of` and
+            `chameleon.pipeline.amounts`.
+        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.amounts` and
             `chameleon.methods.token_counts.method_weights`.
         weight_in_use: Share that the manifest says is trained with now. By
             `chameleon.text.corpora.manifest.open_manifest`.
@@ -92,17 +91,13 @@ class Diagnostics(TypedDict, total=False):
         way: How scores of over 1,000 domains were computed, in words. By the same.
         approximation: Errors of approximate scores. By
             `chameleon.weights.many_domains.fourier.approximate_scores`.
-        largest_standard_error: Of the weights. By `chameleon.confidence.verdict.with_confidence`; nested, by
-            `chameleon.pipeline.nested._combined`.
+        largest_standard_error: Of the weights. By `chameleon.pipeline.describe`.
         enough_windows: Whether that is within the target. By the same.
-        windows_needed: Windows of each domain that would be enough, where they are not. By
-            `chameleon.confidence.verdict.with_confidence`.
+        windows_needed: Windows of each domain that would be enough, where they are not. By the same.
         order: Probability that of two domains the first truly weighs more. By the same.
         errors: Where standard errors of over 1,000 domains are from, in words. By the same.
-        sensitivity: Largest move of a weight by setting, block and seed. By
-            `chameleon.confidence.diagnostics.sensitivity_facts` and
-            `chameleon.pipeline.variants.with_variants`.
-        sources: Weight and number of domains of each source. By `chameleon.pipeline.nested.with_sources`.
+        sensitivity: Largest move of a weight by setting, block and seed. By the same.
+        sources: Weight and number of domains of each source. By the same.
         cost: Operations, tokens and seconds of another method. By `chameleon.methods.cost.to_dict`.
         seeds: Weights of each seed of DoReMi or DoGE. By `chameleon.methods.run._by_proxies`.
         seeds_apart: Largest distance between the weights of two seeds. By the same.

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from described import described
 from scipy import stats
 
 from chameleon.common.arrays import Array
@@ -14,10 +15,10 @@ from chameleon.confidence.delta_method import variances_by_domain
 from chameleon.confidence.pca import Plane, spreads_of
 from chameleon.confidence.sensitivity import PATH, largest_move, weight_paths
 from chameleon.confidence.stopping import estimated_error, next_windows, require_reachable, windows_needed
-from chameleon.confidence.verdict import assess, with_confidence
-from chameleon.pipeline.judge import windows_wanted
+from chameleon.confidence.verdict import assess, confidence_notices
 from chameleon.pipeline.options import Options
-from chameleon.weights.compute import compute_weights, solve, weights_of
+from chameleon.pipeline.score import score_samples, windows_wanted
+from chameleon.weights.compute import compute_weights, solve
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula
 from chameleon.weights.kept_ratios import KeptRatios
@@ -347,17 +348,15 @@ def test_a_thousand_domains_take_little_memory() -> None:
 # What a weights file says
 
 
-def judged(n: int, target: float, available: int = ENDLESS) -> DomainWeights:
+def weights_file(n: int, target: float, available: int = ENDLESS) -> DomainWeights:
     samples = samples_from(centres_of(12), n, np.random.default_rng(12))
-    formula = Formula.of(7)
-    solution = solve(samples, formula)
-    weights = weights_of(samples, formula, solution)
-    confidence = assess(samples, {each.name: available for each in samples}, formula, solution, target)
-    return with_confidence(weights, confidence, samples, target)
+    options = Options(target_se=target)
+    scored = score_samples(samples, {each.name: available for each in samples}, options)
+    return described(scored, options)
 
 
 def test_the_file_says_how_sure_weights_are() -> None:
-    weights = judged(200, 0.05)
+    weights = weights_file(200, 0.05)
     for name, weight in weights.by_name().items():
         facts = weights.domains[name]
         low, high = facts["interval"]
@@ -375,7 +374,7 @@ def test_the_file_says_how_sure_weights_are() -> None:
 
 
 def test_too_few_windows_are_said_with_how_many_there_should_be() -> None:
-    weights = judged(32, 0.0005)
+    weights = weights_file(32, 0.0005)
     assert not weights.diagnostics["enough_windows"]
     most = max(weights.diagnostics["windows_needed"].values())
     assert most > 100
@@ -391,8 +390,8 @@ def test_one_window_says_nothing_of_how_sure_it_is() -> None:
     formula = Formula.of(3)
     solution = solve(samples, formula)
     assert assess(samples, {"a": 9, "b": 9, "c": 9}, formula, solution, 0.01) is None
-    weights = with_confidence(weights_of(samples, formula, solution), None, samples, 0.01)
-    assert any("a single window" in notice for notice in weights.notices)
+    (notice,) = confidence_notices([sample.name for sample in samples], None, samples, 0.01)
+    assert "a single window" in notice
 
 
 def test_two_domains_are_sure_to_weigh_one_half() -> None:

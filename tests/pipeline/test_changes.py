@@ -20,10 +20,10 @@ from chameleon.embeddings.store import (
     read_records,
 )
 from chameleon.export.command import main as export_main
-from chameleon.pipeline.domains import facts_of, split
+from chameleon.pipeline.amounts import amounts_of
+from chameleon.pipeline.split import split
 from chameleon.pipeline.variants import other_blocks
 from chameleon.proxy.model import Proxy
-from chameleon.weights.domain_weights import DomainWeights
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
 
@@ -80,7 +80,7 @@ def test_windows_are_drawn_until_the_target_is_met(runs: Runs) -> None:
     assert runs.windows == sum(counts)
     assert content["settings"]["num_samples"] is None
     assert content["diagnostics"]["largest_standard_error"] <= 0.0044
-    assert "for a target of 0.004" in runs.table
+    assert "within the target of 0.004" in runs.table
     # The same windows again cost nothing, with and without the corpus.
     for again in (runs("--target_se", "0.004"), runs("--target_se", "0.004", skip=True)):
         assert again["weights"] == content["weights"]
@@ -128,8 +128,8 @@ def test_domains_that_go_cost_nothing_and_are_told_of(runs: Runs) -> None:
     assert list(after["weights"]) == ["code", "cooking"]
     assert runs.windows == 3 * 24
     assert after["settings"]["remove_domains"] == ["law"]
-    assert "law went" in runs.table
-    assert f"{before['weights']['law']:.4f}       -      gone" in runs.table
+    assert "law removed" in runs.table
+    assert f"{before['weights']['law']:.4f}       -  removed" in runs.table
     # Of the stored sets of domains the one that has it is taken.
     assert runs("--remove_domains", "law", skip=True)["weights"] == after["weights"]
 
@@ -150,7 +150,7 @@ def test_kept_ratios(runs: Runs) -> None:
     Path("before.json").write_text(json.dumps({"weights": {"code": 0.5, "cooking": 0.2, "other": 0.3}}))
     kept = runs("--num_samples", "24", "--previous", "before.json", "--keep_ratios")
     assert kept["weights"]["code"] / kept["weights"]["cooking"] == pytest.approx(2.5)
-    assert "law came" in runs.table
+    assert "law added" in runs.table
 
 
 def test_merged_domains_cost_nothing(runs: Runs) -> None:
@@ -281,10 +281,7 @@ def test_sizes_of_merged_domains_add_up_and_their_errors_as_squares() -> None:
         for name, tokens, error in (("a", 300.0, 3.0), ("b", 100.0, 4.0), ("c", 600.0, 0.0))
     }
     record = EmbeddingRecord("x", {}, 2, dict.fromkeys(stored, 2), {}, {}, {}, (), "")
-    weights = DomainWeights(
-        names=("ab", "c"), weights=np.array([0.5, 0.5]), method="x", domains={"ab": {}, "c": {}}
-    )
-    facts = facts_of(weights, EmbeddedCorpus(record, stored), {"ab": ("a", "b")})
+    facts = amounts_of(("ab", "c"), EmbeddedCorpus(record, stored), {"ab": ("a", "b")})
     assert (facts["ab"]["corpus_tokens"], facts["ab"]["corpus_tokens_standard_error"]) == (400, 5)
     assert (facts["ab"]["windows"], facts["ab"]["windows_available"], facts["ab"]["tokens"]) == (4, 18, 22)
     assert facts["ab"]["natural_share"] == pytest.approx(0.4)
@@ -343,7 +340,7 @@ def test_a_report_of_all_that(runs: Runs) -> None:
     runs(*flags, "--report", "report.html")
     page = Path("report.html").read_text()
     assert "report               report.html" in runs.table
-    for expected in ("poems", "cooking", "block 1", "seed 2", "poems came", "butter", "95"):
+    for expected in ("poems", "cooking", "block 1", "seed 2", "poems added", "butter", "95"):
         assert expected in page
     assert "<script" not in page
     runs("--report", "again.html", "--add_domains", "poems=poems.jsonl", skip=True)
@@ -370,7 +367,7 @@ def test_a_report_of_all_that(runs: Runs) -> None:
         (["--split_domains", "wiki=a:x+b:y"], "there is no domain wiki to split"),
         (["--split_domains", "law=a:x+code:y"], "there is a domain code already"),
         (["--split_domains", "law=a:x+b:y"], "do not say that it is of several files"),
-        (["--keep_ratios"], "--keep_ratios needs weights of before"),
+        (["--keep_ratios"], "--keep_ratios needs earlier weights"),
         (["--previous", "missing.json"], "cannot read the weights file missing.json"),
         (
             ["--report", "missing/report.html"],

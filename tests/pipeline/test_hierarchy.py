@@ -14,7 +14,8 @@ from conftest import ROOT, WORDS, make_texts, write_jsonl
 import compute_chameleon_weights
 from chameleon.confidence.stopping import FIRST_WINDOWS
 from chameleon.export.command import main as export_main
-from chameleon.pipeline.nested import sources_in, with_sources
+from chameleon.pipeline.describe import source_facts
+from chameleon.pipeline.nested import sources_in
 from chameleon.weights.domain_weights import DomainWeights
 
 SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
@@ -205,8 +206,11 @@ def test_nested_weights_go_into_trainers(run: Run, capsys: pytest.CaptureFixture
     [
         (("--merge_domains", "prose=web/law+web/cooking"), "named source/topic, unlike prose"),
         (("--domains", "web/law,web/cooking,web/poems"), "at least 2 sources, but all domains are of web"),
-        (("--keep_ratios", "--previous", "w.json"), "--keep_ratios is of weights over all domains at once"),
-        (("--sensitivity",), "--sensitivity is of weights over all domains at once"),
+        (
+            ("--keep_ratios", "--previous", "w.json"),
+            "--keep_ratios applies to weights over all domains",
+        ),
+        (("--sensitivity",), "--sensitivity applies to weights over all domains"),
     ],
 )
 def test_what_does_not_go_with_nested_is_refused(run: Run, flags: tuple[str, ...], expected: str) -> None:
@@ -219,7 +223,6 @@ def test_sources_are_told_by_the_first_slash_of_every_name() -> None:
     for name in ("plain", "/x", "x/", "/"):
         assert sources_in(["a/x", name]) == {}
     for names in (("a/x", "b/y"), ("a/x", "a/y"), ("a/x", "a/y", "c")):
-        weights = DomainWeights(names, np.full(len(names), 1 / len(names)), "m")
-        assert "sources" not in with_sources(weights).diagnostics
-    sources = with_sources(DomainWeights(("a/x", "a/y", "b/z"), np.array([0.5, 0.25, 0.25]), "m")).diagnostics
-    assert sources["sources"] == {"a": {"weight": 0.75, "domains": 2}, "b": {"weight": 0.25, "domains": 1}}
+        assert source_facts(names, np.full(len(names), 1 / len(names))) == {}
+    sources = source_facts(("a/x", "a/y", "b/z"), np.array([0.5, 0.25, 0.25]))
+    assert sources == {"a": {"weight": 0.75, "domains": 2}, "b": {"weight": 0.25, "domains": 1}}

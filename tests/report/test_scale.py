@@ -105,7 +105,7 @@ def test_a_table_has_the_heaviest_and_the_lightest_and_sums_up_the_rest(k: int) 
     text = "\n".join(lines)
     assert f"most {two_digits(k * float(weights.weights.max()))}" in text
     assert "scores               approximate: 2,048 features; of 4,000 domains half are within 1.23%" in text
-    assert re.search(rf"order                unsure for .* and {k - 4:,} more$", text, re.MULTILINE)
+    assert re.search(rf"ranking              uncertain: .* and {k - 4:,} more$", text, re.MULTILINE)
     assert text.count(" of ") > 20
     assert "by source" in text
 
@@ -113,10 +113,10 @@ def test_a_table_has_the_heaviest_and_the_lightest_and_sums_up_the_rest(k: int) 
 def test_the_summary_of_a_table_is_so() -> None:
     weights = np.array([0.5, *[0.5 / 199] * 199])
     quantiles, heaviest = describe_spread(weights)
-    assert quantiles == "times uniform        least 0.50, 5 % 0.50, median 0.50, 95 % 0.50, most 100"
-    assert (
-        heaviest
-        == "heaviest             1 % of the domains have 0.50 of all, 10 % of the domains have 0.55 of all"
+    assert quantiles == ("times uniform", "least 0.50, 5 % 0.50, median 0.50, 95 % 0.50, most 100")
+    assert heaviest == (
+        "heaviest",
+        "1 % of the domains have 0.50 of all, 10 % of the domains have 0.55 of all",
     )
     assert format_share(1.234e-9, 6) == "1.2e-09"
     assert format_share(1.234e-9, 4) == "0.0000"

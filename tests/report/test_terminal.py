@@ -68,19 +68,19 @@ def test_how_sure_weights_are_stands_under_its_title() -> None:
     lines = render_table(weights, "w.json").splitlines()
     end = lines[2].index("+- s.e.") + len("+- s.e.")
     assert [line[end - 6 : end] for line in lines[3:6]] == ["0.0123"] * 3
-    assert "windows looked at    21 of 210 tokens, 7 to 7 a domain" in lines
-    assert "standard errors      up to 0.012: not enough for a target of 0.005" in lines
-    assert "order                unsure for b over c 60%; others sure" in lines
+    assert "windows embedded     21 (210 tokens), 7 to 7 per domain" in lines
+    assert "standard errors      up to 0.012, above the target of 0.005" in lines
+    assert "ranking              uncertain: b > c (60 %); other neighbours certain" in lines
 
 
 def test_a_change_has_a_column_for_each_that_came_or_went() -> None:
     before = DomainWeights(("a", "gone"), np.array([0.25, 0.75]), "m")
     after = DomainWeights(("a", "came"), np.array([0.4, 0.6]), "m")
-    moved = [("came came", {"a": -0.1}), ("gone went", {"a": 0.25, "came": 0.05})]
+    moved = [("came added", {"a": -0.1}), ("gone removed", {"a": 0.25, "came": 0.05})]
     lines = [line.split() for line in render_change(after, before, moved).splitlines()]
-    assert lines[0] == ["domain", "before", "after", "moved", "came", "came", "gone", "went"]
+    assert lines[0] == ["domain", "before", "after", "moved", "came", "added", "gone", "removed"]
     assert lines[1:] == [
         ["came", "-", "0.6000", "new", "-", "+0.0500"],
         ["a", "0.2500", "0.4000", "+0.1500", "-0.1000", "+0.2500"],
-        ["gone", "0.7500", "-", "gone", "-", "-"],
+        ["gone", "0.7500", "-", "removed", "-", "-"],
     ]

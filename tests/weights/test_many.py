@@ -9,6 +9,7 @@ import jsonschema
 import numpy as np
 import pytest
 from conftest import ROOT
+from described import described
 
 from chameleon.common import machine as memory
 from chameleon.common.arrays import Array
@@ -16,8 +17,8 @@ from chameleon.common.errors import InputError
 from chameleon.confidence.bootstrap import replicate
 from chameleon.confidence.diagnostics import near_duplicates
 from chameleon.confidence.many_domains import analytic_errors
-from chameleon.pipeline.judge import score_samples, windows_wanted
 from chameleon.pipeline.options import Options
+from chameleon.pipeline.score import score_samples, windows_wanted
 from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity, usable_noise
 from chameleon.weights.compute import compute_weights, solve
 from chameleon.weights.formula import Formula
@@ -246,49 +247,47 @@ def test_judging_many_domains_is_judging_few_but_quicker(
     available = {sample.name: ENDLESS for sample in samples}
     options = Options(kernel=kernel, lambda_reg=1e-2, target_se=1e-9)
     few = score_samples(samples, available, options)
-    assert few.shown == list(range(k))
+    assert few.displayed == list(range(k))
     monkeypatch.setattr(found, "FEW", 100)
     many = score_samples(samples, available, options)
     np.testing.assert_allclose(many.solution.scores, few.solution.scores, rtol=1e-9)
-    np.testing.assert_allclose(many.weights.weights, few.weights.weights, rtol=1e-9)
+    np.testing.assert_allclose(many.weights, few.weights, rtol=1e-9)
     assert few.confidence is not None
     assert many.confidence is not None
     ours, theirs = many.confidence.weights.errors, few.confidence.weights.errors
     assert np.median(ours) == pytest.approx(np.median(theirs), rel=0.3)
     assert ours.max() == pytest.approx(theirs.max(), rel=0.3)
-    assert set(many.weights.diagnostics["sensitivity"]) == {"temperature"}
-    assert len(many.weights.diagnostics["order"]) == k - 1
-    assert min(many.weights.diagnostics["windows_needed"].values()) > 24
+    weights = described(many, options)
+    assert set(weights.diagnostics["sensitivity"]) == {"temperature"}
+    assert len(weights.diagnostics["order"]) == k - 1
+    assert min(weights.diagnostics["windows_needed"].values()) > 24
     wanted = windows_wanted(samples, available, options)
     assert set(wanted.values()) == {48}
     assert windows_wanted(samples, available, replace(options, target_se=1.0)) == {}
-    jsonschema.validate(weights_content(many.weights.to_dict()), SCHEMA)
-
-
-def weights_content(content: dict[str, Any]) -> dict[str, Any]:
-    """A weights file's content, with what the pipeline adds."""
-    return {**content, "settings": {**content["settings"], "dataset": "made", "num_samples": 24}}
+    jsonschema.validate(weights.to_dict(), SCHEMA)
 
 
 def test_many_domains_by_features_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = samples_in_groups(1200, windows=4)
     available = {sample.name: ENDLESS for sample in samples}
     monkeypatch.setattr(found, "HEAVIEST_SHOWN", 250)
-    judged = score_samples(samples, available, Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600))
-    assert len(judged.shown) == 500
-    assert judged.shown == sorted(set(judged.shown))
-    assert judged.solution.affinity.shape == (500, 500)
-    assert judged.plane.places.shape == (500, 2)
-    heaviest = np.argsort(-judged.weights.weights)[:250]
-    assert set(heaviest.tolist()) <= set(judged.shown)
-    diagnostics = judged.weights.diagnostics
+    options = Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600)
+    scored = score_samples(samples, available, options)
+    weights = described(scored, options)
+    assert len(scored.displayed) == 500
+    assert scored.displayed == sorted(set(scored.displayed))
+    assert scored.solution.affinity.shape == (500, 500)
+    assert scored.plane.places.shape == (500, 2)
+    heaviest = np.argsort(-scored.weights)[:250]
+    assert set(heaviest.tolist()) <= set(scored.displayed)
+    diagnostics = weights.diagnostics
     assert diagnostics["approximation"]["features"] == 600
     assert diagnostics["errors"].startswith("analytic")
-    assert any(notice.startswith("scores are approximate: 600") for notice in judged.weights.notices)
-    jsonschema.validate(weights_content(judged.weights.to_dict()), SCHEMA)
+    assert any(notice.startswith("scores are approximate: 600") for notice in weights.notices)
+    jsonschema.validate(weights.to_dict(), SCHEMA)
     exactly = compute_weights({sample.name: sample for sample in samples}, lambda_reg=1e-2)
     scores = np.array([facts["score"] for facts in exactly.domains.values()])
-    assert errors_of(judged.solution.scores, scores)["rank_correlation"] > 0.98
+    assert errors_of(scored.solution.scores, scores)["rank_correlation"] > 0.98
     assert "approximation" not in exactly.diagnostics
 
 
