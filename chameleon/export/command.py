@@ -8,9 +8,6 @@ from chameleon.common.command_line import Parser, nonempty_path, print_stderr, r
 from chameleon.common.errors import InputError
 from chameleon.export.formats import FORMATS, format_spec
 from chameleon.export.options import ExportRequest, add_request_flags
-from chameleon.export.plan import plan_export
-from chameleon.export.write import write_export
-from chameleon.weights.domain_weights import DomainWeights
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +20,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(request: ExportRequest, weights_file: Path, output: Path) -> None:
+    from chameleon.export.plan import plan_export
+    from chameleon.export.write import write_export
+    from chameleon.weights.domain_weights import DomainWeights
+
     if request.then is not None and not format_spec(request.format).takes_stages:
         takers = ", ".join(name for name, spec in FORMATS.items() if spec.takes_stages)
         raise InputError(f"{request.format} takes no schedule (--then); these do: {takers}")

@@ -3,23 +3,14 @@
 Shapes: k domains.
 """
 
-from typing import Literal
-
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.arrays import Array
+from chameleon.export.formats import Draws
+from chameleon.export.trainers.yaml_configs import LEVANTER_BLOCK
 
 Counts = npt.NDArray[np.int64]
-
-# "quota": each domain's part of all rows, rounded down; the rest goes to the largest remainders.
-# "even": always the domain that is furthest behind, as Megatron-LM blends.
-# "random": each row by itself.
-# "blocks": of every 2048 rows each domain's part, rounded down; the rest goes to the largest, as in Levanter.
-Draws = Literal["quota", "even", "random", "blocks"]
-
-# Levanter's default mixture_block_size.
-BLOCK = 2048
 
 
 def draw(numbers: Array, rows: int, how: Draws, seed: int = 0) -> Counts:
@@ -42,9 +33,9 @@ def draw(numbers: Array, rows: int, how: Draws, seed: int = 0) -> Counts:
             taken[behind.argmax()] += 1
         return taken.astype(np.int64)
     if how == "blocks":
-        blocks, rest = divmod(rows, BLOCK)
-        block = _rounded_down(shares, BLOCK)
-        block[int(np.argmax(block))] += BLOCK - int(block.sum())
+        blocks, rest = divmod(rows, LEVANTER_BLOCK)
+        block = _rounded_down(shares, LEVANTER_BLOCK)
+        block[int(np.argmax(block))] += LEVANTER_BLOCK - int(block.sum())
         return blocks * block + draw(block.astype(np.float64), rest, "quota")
     counts = _rounded_down(shares, rows)
     counts[np.argsort(counts - shares * rows, kind="stable")[: rows - int(counts.sum())]] += 1
@@ -55,7 +46,7 @@ def is_undrawn(numbers: Array, how: Draws) -> npt.NDArray[np.bool_]:
     """(k,) which domains with a number above 0 are never drawn, however long the run."""
     if how != "blocks":
         return np.zeros(len(numbers), dtype=bool)
-    return np.asarray((draw(numbers, BLOCK, how) == 0) & (numbers > 0))
+    return np.asarray((draw(numbers, LEVANTER_BLOCK, how) == 0) & (numbers > 0))
 
 
 def _rounded_down(shares: Array, rows: int) -> Counts:

@@ -8,13 +8,20 @@ To add a format:
 """
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from chameleon.common.errors import InputError
-from chameleon.export.draws import Draws
-from chameleon.export.mixture import TrainerMixture
 from chameleon.export.parse import ParsedFile
 from chameleon.export.trainers import json_csv, megatron, python_code, yaml_configs
+
+if TYPE_CHECKING:
+    from chameleon.export.mixture import TrainerMixture
+
+# "quota": each domain's part of all rows, rounded down; the rest goes to the largest remainders.
+# "even": always the domain that is furthest behind, as Megatron-LM blends.
+# "random": each row by itself.
+# "blocks": of every 2048 rows each domain's part, rounded down; the rest goes to the largest, as in Levanter.
+Draws = Literal["quota", "even", "random", "blocks"]
 
 
 class FormatSpec(NamedTuple):
@@ -38,7 +45,7 @@ class FormatSpec(NamedTuple):
 
     trainer: str
     suffix: str
-    write: Callable[[TrainerMixture], str]
+    write: Callable[["TrainerMixture"], str]
     read: Callable[[str], ParsedFile]
     key: Literal["path", "name"]
     counts: Literal["tokens", "rows"]

@@ -8,10 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from chameleon.common.errors import InputError
-from chameleon.export.json_yaml import parse_json
+from chameleon.export.serialization import parse_json
+
+if TYPE_CHECKING:
+    from chameleon.weights.domain_weights import DomainWeights
 
 # How draws of `datasets.interleave_datasets` end.
 STRATEGIES = ("first_exhausted", "all_exhausted", "all_exhausted_without_replacement")
@@ -154,6 +157,13 @@ def parse_step(value: Any, what: str, least: int = 0) -> int:  # noqa: ANN401
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise InputError(f"{what} is {value!r:.40}; expected a whole number of at least {least}")
     return value
+
+
+def fact_numbers(weights: "DomainWeights", key: str, least: float = 0.0) -> list[float | None]:
+    """(k,) a fact of each domain of a weights file, or None where it has none."""
+    return [
+        fact_number(weights.domains.get(name, {}), key, f"domain {name}", least) for name in weights.names
+    ]
 
 
 def fact_number(facts: Mapping[str, Any], key: str, where: str, least: float = 0.0) -> float | None:

@@ -7,9 +7,9 @@ from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
 from chameleon.export.budget import Limits, apply_limits
 from chameleon.export.formats import FormatSpec, format_spec
-from chameleon.export.mixture import LaterStage
+from chameleon.export.mixture import Stage
 from chameleon.export.options import ExportRequest
-from chameleon.export.parse import fact_number, parse_number, read_token_counts
+from chameleon.export.parse import fact_numbers, parse_number, read_token_counts
 from chameleon.export.sources import TrainerSource, read_sources
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -27,19 +27,22 @@ class ExportPlan:
 
     Attributes:
         spec: The format.
-        weights: Weights of the first stage, within the limits.
-        later: Further stages, within the limits too.
+        stages: Weights within the limits: one stage, or with --then two.
         sources: Where the trainer finds each domain.
         seed: Seed of the trainer's draws.
         notes: What the user should know, a sentence each.
     """
 
     spec: FormatSpec
-    weights: DomainWeights
-    later: tuple[LaterStage, ...]
+    stages: tuple[Stage, ...]
     sources: Mapping[str, TrainerSource]
     seed: int
     notes: tuple[str, ...]
+
+    @property
+    def weights(self) -> DomainWeights:
+        """Weights of the first stage."""
+        return self.stages[0].weights
 
 
 def plan_export(request: ExportRequest, weights: DomainWeights) -> ExportPlan:
@@ -51,7 +54,7 @@ def plan_export(request: ExportRequest, weights: DomainWeights) -> ExportPlan:
     """
     spec = format_spec(request.format)
     first, notes = _limited(request, weights)
-    later: tuple[LaterStage, ...] = ()
+    stages = [Stage(0, first)]
     if (request.then is None) != (request.at is None):
         raise InputError(
             "--then and --at belong together: the weights of the second stage, and its first step"
@@ -65,9 +68,10 @@ def plan_export(request: ExportRequest, weights: DomainWeights) -> ExportPlan:
                 f"{request.then} has weights for {listed(second.names)}, the first weights file for "
                 f"{listed(weights.names)}; both must be of the same domains"
             )
-        later, notes = (LaterStage(request.at, second),), tuple(dict.fromkeys((*notes, *more_notes)))
+        stages.append(Stage(request.at, second))
+        notes = tuple(dict.fromkeys((*notes, *more_notes)))
     sources = read_sources(weights.names, request.sources, request.tokens_per_row)
-    return ExportPlan(spec, first, later, sources, request.seed, notes)
+    return ExportPlan(spec, tuple(stages), sources, request.seed, notes)
 
 
 def _limited(request: ExportRequest, weights: DomainWeights) -> tuple[DomainWeights, tuple[str, ...]]:
@@ -91,12 +95,9 @@ def _available_tokens(
 ) -> tuple[dict[str, float] | None, tuple[str, ...]]:
     """Available tokens of each domain, None where they are unknown, and notes on them."""
     if request.token_counts is None:
-        known = {
-            name: fact_number(weights.domains.get(name, {}), "corpus_tokens", f"domain {name}", 1)
-            for name in weights.names
-        }
-        counts = {name: count for name, count in known.items() if count is not None}
-        return (counts, (_PROXY_TOKENS,)) if len(counts) == len(known) else (None, ())
+        known = zip(weights.names, fact_numbers(weights, "corpus_tokens", 1), strict=True)
+        counts = {name: count for name, count in known if count is not None}
+        return (counts, (_PROXY_TOKENS,)) if len(counts) == len(weights.names) else (None, ())
     content, digest = read_token_counts(request.token_counts)
     counts = {
         name: parse_number(content[name], f"--token_counts: that of {name}", 1, accepts_text=False)

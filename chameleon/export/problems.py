@@ -4,56 +4,19 @@ Shapes: k domains.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.arrays import Array
 from chameleon.export.budget import format_tokens
-from chameleon.export.draws import BLOCK, Counts, is_undrawn
-from chameleon.export.file_shares import FileShares, shares_in_file
-from chameleon.export.parse import ParsedFile, fact_number
-from chameleon.export.plan import ExportPlan
+from chameleon.export.checked_file import CheckedFile, FileShares, shares_in_file
+from chameleon.export.draws import is_undrawn
+from chameleon.export.parse import ParsedFile
+from chameleon.export.trainers.yaml_configs import LEVANTER_BLOCK
 
 # Repeated more often than this, text has little more to give (Muennighoff et al. 2023).
 MANY_EPOCHS = 4
-
-
-@dataclass(frozen=True, eq=False)
-class CheckedFile:
-    """A trainer's file beside the plan that it should follow.
-
-    Attributes:
-        plan: What was requested.
-        parsed: What the file says.
-        read: The same by domain.
-        drawn: (k + 1,) rows drawn of each domain, and of entries that belong to none.
-        is_whole_run: Whether the run is known to draw no more rows than these.
-    """
-
-    plan: ExportPlan
-    parsed: ParsedFile
-    read: FileShares
-    drawn: Counts
-    is_whole_run: bool
-
-    @cached_property
-    def budget(self) -> float | None:
-        """Tokens to train on, where known."""
-        return fact_number(self.plan.weights.settings, "budget", "settings")
-
-    @cached_property
-    def epochs(self) -> Array | None:
-        """(k,) how often each domain is seen, where the available tokens and the budget are known."""
-        domains = self.plan.weights.domains
-        at_hand = [
-            fact_number(domains[name], "tokens_at_hand", f"domain {name}") for name in self.plan.weights.names
-        ]
-        if self.budget is None or None in at_hand:
-            return None
-        return self.read.shares * self.budget / np.array(at_hand, dtype=np.float64)
 
 
 def find_problems(checked: CheckedFile) -> list[str]:
@@ -102,7 +65,7 @@ def _draw_problems(checked: CheckedFile) -> list[str]:
     names, numbers = checked.plan.weights.names, checked.read.numbers
     never = is_undrawn(numbers, checked.plan.spec.draws)
     problems = [
-        f"{name}: never drawn; its share is too small for blocks of {BLOCK} sequences"
+        f"{name}: never drawn; its share is too small for blocks of {LEVANTER_BLOCK} sequences"
         for name, is_never in zip(names, never, strict=True)
         if is_never
     ]
@@ -144,19 +107,19 @@ def _epoch_problems(checked: CheckedFile) -> list[str]:
 
 def _stage_problems(checked: CheckedFile) -> list[str]:
     """What is wrong with the stages after the first, compared with those requested, if any are."""
-    plan, stages = checked.plan, checked.parsed.stages
+    plan, stages, later = checked.plan, checked.parsed.stages, checked.plan.stages[1:]
     names, problems = plan.weights.names, []
-    if plan.later and [step for step, _ in stages] != [step for step, _ in plan.later]:
+    if later and [step for step, _ in stages] != [step for step, _ in later]:
         steps = ", ".join(str(step) for step, _ in stages) or "none"
-        problems.append(f"a stage was requested at step {plan.later[0].step}; the file has {steps}")
+        problems.append(f"a stage was requested at step {later[0].step}; the file has {steps}")
     for number, (step, numbers) in enumerate(stages):
         requested = np.zeros(len(names))
-        if number < len(plan.later):
-            by_name = plan.later[number].weights.by_name()
+        if number < len(later):
+            by_name = later[number].weights.by_name()
             requested = np.array([by_name[name] for name in names])
         read = shares_in_file(numbers, plan.spec, names, requested, plan.sources)
         found = [*read.problems]
-        if number < len(plan.later):
+        if number < len(later):
             found += _number_problems(read, ParsedFile(numbers), names, requested)
         problems += [f"from step {step} on: {problem}" for problem in found]
     return problems

@@ -10,38 +10,35 @@ from chameleon.common.command_line import Notify, print_json
 from chameleon.common.errors import InputError
 from chameleon.common.files import check_writable, write_atomically
 from chameleon.common.tables import listed
-from chameleon.export.budget_table import render_limits
 from chameleon.export.draws import is_undrawn
 from chameleon.export.formats import FormatSpec, format_spec
-from chameleon.export.mixture import LaterStage, TrainerMixture, build_mixture
+from chameleon.export.mixture import Stage, TrainerMixture
 from chameleon.export.options import ExportRequest
 from chameleon.export.parse import read_json_object
 from chameleon.export.plan import ExportPlan, plan_export
 from chameleon.export.sources import TrainerSource
+from chameleon.export.tables import render_limits
 from chameleon.weights.domain_weights import DomainWeights
 
 
 def render_export(
-    weights: DomainWeights,
-    spec: FormatSpec,
-    sources: Mapping[str, TrainerSource],
-    seed: int = 0,
-    later: Sequence[LaterStage] = (),
+    stages: Sequence[Stage], spec: FormatSpec, sources: Mapping[str, TrainerSource], seed: int = 0
 ) -> str:
     """The text of a trainer's file.
 
     Args:
-        weights: Weights of the first stage.
+        stages: Weights of the same domains: one stage or, for trainers that take a schedule, several.
         spec: The format.
         sources: Where the trainer finds each domain.
         seed: Seed of the trainer's draws.
-        later: Further stages, for trainers that take them.
 
     Raises:
         InputError: The format cannot hold a name, or something that it needs is unknown.
     """
-    mixture = build_mixture(weights, sources, spec.keeps_zeros, later)
-    text = spec.write(replace(mixture, seed=seed, comment=_comment(weights, later, mixture, spec)))
+    weightless = set() if spec.keeps_zeros else set(_weightless(stages))
+    names = tuple(name for name in stages[0].weights.names if name not in weightless)
+    mixture = TrainerMixture(names, tuple(sources[name] for name in names), tuple(stages), seed=seed)
+    text = spec.write(replace(mixture, comment=_comment(mixture, spec)))
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -63,7 +60,7 @@ def write_export(plan: ExportPlan, output: Path | None, input_files: Iterable[Pa
     Raises:
         InputError: See `render_export`, or a file cannot be written. Nothing is written or reported then.
     """
-    text = render_export(plan.weights, plan.spec, plan.sources, plan.seed, plan.later)
+    text = render_export(plan.stages, plan.spec, plan.sources, plan.seed)
     records = {} if output is None or plan.spec.has_comments else _records(output, plan)
     for path in records:
         check_writable(path)
@@ -126,8 +123,8 @@ def _records(output: Path, plan: ExportPlan) -> dict[Path, DomainWeights]:
     """Weights files that say where a trainer's file is from, by path, for formats without comments."""
     if output.exists() and not output.is_file():
         return {}
-    later = {output.with_name(f"{output.name}.then.weights.json"): each.weights for each in plan.later}
-    return {output.with_name(f"{output.name}.weights.json"): plan.weights, **later}
+    paths = (output.with_name(f"{output.name}{suffix}.weights.json") for suffix in ("", ".then"))
+    return {path: weights for path, (_, weights) in zip(paths, plan.stages, strict=False)}
 
 
 def _require_apart(outputs: Iterable[Path], input_files: Iterable[Path]) -> None:
@@ -141,10 +138,9 @@ def _require_apart(outputs: Iterable[Path], input_files: Iterable[Path]) -> None
 def _notices(plan: ExportPlan) -> list[str]:
     """What the user should know of weights in a trainer's file: notes and tables."""
     notices = [f"note: {note}" for note in plan.notes]
-    stages = [(0, plan.weights), *plan.later]
-    for step, weights in stages:
+    for step, weights in plan.stages:
         if table := render_limits(weights):
-            notices.append(f"from step {step} on\n{table}" if plan.later else table)
+            notices.append(f"from step {step} on\n{table}" if len(plan.stages) > 1 else table)
         never = is_undrawn(weights.weights, plan.spec.draws)
         if never.any():
             names = [name for name, is_never in zip(weights.names, never, strict=True) if is_never]
@@ -152,17 +148,23 @@ def _notices(plan: ExportPlan) -> list[str]:
                 f"note: {plan.spec.trainer} will never draw {_names_text(names)}: the share is too "
                 "small for its blocks"
             )
-    by_name = [weights.by_name() for _, weights in stages]
-    dropped = [name for name in plan.weights.names if all(each[name] == 0 for each in by_name)]
+    dropped = _weightless(plan.stages)
     if dropped and not plan.spec.keeps_zeros:
-        names_text = _names_text(dropped)
-        notices.append(f"note: domains of no weight are left out for {plan.spec.trainer}: {names_text}")
+        notices.append(
+            f"note: domains of no weight are left out for {plan.spec.trainer}: {_names_text(dropped)}"
+        )
     return notices
 
 
-def _comment(
-    weights: DomainWeights, later: Sequence[LaterStage], mixture: TrainerMixture, spec: FormatSpec
-) -> tuple[str, ...]:
+def _weightless(stages: Sequence[Stage]) -> list[str]:
+    """The domains that have no weight in any stage."""
+    by_name = [weights.by_name() for _, weights in stages]
+    return [name for name in by_name[0] if all(each[name] == 0 for each in by_name)]
+
+
+def _comment(mixture: TrainerMixture, spec: FormatSpec) -> tuple[str, ...]:
+    """Lines that say where the numbers are from."""
+    weights = mixture.stages[0].weights
     dataset = weights.provenance.get("dataset")
     corpus = dataset.get("name") if isinstance(dataset, Mapping) else None
     title = f"chameleon {chameleon.__version__}: {weights.method} weights"
@@ -171,14 +173,14 @@ def _comment(
     unit = "tokens" if spec.counts == "tokens" else "rows, for these shares of tokens"
     lines = [title, f"The numbers are shares of {unit}."]
     if spec.counts == "rows":
-        pairs = zip(mixture.names, mixture.shares.tolist(), strict=True)
+        pairs = zip(mixture.names, mixture.shares().tolist(), strict=True)
         lines.append("Tokens: " + _names_text([f"{name} {each:.4g}" for name, each in pairs]))
     if mixture.budget is not None:
         lines.append(f"Tokens to train on: {mixture.budget:,.0f}.")
-    for step, each in [(0, weights), *later]:
+    for step, each in mixture.stages:
         moved = [name for name, facts in each.domains.items() if "raw_weight" in facts]
         if moved:
-            where = f" from step {step} on" if later else ""
+            where = f" from step {step} on" if len(mixture.stages) > 1 else ""
             lines.append(f"Limits changed the weights{where} of {_names_text(moved)}.")
     return tuple("".join(c if c.isprintable() else "?" for c in line) for line in lines)
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from chameleon.common.errors import InputError
-from chameleon.export.file_shares import shares_in_file
+from chameleon.export.checked_file import shares_in_file
 from chameleon.export.formats import FORMATS
-from chameleon.export.mixture import LaterStage
+from chameleon.export.mixture import Stage
 from chameleon.export.sources import TrainerSource
 from chameleon.export.write import render_export
 from chameleon.weights.domain_weights import DomainWeights
@@ -52,9 +52,9 @@ def export_text(
     weights: DomainWeights,
     format_name: str,
     sources: Mapping[str, TrainerSource],
-    later: Sequence[LaterStage] = (),
+    later: Sequence[Stage] = (),
 ) -> str:
-    return render_export(weights, FORMATS[format_name], sources, later=later)
+    return render_export([Stage(0, weights), *later], FORMATS[format_name], sources)
 
 
 def read_back(

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from chameleon.common.errors import InputError
 from chameleon.export.formats import FORMATS
-from chameleon.export.mixture import LaterStage
+from chameleon.export.mixture import Stage
 from chameleon.export.sources import TrainerSource
 from chameleon.weights.domain_weights import DomainWeights
 
@@ -116,7 +116,7 @@ def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> Non
 @pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.takes_stages])
 def test_two_stages_in_one(format_name: str) -> None:
     weights, later = weights_of(PLAIN, 1), weights_of(PLAIN, 2)
-    text = export_text(weights, format_name, sources_of_names(PLAIN), later=[LaterStage(5000, later)])
+    text = export_text(weights, format_name, sources_of_names(PLAIN), later=[Stage(5000, later)])
     found = FORMATS[format_name].read(text)
     np.testing.assert_allclose(list(found.numbers.values()), weights.weights, atol=1e-9)
     ((step, numbers),) = found.stages

@@ -5,7 +5,8 @@ from typing import get_args
 import numpy as np
 import pytest
 
-from chameleon.export.draws import Draws, draw
+from chameleon.export.draws import draw
+from chameleon.export.formats import Draws
 
 
 @pytest.mark.parametrize("how", get_args(Draws))

@@ -23,12 +23,13 @@ from chameleon.common.tables import (
 from chameleon.confidence.pca import Plane
 from chameleon.export import check
 from chameleon.export.budget import Limits, apply_limits
-from chameleon.export.budget_table import render_limits
 from chameleon.export.command import main as export_main
 from chameleon.export.draws import draw
 from chameleon.export.formats import FORMATS
-from chameleon.export.json_yaml import parse_yaml, yaml_text
+from chameleon.export.mixture import Stage
+from chameleon.export.serialization import parse_yaml, yaml_text
 from chameleon.export.sources import TrainerSource
+from chameleon.export.tables import render_limits
 from chameleon.export.write import render_export
 from chameleon.report.compare import main as compare_main
 from chameleon.report.content import PlottedDomains, Report
@@ -208,7 +209,7 @@ def test_what_a_trainer_cannot_take_is_refused_by_name(format_name: str) -> None
     weights = DomainWeights(tuple(f"d{i}" for i in range(k)), np.full(k, 1 / k), "m")
     sources = {name: TrainerSource((name,)) for name in weights.names}
     with pytest.raises(InputError, match="16 bits, up to 32,766; here are 32,767"):
-        render_export(weights, FORMATS[format_name], sources)
+        render_export([Stage(0, weights)], FORMATS[format_name], sources)
 
 
 def test_a_command_line_holds_2_mib() -> None:
@@ -218,8 +219,8 @@ def test_a_command_line_holds_2_mib() -> None:
     )
     sources = {name: TrainerSource((name,)) for name in weights.names}
     with pytest.raises(InputError, match=r"2 MiB, and 30,000 weights and prefixes.*megatron-file"):
-        render_export(weights, FORMATS["megatron"], sources)
-    assert render_export(weights, FORMATS["megatron-file"], sources).count("cluster_") == k
+        render_export([Stage(0, weights)], FORMATS["megatron"], sources)
+    assert render_export([Stage(0, weights)], FORMATS["megatron-file"], sources).count("cluster_") == k
 
 
 def test_limits_of_many_domains_are_met_and_told_in_few_rows() -> None:

@@ -5,10 +5,9 @@ DoReMi: its configs/. DoGE: its config/gpt_base and src/dataloader.py.
 
 import csv
 import io
+from typing import TYPE_CHECKING
 
 from chameleon.common.errors import InputError
-from chameleon.export.json_yaml import json_text, parse_json
-from chameleon.export.mixture import TrainerMixture, join_names
 from chameleon.export.parse import (
     ParsedFile,
     list_at,
@@ -17,6 +16,10 @@ from chameleon.export.parse import (
     parse_numbers,
     parse_step,
 )
+from chameleon.export.serialization import join_names, json_text, parse_json
+
+if TYPE_CHECKING:
+    from chameleon.export.mixture import TrainerMixture
 
 # The order of DoGE's data dictionary for SlimPajama: it reads weights in this order, whatever names stand
 # beside them.
@@ -25,7 +28,7 @@ DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia
 _COLUMNS = ["domain", "share_of_tokens"]
 
 
-def write_schedule(mixture: TrainerMixture) -> str:
+def write_schedule(mixture: "TrainerMixture") -> str:
     """What `python -m chameleon train --weights` takes: weights by training step."""
     entries = [
         {"step": stage.step, "weights": mixture.by_name(number)}
@@ -43,7 +46,7 @@ def read_schedule(text: str) -> ParsedFile:
     return ParsedFile.from_stages(stages)
 
 
-def write_doremi(mixture: TrainerMixture) -> str:
+def write_doremi(mixture: "TrainerMixture") -> str:
     """DoReMi's configuration: shares of token chunks by name, names sorted."""
     ordered = dict(sorted(mixture.by_name().items()))
     return json_text({"train_domain_weights": ordered, "eval_domain_weights": ordered})
@@ -57,7 +60,7 @@ def read_doremi(text: str) -> ParsedFile:
     return ParsedFile(numbers, problems)
 
 
-def write_doge(mixture: TrainerMixture) -> str:
+def write_doge(mixture: "TrainerMixture") -> str:
     """DoGE's comma-separated names and numbers, in the order of its data dictionary."""
     shares = mixture.by_name()
     if set(shares) <= set(DOGE_ORDER):
@@ -89,7 +92,7 @@ def read_doge(text: str) -> ParsedFile:
     return ParsedFile(parsed, tuple(problems))
 
 
-def write_csv(mixture: TrainerMixture) -> str:
+def write_csv(mixture: "TrainerMixture") -> str:
     """A line for each domain: its name and its share of tokens."""
     text = io.StringIO()
     # A carriage return ends a line unless everything is quoted.

@@ -9,12 +9,14 @@ NeMo: nemo-automodel 0.7.0, components/datasets/llm/megatron_dataset.py. nanotro
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from chameleon.common.errors import InputError
-from chameleon.export.json_yaml import json_text, parse_json, parse_yaml, yaml_text
-from chameleon.export.mixture import TrainerMixture, twelve_digits
 from chameleon.export.parse import ParsedFile, list_at, mapping_at, parse_lists, parse_step
+from chameleon.export.serialization import json_text, parse_json, parse_yaml, twelve_digits, yaml_text
+
+if TYPE_CHECKING:
+    from chameleon.export.mixture import TrainerMixture
 
 # `BlendedDataset` numbers its datasets in 16 bits, and must have fewer.
 _MOST_PREFIXES = (1 << 15) - 2
@@ -25,7 +27,7 @@ _LONGEST_COMMAND = 2_000_000
 _NEGATIVE_NUMBER = re.compile(r"-\d")
 
 
-def write_arguments(mixture: TrainerMixture) -> str:
+def write_arguments(mixture: "TrainerMixture") -> str:
     """`--data-path` with weights and prefixes in turn, for a shell."""
     for path, _ in mixture.by_path():
         if path.startswith("-"):
@@ -57,7 +59,7 @@ def read_arguments(text: str) -> ParsedFile:
     return _parsed(words)
 
 
-def write_arguments_file(mixture: TrainerMixture) -> str:
+def write_arguments_file(mixture: "TrainerMixture") -> str:
     """The file of `--data-args-path`: weights and prefixes in turn, split at white space."""
     for path, _ in mixture.by_path():
         if len(path.split()) != 1:
@@ -73,7 +75,7 @@ def read_arguments_file(text: str) -> ParsedFile:
     return _parsed(text.split())
 
 
-def write_splits(mixture: TrainerMixture) -> str:
+def write_splits(mixture: "TrainerMixture") -> str:
     """The JSON file of `--per-split-data-args-path`; splits without sources are null."""
     return _splits(mixture, "valid")
 
@@ -92,7 +94,7 @@ def read_splits(text: str) -> ParsedFile:
     return ParsedFile(parsed.numbers, (*parsed.problems, *missing))
 
 
-def write_nemo(mixture: TrainerMixture) -> str:
+def write_nemo(mixture: "TrainerMixture") -> str:
     """The JSON file that NeMo's `paths` may name."""
     return _splits(mixture, "validation")
 
@@ -103,7 +105,7 @@ def read_nemo(text: str) -> ParsedFile:
     return _parsed(_words({"train": content} if isinstance(content, list) else mapping_at(content), "train"))
 
 
-def write_nanotron(mixture: TrainerMixture) -> str:
+def write_nanotron(mixture: "TrainerMixture") -> str:
     """Stages with `dataset_folder` and `dataset_weights` side by side."""
     stages: list[dict[str, Any]] = []
     for number, stage in enumerate(mixture.stages):
@@ -133,7 +135,7 @@ def read_nanotron(text: str) -> ParsedFile:
     return ParsedFile.from_stages(stages)
 
 
-def _splits(mixture: TrainerMixture, validation: str) -> str:
+def _splits(mixture: "TrainerMixture", validation: str) -> str:
     content: dict[str, list[str] | None] = {"train": _blend(mixture)}
     for split, key in ((validation, "valid"), ("test", "test")):
         blend: list[str] = []
@@ -144,7 +146,7 @@ def _splits(mixture: TrainerMixture, validation: str) -> str:
     return json_text(content)
 
 
-def _blend(mixture: TrainerMixture) -> list[str]:
+def _blend(mixture: "TrainerMixture") -> list[str]:
     """Weights and prefixes in turn."""
     paths = mixture.by_path()
     if len(paths) > _MOST_PREFIXES:

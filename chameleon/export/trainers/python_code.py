@@ -8,20 +8,22 @@ Hugging Face datasets 5: `interleave_datasets`. LitData 0.2.76. torchtitan 0.3.0
 import ast
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from chameleon.common.errors import InputError
-from chameleon.export.json_yaml import json_text, parse_json
-from chameleon.export.mixture import TrainerMixture
 from chameleon.export.parse import ParsedFile, mapping_at, parse_lists, parse_numbers
-from chameleon.export.sources import TrainerSource
+from chameleon.export.serialization import json_text, parse_json
+
+if TYPE_CHECKING:
+    from chameleon.export.mixture import TrainerMixture
+    from chameleon.export.sources import TrainerSource
 
 _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
 
 _STRATEGY = "all_exhausted"
 
 
-def write_interleave(mixture: TrainerMixture) -> str:
+def write_interleave(mixture: "TrainerMixture") -> str:
     """`interleave_datasets` with probabilities of rows by name; small domains are repeated to the end."""
     return (
         f"{mixture.header}from datasets import interleave_datasets, load_dataset\n\n"
@@ -39,11 +41,11 @@ def write_interleave(mixture: TrainerMixture) -> str:
 
 def read_interleave(text: str) -> ParsedFile:
     """The inverse of `write_interleave`; also a call with lists."""
-    call = _Snippet(text).call("interleave_datasets", "PROBABILITIES", "probabilities")
-    return ParsedFile.interleaved(call.numbers, call.keywords.get("stopping_strategy", "first_exhausted"))
+    numbers, keywords = _Snippet(text).call("interleave_datasets", "PROBABILITIES", "probabilities")
+    return ParsedFile.interleaved(numbers, keywords.get("stopping_strategy", "first_exhausted"))
 
 
-def write_interleave_json(mixture: TrainerMixture) -> str:
+def write_interleave_json(mixture: "TrainerMixture") -> str:
     """The arguments of `interleave_datasets` and `load_dataset` as JSON."""
     content = {
         "comment": list(mixture.comment),
@@ -67,7 +69,7 @@ def read_interleave_json(text: str) -> ParsedFile:
     return ParsedFile.interleaved(numbers, content.get("stopping_strategy", "first_exhausted"))
 
 
-def write_litdata(mixture: TrainerMixture) -> str:
+def write_litdata(mixture: "TrainerMixture") -> str:
     """`CombinedStreamingDataset` with weights of rows."""
     return (
         f"{mixture.header}from litdata import CombinedStreamingDataset, StreamingDataset\n\n"
@@ -84,14 +86,14 @@ def write_litdata(mixture: TrainerMixture) -> str:
 
 def read_litdata(text: str) -> ParsedFile:
     """The inverse of `write_litdata`; also a call with lists."""
-    call = _Snippet(text).call("CombinedStreamingDataset", "WEIGHTS", "weights")
+    numbers, keywords = _Snippet(text).call("CombinedStreamingDataset", "WEIGHTS", "weights")
     problems: tuple[str, ...] = ()
-    if call.keywords.get("iterate_over_all", True) is not False:
+    if keywords.get("iterate_over_all", True) is not False:
         problems = ("iterate_over_all is not False, with which LitData refuses weights",)
-    return ParsedFile(call.numbers, problems)
+    return ParsedFile(numbers, problems)
 
 
-def write_torchtitan(mixture: TrainerMixture) -> str:
+def write_torchtitan(mixture: "TrainerMixture") -> str:
     """A dataloader of several sources, each packed to sequences of one length before they are mixed."""
     lower: dict[str, str] = {}
     for name in mixture.names:
@@ -121,12 +123,12 @@ def read_torchtitan(text: str) -> ParsedFile:
     return ParsedFile(_Snippet(text).assigned("WEIGHTS"))
 
 
-def _load_arguments(mixture: TrainerMixture) -> dict[str, dict[str, Any]]:
+def _load_arguments(mixture: "TrainerMixture") -> dict[str, dict[str, Any]]:
     """What `load_dataset` takes for each domain."""
     return {name: _load_argument(source) for name, source in zip(mixture.names, mixture.sources, strict=True)}
 
 
-def _load_argument(source: TrainerSource) -> dict[str, Any]:
+def _load_argument(source: "TrainerSource") -> dict[str, Any]:
     kinds = {_kind(path) for path in source.paths}
     if len(kinds) > 1:
         raise InputError(
@@ -148,13 +150,6 @@ def _kind(path: str) -> str | None:
 def _assignment(name: str, values: Mapping[str, Any]) -> str:
     lines = "".join(f"    {key!r}: {value!r},\n" for key, value in values.items())
     return f"{name} = {{\n{lines}}}"
-
-
-class _Call(NamedTuple):
-    """A call that mixes datasets: their numbers by name, and its keywords that are literals."""
-
-    numbers: Mapping[str, float]
-    keywords: Mapping[str, Any]
 
 
 class _Snippet:
@@ -184,10 +179,10 @@ class _Snippet:
             (self._literal(k), self._literal(v)) for k, v in zip(value.keys, value.values, strict=True)
         )
 
-    def call(self, function: str, name: str, keyword: str) -> _Call:
-        """The first call of a function.
+    def call(self, function: str, name: str, keyword: str) -> tuple[dict[str, float], dict[str, Any]]:
+        """Numbers and literal keywords of the first call of a function.
 
-        Its numbers are those assigned to `name`, or else the call's lists of datasets and of `keyword`.
+        The numbers are those assigned to `name`, or else the call's lists of datasets and of `keyword`.
         """
         calls = [
             node
@@ -199,13 +194,13 @@ class _Snippet:
         keywords = {each.arg: each.value for each in calls[0].keywords if each.arg}
         known = {key: self._literal(value) for key, value in keywords.items()}
         if name in self._values:
-            return _Call(self.assigned(name), known)
+            return self.assigned(name), known
         datasets = self._resolved(calls[0].args[0] if calls[0].args else keywords.get("datasets"))
         numbers = known.get(keyword)
         if not isinstance(datasets, ast.List) or not isinstance(numbers, list):
             raise InputError(f"the file has no {name}, and no lists of datasets and {keyword} in {function}")
         labels = [self._label(each) for each in datasets.elts]
-        return _Call(parse_lists(labels, numbers, "datasets", keyword), known)
+        return parse_lists(labels, numbers, "datasets", keyword), known
 
     def _resolved(self, value: ast.expr | None) -> ast.expr | None:
         """What is assigned to a name, or the value itself."""

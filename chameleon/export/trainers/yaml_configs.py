@@ -6,16 +6,12 @@ RegMix: its mixture_config.
 """
 
 import math
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from chameleon.common.errors import InputError
-from chameleon.export.draws import BLOCK
-from chameleon.export.json_yaml import parse_yaml, yaml_text
-from chameleon.export.mixture import TrainerMixture, join_names
 from chameleon.export.parse import (
     ParsedFile,
+    fact_number,
     list_at,
     mapping_at,
     parse_lists,
@@ -23,6 +19,13 @@ from chameleon.export.parse import (
     parse_numbers,
     parse_step,
 )
+from chameleon.export.serialization import join_names, parse_yaml, yaml_text
+
+if TYPE_CHECKING:
+    from chameleon.export.mixture import TrainerMixture
+
+# Levanter's default mixture_block_size.
+LEVANTER_BLOCK = 2048
 
 # The ways in which Streaming weighs streams.
 _SCHEMES = ("proportion", "repeat", "choose")
@@ -35,7 +38,7 @@ _STRATEGIES = {
 }
 
 
-def write_streams(mixture: TrainerMixture) -> str:
+def write_streams(mixture: "TrainerMixture") -> str:
     """LLM Foundry: a stream for each domain with its proportion of rows, and the rows of an epoch."""
     if mixture.budget is None:
         raise InputError(
@@ -48,7 +51,7 @@ def write_streams(mixture: TrainerMixture) -> str:
         if not stream.keys() & {"remote", "local"}:
             stream["remote" if "://" in source.path else "local"] = source.path
         streams[name] = {**stream, "proportion": share}
-    rows = mixture.budget * float(mixture.rows_per_token.sum())
+    rows = mixture.budget * float(mixture.rows_per_token().sum())
     content = {"streams": streams, "epoch_size": max(1, round(rows))}
     return mixture.header + yaml_text({"dataset": content})
 
@@ -79,18 +82,16 @@ def read_streams(text: str) -> ParsedFile:
     return ParsedFile(numbers, tuple(problems), epoch_size=size)
 
 
-def write_olmo(mixture: TrainerMixture) -> str:
+def write_olmo(mixture: "TrainerMixture") -> str:
     """OLMo-core's `SourceMixtureList`, which may repeat a domain as often as it needs: else the run stops."""
     sources = []
-    for i, (name, share) in enumerate(mixture.by_name().items()):
-        entry: dict[str, Any] = {
-            "source_name": name,
-            "target_ratio": share,
-            "paths": list(mixture.sources[i].paths),
-        }
-        if mixture.epochs is not None:
+    domains = mixture.stages[0].weights.domains
+    for source, (name, share) in zip(mixture.sources, mixture.by_name().items(), strict=True):
+        entry: dict[str, Any] = {"source_name": name, "target_ratio": share, "paths": [*source.paths]}
+        epochs = fact_number(domains.get(name, {}), "epochs", f"domain {name}")
+        if epochs is not None:
             # Leave room for rounding the run to whole batches.
-            entry["max_repetition_ratio"] = max(1.0, math.ceil(mixture.epochs[i] * 101) / 100)
+            entry["max_repetition_ratio"] = max(1.0, math.ceil(epochs * 101) / 100)
         sources.append(entry)
     return mixture.header + yaml_text({"sources": sources})
 
@@ -104,7 +105,7 @@ def read_olmo(text: str) -> ParsedFile:
     numbers = parse_numbers((each.get("source_name"), each.get("target_ratio")) for each in sources)
     problems = []
     total = math.fsum(numbers.values())
-    if not np.isclose(total, 1.0):
+    if abs(total - 1) > 1.001e-5:  # the tolerance of numpy.isclose, which OLMo-core calls
         problems.append(f"target_ratio sums to {total:.6g}, which OLMo-core refuses; it must be 1")
     bounds = {}
     for name, each in zip(numbers, sources, strict=True):
@@ -124,11 +125,11 @@ def read_olmo(text: str) -> ParsedFile:
     return ParsedFile(numbers, tuple(problems), repetition=bounds)
 
 
-def write_levanter(mixture: TrainerMixture) -> str:
+def write_levanter(mixture: "TrainerMixture") -> str:
     """Levanter's `train_weights`: weights of components by name, or a list of stages."""
     if len(mixture.stages) == 1:
         return mixture.header + yaml_text({"data": {"train_weights": mixture.by_name()}})
-    note = f"# Stages begin at multiples of mixture_block_size ({BLOCK}) sequences: step x rows of a batch.\n"
+    note = f"# Stages begin at multiples of {LEVANTER_BLOCK} (mixture_block_size) rows: step x batch size.\n"
     stages = [[stage.step, mixture.by_name(number)] for number, stage in enumerate(mixture.stages)]
     return mixture.header + note + yaml_text({"data": {"train_weights": stages}})
 
@@ -147,7 +148,7 @@ def read_levanter(text: str) -> ParsedFile:
     return ParsedFile.from_stages(stages)
 
 
-def write_llamafactory(mixture: TrainerMixture) -> str:
+def write_llamafactory(mixture: "TrainerMixture") -> str:
     """LLaMA-Factory's comma-separated names and probabilities of rows, in one order."""
     names = [source.path for source in mixture.sources]
     content = {
@@ -180,7 +181,7 @@ def _entries(content: dict[str, Any], key: str) -> list[str]:
     return [each.strip() for each in str(value).split(",")]
 
 
-def write_regmix(mixture: TrainerMixture) -> str:
+def write_regmix(mixture: "TrainerMixture") -> str:
     """RegMix's configuration of TinyLlama: file name prefixes, which end before the first dash."""
     train: dict[str, float] = {}
     for path, share in mixture.by_path():

@@ -1,8 +1,8 @@
-"""JSON and YAML as trainers' files hold them, written and read; no object may repeat a key."""
+"""How trainers' files hold content: JSON, YAML, names with commas between, numbers of twelve digits."""
 
 import json
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Any
 
 import yaml
@@ -15,6 +15,25 @@ _MERGE = "tag:yaml.org,2002:merge"
 # libyaml is ten times as fast, and the same for printable text. Below so many characters the look at all of
 # them takes longer than it saves.
 _LONG = 100_000
+
+
+def twelve_digits(value: float) -> float:
+    """A number of twelve digits: the same in every format, and short."""
+    return float(f"{value:.12g}")
+
+
+def join_names(names: Iterable[str], trainer: str, remedy: str) -> str:
+    """Names with commas between, for a trainer that splits them at commas and strips them.
+
+    Raises:
+        InputError: A name would not come back as it is.
+    """
+    for name in (names := [*names]):
+        if "," in name or name != name.strip():
+            raise InputError(
+                f"{trainer} splits names at commas and strips them, so it cannot take {name!r}; {remedy}"
+            )
+    return ",".join(names)
 
 
 def json_text(content: object) -> str:

@@ -1,4 +1,4 @@
-"""What the numbers of a trainer's file mean for the domains of a weights file.
+"""A trainer's file, read beside the plan that it should follow, and what its trainer draws by it.
 
 Shapes: k domains.
 """
@@ -6,15 +6,23 @@ Shapes: k domains.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
+from chameleon.export.draws import Counts, draw
 from chameleon.export.formats import FormatSpec
 from chameleon.export.mixture import row_lengths
+from chameleon.export.options import ExportRequest
+from chameleon.export.parse import ParsedFile, fact_number, fact_numbers, read_text
+from chameleon.export.plan import ExportPlan, plan_export
 from chameleon.export.sources import TrainerSource
+from chameleon.weights.domain_weights import DomainWeights
+
+_MOST_DRAWS = 10**8
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +51,63 @@ class FileShares:
         """(k,) shares of tokens; rows that belong to no domain count as of mean length."""
         tokens = self.numbers * self.lengths
         return np.asarray(tokens / (tokens.sum() + self.elsewhere * self.mean_length))
+
+
+@dataclass(frozen=True, eq=False)
+class CheckedFile:
+    """A trainer's file beside the plan that it should follow.
+
+    Attributes:
+        plan: What was requested.
+        parsed: What the file says.
+        read: The same by domain.
+        drawn: (k + 1,) rows drawn of each domain, and of entries that belong to none.
+        is_whole_run: Whether the run is known to draw no more rows than these.
+    """
+
+    plan: ExportPlan
+    parsed: ParsedFile
+    read: FileShares
+    drawn: Counts
+    is_whole_run: bool
+
+    @cached_property
+    def budget(self) -> float | None:
+        """Tokens to train on, where known."""
+        return fact_number(self.plan.weights.settings, "budget", "settings")
+
+    @cached_property
+    def epochs(self) -> Array | None:
+        """(k,) how often each domain is seen, where the available tokens and the budget are known."""
+        at_hand = fact_numbers(self.plan.weights, "tokens_at_hand")
+        if self.budget is None or None in at_hand:
+            return None
+        return self.read.shares * self.budget / np.array(at_hand, dtype=np.float64)
+
+
+def check_file(request: ExportRequest, weights: DomainWeights, path: Path, draws: int) -> CheckedFile:
+    """Read a trainer's file and draw by it, as its trainer draws, `draws` rows or the whole run if shorter.
+
+    Raises:
+        InputError: A file cannot be read, or something needed to understand it is missing.
+    """
+    if draws > _MOST_DRAWS:
+        raise InputError(f"expected --draws up to {_MOST_DRAWS:,}, got {draws:,}")
+    plan = plan_export(request, weights)
+    text = read_text(path, "--file")
+    try:
+        parsed = plan.spec.read(text)
+    except InputError as error:
+        raise InputError(f"{path} ({plan.spec.trainer}): {error}") from None
+    read = shares_in_file(parsed.numbers, plan.spec, plan.weights.names, plan.weights.weights, plan.sources)
+    run_rows = parsed.epoch_size
+    lengths = [source.tokens_per_row for source in plan.sources.values()]
+    if request.budget is not None and None not in lengths:
+        mean = float((read.numbers * np.array(lengths, dtype=np.float64)).sum() / read.numbers.sum())
+        run_rows = max(1, round(request.budget / mean))
+    rows = draws if run_rows is None else min(run_rows, draws)
+    drawn = draw(np.append(read.numbers, read.elsewhere), rows, plan.spec.draws, request.seed)
+    return CheckedFile(plan, parsed, read, drawn, run_rows == rows)
 
 
 def shares_in_file(
