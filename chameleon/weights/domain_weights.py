@@ -33,11 +33,11 @@ class DomainFacts(TypedDict, total=False):
     """What is known of one domain: an entry of "domains" in the weights file.
 
     Attributes:
-        score: Leverage score, in [0, 1). Written by `chameleon.pipeline.describe`; for weights of arrays by
-            `chameleon.weights.compute.weights_of`.
-        standard_error: Standard error of the weight. By `chameleon.pipeline.describe`; over seeds, by
-            `chameleon.methods.run._errors`.
-        interval: 95 % interval of the weight, [from, to]. By `chameleon.pipeline.describe`.
+        score: Leverage score, in [0, 1). Written by `chameleon.pipeline.describe.describe`; for weights of
+            arrays by `chameleon.weights.compute.weights_of`.
+        standard_error: Standard error of the weight. By `chameleon.pipeline.describe.describe`; over seeds,
+            by `chameleon.methods.run._errors`.
+        interval: 95 % interval of the weight, [from, to]. By `chameleon.pipeline.describe.describe`.
         score_standard_error: Standard error of the score. By the same.
         score_interval: 95 % interval of the score, [from, to]. By the same.
         source_weight: Weight of the domain's source. By the same.
@@ -48,15 +48,15 @@ class DomainFacts(TypedDict, total=False):
         epochs: Times that its tokens would be seen within the budget. By the same.
         spread_of_best: Standard deviation of the share among RegMix's best mixtures. By
             `chameleon.methods.run._by_runs`.
-        windows: Windows embedded. By `chameleon.pipeline.amounts`.
+        windows: Windows embedded. By `chameleon.pipeline.amounts.amounts_of`.
         windows_available: Windows that the domain has in all, as far as known. By the same.
         tokens: Tokens embedded, counted by the proxy's tokenizer. By the same.
         corpus_tokens: Tokens of the whole domain. By the same, or as the manifest states them
             (`chameleon.text.corpora.manifest.open_manifest`); for other methods
             `chameleon.methods.token_counts.method_weights`.
         corpus_tokens_standard_error: Standard error of that number; 0 for a count. By
-            `chameleon.pipeline.amounts`.
-        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.amounts` and
+            `chameleon.pipeline.amounts.amounts_of`.
+        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.amounts.amounts_of` and
             `chameleon.methods.token_counts.method_weights`.
         weight_in_use: Share that the manifest says is trained with now. By
             `chameleon.text.corpora.manifest.open_manifest`.
@@ -91,7 +91,7 @@ class Diagnostics(TypedDict, total=False):
         way: How scores of over 1,000 domains were computed, in words. By the same.
         approximation: Errors of approximate scores. By
             `chameleon.weights.many_domains.fourier.approximate_scores`.
-        largest_standard_error: Of the weights. By `chameleon.pipeline.describe`.
+        largest_standard_error: Of the weights. By `chameleon.pipeline.describe.describe`.
         enough_windows: Whether that is within the target. By the same.
         windows_needed: Windows of each domain that would be enough, where they are not. By the same.
         order: Probability that of two domains the first truly weighs more. By the same.
