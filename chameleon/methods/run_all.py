@@ -11,7 +11,7 @@ from chameleon.methods.options import METHODS, MethodOptions
 from chameleon.methods.run import run
 from chameleon.methods.runs import recommended_runs
 from chameleon.methods.table import cost_text
-from chameleon.report.compare import aligned, draw, render
+from chameleon.report.side_by_side import aligned, draw, render
 from chameleon.training.trainer_settings import count_steps
 from chameleon.weights.domain_weights import DomainWeights
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from chameleon.report.compare import aligned, distance, labels_of
 from chameleon.report.compare import main as compare_main
+from chameleon.report.side_by_side import aligned, distance, labels_of
 from chameleon.weights.domain_weights import DomainWeights
 
 FILES = {
@@ -43,9 +43,9 @@ def test_files_stand_side_by_side_by_name(files: list[str], capsys: pytest.Captu
 
 def test_the_distance_is_of_mixtures() -> None:
     weights = [DomainWeights.from_dict(content) for content in FILES.values()]
-    names, table, there = aligned(weights)
+    names, table, is_known = aligned(weights)
     assert names == ["web", "books", "code", "law"]
-    assert there.tolist() == [
+    assert is_known.tolist() == [
         [True, True, True],
         [True, True, False],
         [True, True, False],
@@ -77,8 +77,11 @@ def test_a_picture(files: list[str], suffix: str) -> None:
     [
         (["a.json"], "at least two"),
         (["a.json", "none.json"], "cannot read the weights file none.json"),
-        (["a.json", "b.json", "--picture", "p.xyz"], "expected a name that ends in .png, .svg, .pdf"),
-        (["a.json", "b.json", "--picture", "p"], "expected a name that ends in .png, .svg, .pdf"),
+        (
+            ["a.json", "b.json", "--picture", "p.xyz"],
+            "name to end in .png, .svg or .pdf",
+        ),
+        (["a.json", "b.json", "--picture", "p"], "name to end in .png, .svg or .pdf"),
         (["a.json", "b.json", "--picture", "d.png"], "it is a directory"),
     ],
 )
