@@ -1,9 +1,9 @@
-"""The formats: a row for each, with its writer, its reader and how its trainer draws.
+"""The table of formats: for each its writer, its reader and how its trainer draws.
 
 To add a format:
 1. In `trainers/`, write `write_x(mixture)`, which returns the file's text, and `read_x(text)`, its inverse.
-2. Give it a row in `FORMATS`. `export`, `check` and the tests that go through all formats take it from there.
-3. In `tests/export/test_trainers_*.py`, add a file as people write it and what the trainer refuses.
+2. Give it a row in `FORMATS`; `export`, `check` and the tests of all formats then include it.
+3. In `tests/export/test_trainers_*.py`, add a file written by hand and what the trainer refuses.
 4. In `docs/guide/export.md`, add it to the table of formats.
 """
 

@@ -56,16 +56,16 @@ class ParsedFile:
     @classmethod
     def interleaved(cls, numbers: Mapping[str, float], strategy: Any, *problems: str) -> Self:  # noqa: ANN401
         """Probabilities of `interleave_datasets` with one of its strategies."""
-        found = [*problems]
+        faults = [*problems]
         if strategy not in STRATEGIES:
-            found.append(f"the strategy is {strategy!r:.40}; datasets knows {', '.join(STRATEGIES)}")
+            faults.append(f"the strategy is {strategy!r:.40}; datasets knows {', '.join(STRATEGIES)}")
         elif strategy != "first_exhausted":
-            found += [
+            faults += [
                 f"the probability of {name} is 0: it never runs out, so with {strategy} the draws never end"
                 for name, number in numbers.items()
                 if number == 0
             ]
-        return cls(numbers, tuple(found), strategy=str(strategy), must_sum_to_1=True)
+        return cls(numbers, tuple(faults), strategy=str(strategy), must_sum_to_1=True)
 
 
 def read_text(path: Path, flag: str) -> str:

@@ -49,7 +49,7 @@ def _number_problems(
         )
     elif np.allclose(np.sort(read.shares), np.sort(requested), atol=1e-6):
         wrong = [name for name, is_off in zip(names, off, strict=True) if is_off]
-        problems.append(f"its numbers are those requested, but stand at other domains: {', '.join(wrong)}")
+        problems.append(f"its numbers are those requested, but belong to other domains: {', '.join(wrong)}")
     for i in np.flatnonzero(off).tolist():
         problems.append(f"{names[i]}: {read.shares[i]:.4g} of tokens, requested {requested[i]:.4g}")
     return problems
@@ -118,8 +118,8 @@ def _stage_problems(checked: CheckedFile) -> list[str]:
             by_name = later[number].weights.by_name()
             requested = np.array([by_name[name] for name in names])
         read = shares_in_file(numbers, plan.spec, names, requested, plan.sources)
-        found = [*read.problems]
+        faults = [*read.problems]
         if number < len(later):
-            found += _number_problems(read, ParsedFile(numbers), names, requested)
-        problems += [f"from step {step} on: {problem}" for problem in found]
+            faults += _number_problems(read, ParsedFile(numbers), names, requested)
+        problems += [f"from step {step} on: {problem}" for problem in faults]
     return problems

@@ -99,7 +99,7 @@ def parse_yaml(text: str) -> Any:  # noqa: ANN401
 
 
 def _is_printable(content: Any) -> bool:  # noqa: ANN401
-    """Whether all texts in it are printable characters, which both libraries write and read alike."""
+    """Whether all its texts are printable, so that both libraries write and read them in the same way."""
     if isinstance(content, dict):
         return all(_is_printable(key) and _is_printable(value) for key, value in content.items())
     if isinstance(content, list):

@@ -63,7 +63,9 @@ def is_encodable(name: str) -> bool:
 @pytest.mark.parametrize("format_name", FORMATS)
 @given(names=NAMES, seed=st.integers(0, 99))
 @settings(max_examples=150, deadline=None)
-def test_odd_names_come_back_or_are_refused_by_name(format_name: str, names: list[str], seed: int) -> None:
+def test_unusual_names_are_read_back_or_refused_by_name(
+    format_name: str, names: list[str], seed: int
+) -> None:
     weights, sources = weights_of(tuple(names), seed), sources_of_names(tuple(names))
     try:
         text = export_text(weights, format_name, sources)
@@ -76,7 +78,7 @@ def test_odd_names_come_back_or_are_refused_by_name(format_name: str, names: lis
 
 
 @pytest.mark.parametrize("name", ODD)
-def test_names_that_a_format_can_hold_are_not_refused(name: str) -> None:
+def test_names_that_a_format_can_hold_are_accepted(name: str) -> None:
     names = (name, "other")
     for format_name in ("mosaicml", "huggingface", "huggingface-json", "litdata", "olmo-core", "levanter",
                         "nanotron", "torchtitan", "doremi", "csv", "megatron-splits"):  # fmt: skip
@@ -84,16 +86,16 @@ def test_names_that_a_format_can_hold_are_not_refused(name: str) -> None:
 
 
 @pytest.mark.parametrize("format_name", FORMATS)
-def test_domains_of_no_weight_are_left_out_where_they_would_break(format_name: str) -> None:
+def test_domains_of_no_weight_are_left_out_unless_the_trainer_takes_them(format_name: str) -> None:
     names = ("empty", *PLAIN)
     weights = weights_of(names, zero=True)
     text = export_text(weights, format_name, sources_of_names(names))
     assert ("empty" in text) == FORMATS[format_name].keeps_zeros
-    found = FORMATS[format_name].read(text).numbers
-    assert all(number > 0 for key, number in found.items() if "empty" not in key)
+    numbers = FORMATS[format_name].read(text).numbers
+    assert all(number > 0 for key, number in numbers.items() if "empty" not in key)
 
 
-def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> None:
+def test_shares_of_rows_need_the_length_of_rows() -> None:
     names = ("short", "long")
     weights = DomainWeights(names, np.array([0.5, 0.5]), "test", settings={"budget": 1e6})
     sources = {"short": TrainerSource(("s",), (), 100.0), "long": TrainerSource(("l",), (), 300.0)}
@@ -102,9 +104,9 @@ def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> Non
     # Half a million tokens of each in rows of 100 and 300.
     content = yaml.safe_load(export_text(weights, "mosaicml", sources))
     assert content["dataset"]["epoch_size"] == round(5e5 / 100 + 5e5 / 300)
-    for format_name, row in FORMATS.items():
+    for format_name, spec in FORMATS.items():
         unknown = {**sources, "long": TrainerSource(("l",))}
-        if row.counts == "rows":
+        if spec.counts == "rows":
             with pytest.raises(InputError, match="how many tokens a row of long has is not known"):
                 export_text(weights, format_name, unknown)
         else:
@@ -113,18 +115,18 @@ def test_rows_are_converted_and_refused_where_their_length_is_not_known() -> Non
         export_text(replace(weights, settings={}), "mosaicml", sources)
 
 
-@pytest.mark.parametrize("format_name", [name for name, row in FORMATS.items() if row.takes_stages])
-def test_two_stages_in_one(format_name: str) -> None:
+@pytest.mark.parametrize("format_name", [name for name, spec in FORMATS.items() if spec.takes_stages])
+def test_a_file_can_hold_two_stages(format_name: str) -> None:
     weights, later = weights_of(PLAIN, 1), weights_of(PLAIN, 2)
     text = export_text(weights, format_name, sources_of_names(PLAIN), later=[Stage(5000, later)])
-    found = FORMATS[format_name].read(text)
-    np.testing.assert_allclose(list(found.numbers.values()), weights.weights, atol=1e-9)
-    ((step, numbers),) = found.stages
+    parsed = FORMATS[format_name].read(text)
+    np.testing.assert_allclose(list(parsed.numbers.values()), weights.weights, atol=1e-9)
+    ((step, numbers),) = parsed.stages
     assert step == 5000
     np.testing.assert_allclose([numbers[name] for name in PLAIN], later.weights, atol=1e-9)
 
 
-def test_what_each_trainer_needs_stands_in_its_file() -> None:
+def test_each_file_has_what_its_trainer_needs() -> None:
     weights, sources = weights_of(PLAIN), sources_of_names(PLAIN)
     texts = {name: export_text(weights, name, sources) for name in FORMATS}
     splits = json.loads(texts["megatron-splits"])
@@ -148,8 +150,8 @@ def test_what_each_trainer_needs_stands_in_its_file() -> None:
     assert (
         yaml.safe_load(export_text(seen, "olmo-core", sources))["sources"][0]["max_repetition_ratio"] == 2.53
     )
-    for name, row in FORMATS.items():
-        assert ("# chameleon" in texts[name]) == row.has_comments or name == "huggingface-json"
+    for name, spec in FORMATS.items():
+        assert ("# chameleon" in texts[name]) == spec.has_comments or name == "huggingface-json"
 
 
 @given(st.binary(max_size=200), st.sampled_from(list(FORMATS)))
@@ -157,7 +159,7 @@ def test_what_each_trainer_needs_stands_in_its_file() -> None:
 def test_any_file_is_read_or_refused(content: bytes, format_name: str) -> None:
     text = content.decode(errors="replace")
     try:
-        found = FORMATS[format_name].read(text)
+        parsed = FORMATS[format_name].read(text)
     except InputError:
         return
-    assert found.numbers
+    assert parsed.numbers

@@ -32,17 +32,17 @@ def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 @given(problems())
 @settings(max_examples=300, deadline=None)
-def test_shares_sum_to_1_and_keep_to_floors_and_caps(
+def test_shares_sum_to_1_within_floors_and_caps(
     problem: tuple[np.ndarray, np.ndarray, np.ndarray],
 ) -> None:
     wanted, least, most = problem
-    found = project_shares(wanted, least, most)
-    assert found.sum() == pytest.approx(1, abs=1e-9)
-    assert (found >= least - 1e-9).all()
-    assert (found <= most + 1e-9).all()
-    # All that is neither at its floor nor at its cap is scaled alike.
-    free = (found > least + 1e-9) & (found < most - 1e-9) & (wanted > 1e-9)
-    ratios = found[free] / wanted[free]
+    shares = project_shares(wanted, least, most)
+    assert shares.sum() == pytest.approx(1, abs=1e-9)
+    assert (shares >= least - 1e-9).all()
+    assert (shares <= most + 1e-9).all()
+    # Shares at neither floor nor cap are scaled by one factor.
+    free = (shares > least + 1e-9) & (shares < most - 1e-9) & (wanted > 1e-9)
+    ratios = shares[free] / wanted[free]
     if len(ratios) > 1:
         np.testing.assert_allclose(ratios, ratios[0], rtol=1e-6)
 
@@ -69,7 +69,7 @@ def test_shares_are_the_nearest_that_a_solver_finds(seed: int) -> None:
 
 @given(problems(), st.floats(1.0, 5.0))
 @settings(max_examples=100, deadline=None)
-def test_looser_caps_bring_weights_nearer(
+def test_looser_caps_bring_weights_closer(
     problem: tuple[np.ndarray, np.ndarray, np.ndarray], factor: float
 ) -> None:
     wanted, _, most = problem
@@ -140,13 +140,13 @@ def test_a_prior_pulls_to_natural_shares_and_a_floor_holds() -> None:
         (Limits(budget=9, counts={"a": 1, "b": 2, "c": 3}, max_epochs={"d": 1}), "--max_epochs names d"),
     ],
 )
-def test_limits_that_cannot_be_kept_say_by_how_much(limits: Limits, expected: str) -> None:
+def test_limits_that_cannot_be_met_report_by_how_much(limits: Limits, expected: str) -> None:
     with pytest.raises(InputError) as caught:
         apply_limits(weights_of(0.5, 0.3, 0.2), limits)
     assert expected in str(caught.value)
 
 
-def test_numbers_of_tokens_are_short() -> None:
+def test_numbers_of_tokens_are_abbreviated() -> None:
     assert [format_tokens(n) for n in (12, 1500, 2.5e6, 3e11, 1.234e13)] == [
         "12",
         "1.5k",

@@ -50,7 +50,7 @@ def test_export_and_check_as_a_user_runs_them(stored: DomainWeights) -> None:
 @pytest.mark.parametrize(
     ("format_name", "content", "expected"),
     [
-        ("csv", f"{HEAD}web,0.5\nbooks_2,0.2\ncode.v1,0.3\n", "stand at other domains: web, books_2"),
+        ("csv", f"{HEAD}web,0.5\nbooks_2,0.2\ncode.v1,0.3\n", "belong to other domains: web, books_2"),
         ("csv", f"{HEAD}web,0.2\nbooks_2,0.5\n", "it lacks code.v1"),
         ("csv", f"{HEAD}web,0.2\nbooks_2,0.5\ncode.v1,0.2\nx,0.1\n", "it has x, which is no domain"),
         ("huggingface-json", {"probabilities": {"web": 0.2, "books_2": 0.5, "code.v1": 0.3}},
@@ -103,7 +103,7 @@ def test_export_and_check_as_a_user_runs_them(stored: DomainWeights) -> None:
         ("mosaicml", "streams: {web: {proportion: 1, split: train}}", "web has neither local nor remote"),
     ],
 )  # fmt: skip
-def test_check_says_what_is_wrong_with_a_file(
+def test_check_reports_what_is_wrong_with_a_file(
     stored: DomainWeights,
     format_name: str,
     content: object,
@@ -138,12 +138,14 @@ def test_problems_of_many_domains_are_counted(
     assert lines[-1] == "problems   479 more like these"
 
 
-def test_both_stages_say_what_limits_did(stored: DomainWeights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_limits_are_reported_for_both_stages(
+    stored: DomainWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
     DomainWeights(PLAIN, np.array([0.1, 0.1, 0.8]), "test", domains=stored.domains).write("later.json")
     flags = ["--then", "later.json", "--at", "70", "--budget", "10B", "--max_epochs", "2"]
     assert export_main(["w.json", "--format", "levanter", "--output", "l.yaml", *flags]) == 0
-    told = capsys.readouterr().err
-    first, _, second = told.partition("from step 70 on")
+    reported = capsys.readouterr().err
+    first, _, second = reported.partition("from step 70 on")
     assert "books_2  0.5000  0.2000" in first
     assert "code.v1  0.8000  0.6000" in second
     assert "Limits changed the weights from step 70 on of" in Path("l.yaml").read_text()
@@ -156,7 +158,7 @@ def test_both_stages_say_what_limits_did(stored: DomainWeights, capsys: pytest.C
     assert "from step 70 on: code.v1: 0.6 of tokens, requested 0.8" in capsys.readouterr().out
 
 
-def test_half_of_the_tokens_elsewhere_are_counted(
+def test_tokens_of_unknown_domains_are_counted(
     stored: DomainWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_file("m", "--data-path 0.1 web 0.25 books_2 0.15 code.v1 0.5 law")

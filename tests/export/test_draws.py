@@ -10,7 +10,7 @@ from chameleon.export.formats import Draws
 
 
 @pytest.mark.parametrize("how", get_args(Draws))
-def test_draws_come_near_the_weights(how: Draws) -> None:
+def test_draws_are_close_to_the_weights(how: Draws) -> None:
     numbers = np.array([1.0, 3.0, 6.0, 0.0])
     counts = draw(numbers, 20_000, how)
     assert counts.sum() == 20_000

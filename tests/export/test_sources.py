@@ -41,7 +41,7 @@ def test_a_domain_in_several_files_divides_its_weight_by_their_tokens() -> None:
         )
 
 
-def test_sources_are_taken_as_they_are_meant(stored: DomainWeights) -> None:
+def test_keys_of_sources_reach_the_formats_that_take_them(stored: DomainWeights) -> None:
     def sources(**further: object) -> dict[str, TrainerSource]:
         content = {name: {"paths": f"{name}dir", "tokens_per_row": 8, **further} for name in PLAIN}
         return read_sources(PLAIN, Path(write_file("s.json", content)), None)

@@ -1,4 +1,4 @@
-"""Exports fed to trainers' own libraries: what they draw has the shares of tokens that were asked for."""
+"""Exports read by trainers' own libraries: what they draw has the requested shares of tokens."""
 
 import json
 import os
@@ -34,7 +34,7 @@ SHARES = (0.13, 0.42, 0.35, 0.10)
         ("torchtitan", "torchtitan", "tt_", 0.03),
     ],
 )
-def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
+def test_a_trainers_own_library_draws_the_requested_shares(
     library: str,
     format_name: str,
     prefix: str,
@@ -43,7 +43,7 @@ def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     if library != "huggingface" and not (LIBRARIES / "ready").exists():
-        pytest.fail("the trainers' libraries are not there: make test installs them")
+        pytest.fail("the trainers' libraries are missing: make test installs them")
     monkeypatch.chdir(tmp_path)
     weights = DomainWeights(
         NAMES, np.array(SHARES), "test", domains={n: {"corpus_tokens": 20_000} for n in NAMES}
@@ -81,12 +81,12 @@ def test_a_trainers_own_library_draws_the_shares_that_were_asked_for(
         rows = np.array([tokens[name] for name in NAMES]) / ROW_LENGTHS
         shares = np.array(SHARES) / ROW_LENGTHS
         assert np.abs(rows - draw(shares, int(rows.sum()), "quota")).max() <= 1
-    # The same is what check says of the file.
+    # check agrees.
     code = check.main(["weights.json", "--format", format_name, "--file", str(output), *flags[:4]])
     assert code == 0
 
 
-def test_wrong_units_would_be_seen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_wrong_units_would_be_noticed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The comparison above can fail: shares of tokens written where rows are counted are far off."""
     tokens = np.array(SHARES) * np.array(ROW_LENGTHS)
     assert np.abs(tokens / tokens.sum() - SHARES).max() > 0.05

@@ -41,7 +41,7 @@ def test_training_takes_a_schedule_that_is_exported(stored: DomainWeights) -> No
     np.testing.assert_allclose(second.weights, [later.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)
 
 
-def test_doge_gets_its_own_order_and_a_place_for_the_mixture() -> None:
+def test_doge_gets_its_own_order_and_an_entry_for_mix() -> None:
     names = ("wikipedia", "c4", "cc", "book", "arxiv", "stackexchange", "github")
     weights = weights_of(names)
     content = json.loads(export_text(weights, "doge", sources_of_names(names)))
@@ -59,7 +59,7 @@ def test_doge_gets_its_own_order_and_a_place_for_the_mixture() -> None:
         ("chameleon", '{"schedule": [{"step": 0, "weights": {"a": 0.3, "b": 0.7}}]}'),
     ],
 )  # fmt: skip
-def test_json_files_as_people_write_them_are_read(format_name: str, text: str) -> None:
+def test_json_files_written_by_hand_are_read(format_name: str, text: str) -> None:
     require_ab(format_name, text)
 
 
@@ -71,5 +71,5 @@ def test_json_files_as_people_write_them_are_read(format_name: str, text: str) -
         ("chameleon", '{"schedule": [{"step": true, "weights": {"a": 1}}]}'),
     ],
 )
-def test_what_json_trainers_do_not_take_is_refused(format_name: str, text: str) -> None:
+def test_malformed_json_and_csv_files_are_refused(format_name: str, text: str) -> None:
     require_refused(format_name, text)

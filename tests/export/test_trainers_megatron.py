@@ -12,7 +12,7 @@ from chameleon.common.errors import InputError
 from chameleon.export.sources import TrainerSource
 
 
-def test_a_shell_passes_on_what_megatron_is_to_read() -> None:
+def test_a_shell_passes_the_arguments_of_megatron_unchanged() -> None:
     names = ("a b", "it's", 'say "hi"', "größe/漢字", "$HOME `ls`", "#x", "back\\slash", "*")
     weights = weights_of(names)
     text = export_text(weights, "megatron", sources_of_names(names))
@@ -43,7 +43,7 @@ def test_more_datasets_than_megatron_can_number_are_refused() -> None:
         ("nanotron", "data_stages: [{data: {dataset: {dataset_folder: {a: 0.3, b: 0.7}}}}]"),
     ],
 )  # fmt: skip
-def test_megatron_files_as_people_write_them_are_read(format_name: str, text: str) -> None:
+def test_megatron_files_written_by_hand_are_read(format_name: str, text: str) -> None:
     require_ab(format_name, text)
 
 
@@ -53,5 +53,5 @@ def test_megatron_files_as_people_write_them_are_read(format_name: str, text: st
         ("megatron-splits", '{"train": ["1", "a"], "valid": 5, "test": null}'),
     ],
 )
-def test_what_megatron_trainers_do_not_take_is_refused(format_name: str, text: str) -> None:
+def test_malformed_megatron_files_are_refused(format_name: str, text: str) -> None:
     require_refused(format_name, text)

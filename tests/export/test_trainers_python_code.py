@@ -6,7 +6,7 @@ from export_cases import LONG, export_text, require_ab, require_refused, sources
 from chameleon.common.errors import InputError
 
 
-def test_names_that_torchtitan_cannot_tell_apart_are_refused() -> None:
+def test_names_that_are_the_same_to_torchtitan_are_refused() -> None:
     names = ("Law", "law")
     with pytest.raises(InputError, match="in which Law and law are the same"):
         export_text(weights_of(names), "torchtitan", sources_of_names(names))
@@ -24,7 +24,7 @@ def test_names_that_torchtitan_cannot_tell_apart_are_refused() -> None:
         ("torchtitan", "WEIGHTS: dict[str, float] = {'a': 0.3, 'b': 0.7}"),
     ],
 )  # fmt: skip
-def test_python_files_as_people_write_them_are_read(format_name: str, text: str) -> None:
+def test_python_files_written_by_hand_are_read(format_name: str, text: str) -> None:
     require_ab(format_name, text)
 
 
@@ -36,5 +36,5 @@ def test_python_files_as_people_write_them_are_read(format_name: str, text: str)
         ("torchtitan", "WEIGHTS = {{}}"),
     ],
 )
-def test_what_python_trainers_do_not_take_is_refused(format_name: str, text: str) -> None:
+def test_malformed_python_files_are_refused(format_name: str, text: str) -> None:
     require_refused(format_name, text)

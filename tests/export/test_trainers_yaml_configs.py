@@ -40,7 +40,7 @@ def test_regmix_takes_names_with_and_without_its_prefix() -> None:
     np.testing.assert_allclose(read_back(text, "regmix", weights, sources), weights.weights, atol=1e-9)
 
 
-def test_a_share_that_levanter_never_draws_is_said(
+def test_a_share_that_levanter_never_draws_is_reported(
     stored: DomainWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     DomainWeights(PLAIN, np.array([0.2, 0.7996, 0.0004]), "test").write("small.json")
@@ -60,7 +60,7 @@ def test_a_share_that_levanter_never_draws_is_said(
         ("llamafactory", "dataset: a, b\ninterleave_probs: [0.3, 0.7]\nmix_strategy: interleave_over"),
     ],
 )  # fmt: skip
-def test_yaml_files_as_people_write_them_are_read(format_name: str, text: str) -> None:
+def test_yaml_files_written_by_hand_are_read(format_name: str, text: str) -> None:
     require_ab(format_name, text)
 
 
@@ -78,5 +78,5 @@ def test_yaml_files_as_people_write_them_are_read(format_name: str, text: str) -
         ("mosaicml", "streams: {a: {local: x, proportion: 1}}\nepoch_size: -5"),
     ],
 )
-def test_what_yaml_trainers_do_not_take_is_refused(format_name: str, text: str) -> None:
+def test_malformed_yaml_files_are_refused(format_name: str, text: str) -> None:
     require_refused(format_name, text)

@@ -58,11 +58,11 @@ def stored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DomainWeights:
         (["--format", "levanter", "--then", "v.json", "--at", "5"], "both must be of the same domains"),
         (["--format", "csv", "--budget", "1B", "--token_counts", "two.json"], "--token_counts lacks code.v1"),
         (["--format", "csv", "--budget", "90B", "--max_epochs", "2"], "70B are missing"),
-        (["--format", "csv", "--output", "there"], "cannot write there"),
+        (["--format", "csv", "--output", "directory"], "cannot write directory"),
         (["--format", "mosaicml", "--tokens_per_row", "9"], "give --budget"),
     ],
 )
-def test_what_cannot_be_exported_is_said_in_one_line(
+def test_what_cannot_be_exported_is_reported_in_one_line(
     stored: DomainWeights, flags: list[str], expected: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_file("two.json", {"web": "x", "books_2": "y"})
@@ -70,7 +70,7 @@ def test_what_cannot_be_exported_is_said_in_one_line(
     write_file("many.json", {"web": ["x", "y"], "books_2": "a", "code.v1": "z"})
     write_file("odd.json", {"web": 3, "books_2": "a", "code.v1": "z"})
     write_file("bad.json", "{")
-    Path("there").mkdir()
+    Path("directory").mkdir()
     write_file("v.json", {"weights": {"a": 0.5, "b": 0.5}})
     if "two.json" in flags and "--budget" in flags:
         write_file("two.json", {"web": 5, "books_2": 6})
@@ -103,7 +103,7 @@ def test_a_weights_file_edited_by_hand_is_refused(
     assert expected in capsys.readouterr().err
 
 
-def test_counts_of_another_tokenizer_are_warned_of(
+def test_token_counts_of_another_tokenizer_give_a_warning(
     stored: DomainWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = {"web": 6e9, "books_2": 1e9, "code.v1": 3e9}
@@ -114,7 +114,7 @@ def test_counts_of_another_tokenizer_are_warned_of(
         assert ("of another tokenizer than the proxy's" in capsys.readouterr().err) == warned
 
 
-def test_the_weights_file_is_not_written_over(
+def test_the_weights_file_is_not_overwritten(
     stored: DomainWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert export_main(["w.json", "--format", "csv", "--output", "./w.json"]) == 2
@@ -133,7 +133,7 @@ def test_the_weights_file_is_not_written_over(
         ("w.json", ["--output", "x" * 245]),
     ],
 )
-def test_nothing_that_is_read_is_written_over_and_no_half_is_written(
+def test_inputs_are_not_overwritten_and_nothing_is_half_written(
     stored: DomainWeights, weights: str, flags: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("a.weights.json", "a.then.weights.json"):
@@ -151,9 +151,7 @@ def test_nothing_that_is_read_is_written_over_and_no_half_is_written(
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_limits_of_before_are_not_taken_for_those_of_now(
-    stored: DomainWeights, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_new_limits_replace_earlier_ones(stored: DomainWeights, capsys: pytest.CaptureFixture[str]) -> None:
     flags = ["--budget", "10B", "--max_epochs", "4"]
     assert export_main(["w.json", "--format", "csv", "--output", "cap", *flags]) == 0
     capped = DomainWeights.read("cap.weights.json")
@@ -165,13 +163,13 @@ def test_limits_of_before_are_not_taken_for_those_of_now(
     assert "at hand" not in written.err
     rows = {line.split()[0]: line.split()[1:] for line in written.err.splitlines()}
     assert rows["books_2"][0] == "0.4000"  # what came in, not what was before that
-    # What a floor takes is not missing; what is at hand does not hang on the weights.
+    # What a floor takes is not missing; the available tokens do not depend on the weights.
     assert export_main(["w.json", "--format", "csv", "--budget", "2B", "--min_weight", "0.25"]) == 0
     rows = {line.split()[0]: line.split()[1:] for line in capsys.readouterr().err.splitlines()}
     assert rows["books_2"][2:] == ["937.5M", "1B", "0.94"]
 
 
-def test_huge_numbers_and_half_characters_are_one_line(
+def test_huge_numbers_and_half_surrogates_give_one_line(
     stored: DomainWeights, capsys: pytest.CaptureFixture[str]
 ) -> None:
     counts = ", ".join(f'"{name}": {LONG}' for name in PLAIN)
@@ -208,7 +206,9 @@ def test_huge_numbers_and_half_characters_are_one_line(
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
-def test_notes_come_only_with_a_result(stored: DomainWeights, capsys: pytest.CaptureFixture[str]) -> None:
+def test_notes_are_printed_only_with_a_result(
+    stored: DomainWeights, capsys: pytest.CaptureFixture[str]
+) -> None:
     write_file("s.json", {name: {"paths": [f"{name}0", f"{name}1"], "tokens": [1, 2]} for name in PLAIN})
     flags = ["--budget", "1B", "--tokens_per_row", "5", "--sources", "s.json"]
     assert export_main(["w.json", "--format", "litdata", *flags]) == 2

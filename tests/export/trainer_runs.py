@@ -1,9 +1,9 @@
-"""Trainers' own libraries, fed with an export: run as a process of its own, with them on its path.
+"""Runs a trainer's own library on an export, in a process that has these libraries on its path.
 
     python tests/export/trainer_runs.py LIBRARY EXPORT
 
-in a directory with the data of `test_trainers.py`. Prints the tokens of each domain that came, as JSON. In
-the data every token of domain i is the number i + 1.
+in a directory with the files of `test_trainers.py`. Prints how many tokens of each domain were drawn, as
+JSON. Every token of domain i is the number i + 1.
 """
 
 import collections
@@ -50,7 +50,7 @@ def nemo(export: Path) -> dict[str, int]:
 
 
 def megatron(export: Path, splits: list[Any] | None = None) -> dict[str, int]:
-    """Sequences of a blended dataset; the files are written here, a document of a sequence and a token."""
+    """Sequences of a blended dataset, from files that hold documents of a sequence and a token."""
     import torch
     from megatron.core.datasets.blended_megatron_dataset_builder import BlendedMegatronDatasetBuilder
     from megatron.core.datasets.gpt_dataset import GPTDataset, GPTDatasetConfig
@@ -91,7 +91,7 @@ def megatron(export: Path, splits: list[Any] | None = None) -> dict[str, int]:
 
 
 def mosaicml(export: Path) -> dict[str, int]:
-    """Rows of an epoch; of lengths that differ by domain."""
+    """Rows of an epoch, of a different length for each domain."""
     _without_torchvision()
     from streaming import MDSWriter, Stream, StreamingDataset
 
@@ -106,7 +106,7 @@ def mosaicml(export: Path) -> dict[str, int]:
 
 
 def litdata(export: Path) -> dict[str, int]:
-    """Rows until a domain is used up."""
+    """Rows until a domain runs out."""
     from litdata.streaming.writer import BinaryWriter
 
     for i, length in enumerate(ROW_LENGTHS):
@@ -143,7 +143,7 @@ def huggingface(export: Path) -> dict[str, int]:
 
 
 def olmo(export: Path) -> dict[str, int]:
-    """Tokens that are chosen of arrays."""
+    """Tokens that are chosen from arrays."""
     from olmo_core.data.source_mixture import (
         SourceMixtureConfig,
         SourceMixtureDatasetConfig,
@@ -157,14 +157,14 @@ def olmo(export: Path) -> dict[str, int]:
         source_list=SourceMixtureList(sources=sources), requested_tokens=64_000, global_batch_size=640,
         render_tables=False, quiet=True,
     ).build(npdtype=np.uint16, sequence_length=SEQUENCE)  # fmt: skip
-    found = dict.fromkeys(NAMES, 0)
+    tokens_by_name = dict.fromkeys(NAMES, 0)
     for (path, _), tokens in mixture.to_index().items():
-        found[NAMES[int(np.fromfile(path, dtype=np.uint16)[0]) - 1]] += tokens
-    return found
+        tokens_by_name[NAMES[int(np.fromfile(path, dtype=np.uint16)[0]) - 1]] += tokens
+    return tokens_by_name
 
 
 def torchtitan(export: Path) -> dict[str, int]:
-    """Packed sequences of endless sources; the configuration itself wants more of torchtitan than is here."""
+    """Packed sequences of endless sources; its configuration needs more of torchtitan than is installed."""
     from torch.utils.data import IterableDataset
     from torchtitan.hf_datasets.interleaved import InterleavedDataset
 
@@ -182,7 +182,7 @@ def torchtitan(export: Path) -> dict[str, int]:
             pass
 
     module = types.ModuleType("torchtitan.hf_datasets.text_datasets")
-    made: list[Any] = []
+    loaders: list[Any] = []
 
     class Source:
         def __init__(self, dataset: str, dataset_path: str, infinite: bool, weight: float) -> None:
@@ -193,18 +193,18 @@ def torchtitan(export: Path) -> dict[str, int]:
     class Loader:
         class Config:
             def __init__(self, sources: list[Source], seed: int) -> None:
-                made.append(
+                loaders.append(
                     InterleavedDataset([s.dataset for s in sources], [s.weight for s in sources], seed)
                 )
 
     module.HFDataSource, module.InterleavedHuggingFaceTextDataLoader = Source, Loader  # type: ignore[attr-defined]
     sys.modules[module.__name__] = module
     exec(compile(export.read_text(), str(export), "exec"), {})
-    return tally(itertools.islice(made[0], DRAWN))
+    return tally(itertools.islice(loaders[0], DRAWN))
 
 
 def _without_torchvision() -> None:
-    """Streaming imports it for pictures, of which there are none here."""
+    """Streaming imports torchvision for images, which these tests do not use."""
 
     class Anything(types.ModuleType):
         def __getattr__(self, name: str) -> Any:  # noqa: ANN401

@@ -21,8 +21,7 @@ from chameleon.export.serialization import join_names, json_text, parse_json
 if TYPE_CHECKING:
     from chameleon.export.mixture import TrainerMixture
 
-# The order of DoGE's data dictionary for SlimPajama: it reads weights in this order, whatever names stand
-# beside them.
+# The order of DoGE's data dictionary for SlimPajama. DoGE reads weights in this order and ignores the names.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
 
 _COLUMNS = ["domain", "share_of_tokens"]
@@ -71,7 +70,7 @@ def write_doge(mixture: "TrainerMixture") -> str:
 
 
 def read_doge(text: str) -> ParsedFile:
-    """What DoGE reads: for SlimPajama's domains it goes by its own order, whatever the names say."""
+    """What DoGE reads: for SlimPajama's domains it goes by its own order and ignores the names."""
     content = mapping_at(parse_json(text))
     for key in ("train_domains", "train_dw"):
         if not isinstance(content.get(key), str):

@@ -43,7 +43,7 @@ def write_arguments(mixture: "TrainerMixture") -> str:
 
 
 def read_arguments(text: str) -> ParsedFile:
-    """The inverse of `write_arguments`, wherever `--data-path` stands in a command."""
+    """The inverse of `write_arguments`, also from within a whole command."""
     lines = [line for line in text.replace("\\\n", " ").split("\n") if not line.lstrip().startswith("#")]
     try:
         words = shlex.split("\n".join(lines))
