@@ -54,13 +54,13 @@ class ParsedFile:
         return cls(stages[0][1], () if increases else (problem,), stages=tuple(stages[1:]))
 
     @classmethod
-    def interleaved(cls, numbers: Mapping[str, float], strategy: Any, *problems: str) -> Self:  # noqa: ANN401
+    def interleaved(cls, numbers: Mapping[str, float], strategy: Any) -> Self:  # noqa: ANN401
         """Probabilities of `interleave_datasets` with one of its strategies."""
-        faults = [*problems]
+        faults = []
         if strategy not in STRATEGIES:
             faults.append(f"the strategy is {strategy!r:.40}; datasets knows {', '.join(STRATEGIES)}")
         elif strategy != "first_exhausted":
-            faults += [
+            faults = [
                 f"the probability of {name} is 0: it never runs out, so with {strategy} the draws never end"
                 for name, number in numbers.items()
                 if number == 0
@@ -117,17 +117,17 @@ def _value_at(content: Any, keys: Sequence[str]) -> Any:  # noqa: ANN401
     return content
 
 
-def parse_numbers(pairs: Iterable[tuple[Any, Any]], what: str = "the file") -> dict[str, float]:
+def parse_numbers(pairs: Iterable[tuple[Any, Any]]) -> dict[str, float]:
     """Weights by path or name, each once."""
     numbers: dict[str, float] = {}
     for key, value in pairs:
         if not isinstance(key, str) or not key:
-            raise InputError(f"{what}: expected a path or name beside each weight, got {key!r:.80}")
+            raise InputError(f"expected a path or name beside each weight, got {key!r:.80}")
         if key in numbers:
-            raise InputError(f"{what} names {key} twice")
-        numbers[key] = parse_number(value, f"{what}: the number of {key}")
+            raise InputError(f"the file names {key} twice")
+        numbers[key] = parse_number(value, f"the number of {key}")
     if not numbers:
-        raise InputError(f"{what} holds no weights")
+        raise InputError("the file holds no weights")
     return numbers
 
 
