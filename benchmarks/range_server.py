@@ -20,7 +20,6 @@ from typing import Any, NamedTuple, TypeVar
 from urllib.parse import quote, unquote, urlsplit
 
 _T = TypeVar("_T")
-
 _COUNT = "/__count"
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 

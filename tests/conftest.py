@@ -38,7 +38,6 @@ settings.load_profile("suite")
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
-
 WORDS: Mapping[str, str] = {
     "law": "court plaintiff statute appeal evidence the of was by under section held",
     "cooking": "onion butter simmer oven salt the with until and stir minutes add",

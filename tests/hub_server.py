@@ -21,8 +21,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 Files = Mapping[str, bytes]
 Answer = tuple[int, bytes, Mapping[str, str]]  # status, body, headers
-
-
 TOKEN = "hf_of_a_test"
 
 

@@ -30,18 +30,14 @@ from chameleon.text.protocols import Tokenizer, TokenUnit
 # Text read for a window, relative to what it needs at the domain's mean density, to rarely read twice.
 _AMPLE = 1.2
 
-
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
-
 
 # Chunks of a piece, which is what one worker makes of a domain while others make others.
 CHUNKS_PER_PIECE = 1
 
-
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
-
 
 # Sources are read by one thread at a time, also when encoding finds that a window lacks text.
 _READING = Lock()

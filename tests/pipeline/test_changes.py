@@ -357,7 +357,7 @@ def test_a_report_of_all_that(runs: Runs) -> None:
         ),
         (
             ["--add_domains", "law=poems.jsonl"],
-            "has a domain law already; give that of --add_domains another",
+            "already has a domain law; give the one of --add_domains another",
         ),
         (["--add_domains", "new=missing.jsonl"], "--add_domains new=missing.jsonl: "),
         (["--merge_domains", "a=law+wiki"], "there is no domain wiki to merge into a"),

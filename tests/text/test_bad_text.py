@@ -71,7 +71,7 @@ def test_parquet_files_that_are_truncated_or_damaged(damage: str, tmp_path: Path
     }[damage]  # fmt: skip
     path.write_bytes(content)
     with pytest.raises(
-        InputError, match=r"a.parquet is truncated, damaged or no parquet file .*get it again"
+        InputError, match=r"a.parquet is truncated, damaged or not a parquet file .*get it again"
     ):
         read_all(tmp_path / "c")
 
@@ -217,7 +217,7 @@ def damaged_index(how: str, index: bytes) -> bytes:
 @pytest.mark.parametrize(
     ("how", "expected"),
     [
-        ("magic", "is no index of Megatron's"), ("floats", "is no index of Megatron's"),
+        ("magic", "is not a Megatron index"), ("floats", "is not a Megatron index"),
         ("cut header", "is truncated: 20 bytes"), ("cut", "is truncated: for 200 sequences"),
         ("more sequences", "is truncated"), ("other type", "does not match .*a.bin"),
         ("lengths", "does not match .*a.bin"), ("negative", "does not match .*a.bin"),
@@ -282,7 +282,7 @@ def test_manifests_that_are_wrong(content: Any, expected: str, tmp_path: Path) -
 def test_a_manifest_that_is_no_json(tmp_path: Path) -> None:
     for content in (b"{", b"\xff", b"[" * 100_000, b""):
         (tmp_path / "corpus.json").write_bytes(content)
-        with pytest.raises(InputError, match=r"corpus.json is no manifest: malformed JSON"):
+        with pytest.raises(InputError, match=r"corpus.json is not a manifest: malformed JSON"):
             opened(tmp_path / "corpus.json")
 
 
@@ -298,7 +298,7 @@ def test_a_file_that_is_no_corpus(tmp_path: Path) -> None:
 @pytest.mark.parametrize("flag", [{"download": True}, {"subset": "x"}, {"revision": "x"}])
 def test_flags_of_the_hub_with_a_directory(flag: dict[str, Any], tmp_path: Path) -> None:
     write_jsonl(tmp_path / "a.jsonl", ["text"])
-    with pytest.raises(InputError, match=r"is for datasets of the hub, and .* is none"):
+    with pytest.raises(InputError, match=r"is for hub datasets, and .* is not one"):
         opened(tmp_path, **flag)
 
 

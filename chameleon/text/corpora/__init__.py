@@ -1,7 +1,7 @@
-"""Where text comes from: a corpus is a few named domains, each with a text to take windows from.
+"""Where text comes from: `open_corpus` makes a corpus, a few named domains with a text each, of any source.
 
-One file a kind of source. `request.py` is what is asked for, `corpus.py` what is given; `storage.py`
-reads files wherever they are, `formats.py` makes texts of them.
+`sources.py` decides which kind of source a name stands for; `formats.py` has the table of file formats, where
+a new one is added.
 """
 
 from chameleon.text.corpora.corpus import Corpus, CorpusRequest, Domain

@@ -1,9 +1,8 @@
-"""Seven domains of the text that every Python environment holds, for a first run without a hub.
+"""The built-in corpus: seven domains of text from the Python environment, for a first run without a hub.
 
-Sources, headers, stubs, docstrings, the language manual, package descriptions and licences of the
-running interpreter and of what is installed beside it. It is real text, but not the text that
-anyone wants to train on: it lets the whole method run from nothing, and is what tests and first
-looks use. What it holds depends on the environment, so its fingerprint does too.
+Sources, headers, stubs, docstrings, the language manual, package descriptions and licences of the running
+interpreter and the installed packages. It is real text, but nobody wants to train on it: it lets the whole
+method run without any data. Its content and fingerprint depend on the environment.
 """
 
 import ast
@@ -21,19 +20,15 @@ from chameleon.common.errors import InputError
 from chameleon.text.corpora.corpus import Corpus, Domain
 from chameleon.text.corpora.indexed import TextIndex
 
-# Enough for some hundreds of windows a domain, and read in a second or two.
+# Enough for some hundreds of windows per domain, and read in a second or two.
 MAX_DOMAIN_BYTES = 1 << 20
-
-
 _MAX_FILE_BYTES = 1 << 18
-
-
-_LEFT_OUT = {"test", "tests", "testing", "idle_test", "site-packages", "dist-packages", "__pycache__"}
+_SKIPPED_FOLDERS = {"test", "tests", "testing", "idle_test", "site-packages", "dist-packages", "__pycache__"}
 
 
 @dataclass(frozen=True, eq=False)
 class TextBlocks:
-    """Blocks of documents that are held in memory."""
+    """Blocks of documents in memory."""
 
     blocks: tuple[tuple[bytes, ...], ...]
 
@@ -43,20 +38,20 @@ class TextBlocks:
 
 
 def open_builtin() -> Corpus:
-    """The built-in corpus: at most 1 MiB of text a domain, held in memory.
+    """Open the built-in corpus: at most 1 MiB of text per domain, in memory.
 
     Raises:
-        InputError: The environment lacks one of the domains altogether.
+        InputError: The environment has no text for one of the domains.
     """
-    places = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
-    installed = _found_below(*map(Path, places))
+    roots = sorted({sysconfig.get_path("purelib"), sysconfig.get_path("platlib")})
+    installed = _files_below(*map(Path, roots))
     kinds = tqdm(_DOMAINS.items(), desc="reading environment", unit="domain", delay=1, disable=None)
     domains = tuple(domain_of_texts(name, documents(installed)) for name, documents in kinds)
     return Corpus("builtin", domains, {"kind": "text of the Python environment"})
 
 
 def domain_of_texts(name: str, texts: Iterable[str]) -> Domain:
-    """A domain of documents given as strings, up to `MAX_DOMAIN_BYTES` of them, each text once."""
+    """A domain of documents given as strings, up to `MAX_DOMAIN_BYTES`, without duplicates."""
     index = TextIndex()
     blocks: list[tuple[bytes, ...]] = []
     block: list[bytes] = []
@@ -84,11 +79,11 @@ def domain_of_texts(name: str, texts: Iterable[str]) -> Domain:
 
 def _python_sources(_: "Files") -> Iterator[str]:
     stdlib = Path(sysconfig.get_path("stdlib"))
-    return _texts(_found_below(stdlib).of_suffix(".py"))
+    return _texts(_files_below(stdlib).of_suffix(".py"))
 
 
 def _docstrings(installed: "Files") -> Iterator[str]:
-    """Docstrings of installed packages, one document a module; `python` is the standard library."""
+    """Docstrings of installed packages, one document per module; `python` has the standard library's."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
     for source in _texts(installed.of_suffix(".py")):
         try:
@@ -97,16 +92,8 @@ def _docstrings(installed: "Files") -> Iterator[str]:
                 tree = ast.parse(source)
         except (SyntaxError, ValueError, RecursionError):
             continue
-        found = [ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, documented)]
-        yield "\n\n".join(text for text in found if text and len(text) > 80)
-
-
-def _headers(installed: "Files") -> Iterator[str]:
-    return _texts(installed.of_suffix(".h"))
-
-
-def _stubs(installed: "Files") -> Iterator[str]:
-    return _texts(installed.of_suffix(".pyi"))
+        docstrings = (ast.get_docstring(node) for node in ast.walk(tree) if isinstance(node, documented))
+        yield "\n\n".join(text for text in docstrings if text and len(text) > 80)
 
 
 def _manual(_: "Files") -> Iterator[str]:
@@ -121,33 +108,29 @@ def _descriptions(installed: "Files") -> Iterator[str]:
         yield text.partition("\n\n")[2]
 
 
-def _licences(installed: "Files") -> Iterator[str]:
-    return _texts(installed.named("LICEN", "COPYING", "NOTICE", "THIRD"))
-
-
 _DOMAINS: dict[str, Callable[["Files"], Iterator[str]]] = {
-    "cpp_headers": _headers,
+    "cpp_headers": lambda installed: _texts(installed.of_suffix(".h")),
     "docstrings": _docstrings,
-    "licences": _licences,
+    "licences": lambda installed: _texts(installed.named("LICEN", "COPYING", "NOTICE", "THIRD")),
     "manual": _manual,
     "package_descriptions": _descriptions,
     "python": _python_sources,
-    "type_stubs": _stubs,
+    "type_stubs": lambda installed: _texts(installed.of_suffix(".pyi")),
 }
 
 
 @dataclass(frozen=True)
 class Files:
-    """Files of a directory tree, in an order that has nothing to do with their names."""
+    """Files of directory trees, in an order that is independent of their names' meaning."""
 
     paths: tuple[Path, ...]
 
     def of_suffix(self, suffix: str) -> list[Path]:
-        """Those that end so."""
+        """The files with a suffix."""
         return [path for path in self.paths if path.suffix == suffix]
 
     def named(self, *beginnings: str) -> list[Path]:
-        """Those of packages' own descriptions whose names begin so, in capitals or not."""
+        """Files of packages' metadata whose names begin so, in capitals or not."""
         return [
             path
             for path in self.paths
@@ -156,16 +139,16 @@ class Files:
         ]
 
 
-def _found_below(*roots: Path) -> Files:
-    found = {}
+def _files_below(*roots: Path) -> Files:
+    paths = {}
     for root in roots:
         for folder, subfolders, names in os.walk(root):
-            subfolders[:] = [name for name in subfolders if name not in _LEFT_OUT]
+            subfolders[:] = [name for name in subfolders if name not in _SKIPPED_FOLDERS]
             for name in names:
                 path = f"{folder}/{name}"
-                found[path.removeprefix(f"{root}/")] = path
-    by_chance = sorted(found, key=lambda name: hashlib.sha256(name.encode()).digest())
-    return Files(tuple(Path(found[name]) for name in by_chance))
+                paths[path.removeprefix(f"{root}/")] = path
+    by_chance = sorted(paths, key=lambda name: hashlib.sha256(name.encode()).digest())
+    return Files(tuple(Path(paths[name]) for name in by_chance))
 
 
 def _texts(paths: Iterable[Path]) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What every kind of corpus gives: named domains, each with a text."""
+"""A corpus, its domains, and a request for one."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -18,11 +18,11 @@ class Domain:
     """One domain of a corpus.
 
     Attributes:
-        name: What the user calls it.
-        text: Its text.
-        version: What tells two states of a text apart where its fingerprint may not: times of change
-            of files too large to be read whole. Empty otherwise.
-        facts: What the user says of it, by the names of the weights file: `corpus_tokens` (counted
+        name: Name of the domain.
+        text: Text of the domain.
+        version: Digest of modification times where files are too large to be hashed whole, so that a change
+            that the fingerprint misses is noticed; else empty.
+        facts: What the user says of the domain, named as in the weights file: `corpus_tokens` (counted
             elsewhere), `weight_in_use`.
     """
 
@@ -45,14 +45,14 @@ class Domain:
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Domains and where they are from.
+    """Domains and their source.
 
     Attributes:
-        name: What the user named: a hub id, a directory, or "builtin".
-        domains: At least two, each name once.
-        provenance: Facts to record beside results: kind of source, revision, lines left out.
-        notices: What the user must hear about it, in words.
-        closing: What to call when it is done with.
+        name: The name that the user gave: a hub id, a directory, or "builtin".
+        domains: At least two domains with unique names.
+        provenance: Facts to record beside results: kind of source, revision, skipped lines.
+        notices: Messages for the user.
+        closing: Functions to call when the corpus is no longer used.
     """
 
     name: str
@@ -64,27 +64,25 @@ class Corpus:
     def __post_init__(self) -> None:
         names = [domain.name for domain in self.domains]
         if len(names) < 2:
-            found = f"only {names[0]}" if names else "none"
-            raise InputError(f"weights need at least 2 domains, but {self.name} holds {found}")
+            domains = f"only {names[0]}" if names else "none"
+            raise InputError(f"weights need at least 2 domains, but {self.name} holds {domains}")
 
     def close(self) -> None:
-        """End what reads ahead for it."""
+        """Stop reading ahead."""
         for close in self.closing:
             close()
 
 
 def require_labels(place: str, wanted: Iterable[str], counts: Mapping[str, int], flag: str) -> None:
-    """Raise for a label or name that is not there, with those that are and how often."""
+    """Raise InputError for a label or name that does not occur, listing those that do and how often."""
     for label in wanted:
         if label not in counts:
-            found = ", ".join(f"{each or 'an empty label'} ({count:,})" for each, count in counts.items())
-            raise InputError(f"{place} has no {label} ({flag}); it has {found[:600] or 'none'}")
+            known = ", ".join(f"{each or 'an empty label'} ({count:,})" for each, count in counts.items())
+            raise InputError(f"{place} has no {label} ({flag}); it has {known[:600] or 'none'}")
 
 
-# Where SlimPajama and what is labelled like it keep their domains' names, and what the method calls them.
+# The column with the domain of a document in SlimPajama and datasets labelled like it, and usual names.
 SLIMPAJAMA_COLUMN = "meta.redpajama_set_name"
-
-
 SLIMPAJAMA_NAMES = {
     "RedPajamaArXiv": "arxiv",
     "RedPajamaBook": "book",

@@ -1,4 +1,4 @@
-"""A directory, local or remote: a file or sub-directory for each domain, or domains mixed in its files."""
+"""A local or remote directory: a file or sub-directory per domain, or domains mixed within its files."""
 
 import os
 from collections.abc import Sequence
@@ -25,15 +25,15 @@ _LAYOUT = "expected one file, or one sub-directory of them, for each domain"
 
 
 def open_directory(request: CorpusRequest) -> Corpus:
-    """A corpus of a directory or file of the name that is asked for.
+    """Open the corpus of a directory or file.
 
-    `<domain>.<suffix>` files and sub-directories `<domain>/` with any number of files at any depth
-    are domains; with a domain column, or SlimPajama's in parquet files that are not told apart
-    otherwise, all files are one source that holds them mixed. `datasets.save_to_disk` directories
-    stand for files.
+    Files `<domain>.<suffix>` and sub-directories `<domain>/` with any number of files at any depth are
+    domains. With a domain column, or SlimPajama's column in parquet files that nothing else separates, all
+    files are one source with the domains mixed. A directory written by `datasets.save_to_disk` counts as a
+    file.
 
     Raises:
-        InputError: The directory holds no domains or something that cannot be read or used.
+        InputError: The directory has no domains, or something in it cannot be read or used.
     """
     builder = CorpusBuilder.of(request)
     if not is_remote(request.dataset):
@@ -52,14 +52,14 @@ def open_directory(request: CorpusRequest) -> Corpus:
             raise InputError(f"{request.dataset} holds no parquet files or JSON Lines with a column {column}")
         return builder.corpus(open_labelled(builder, data, column), "files with mixed domains", column)
     domains = [
-        _domain(builder, name, request.dataset, found)
-        for name, found in _files_of_domains(request.dataset, files).items()
+        _domain(builder, name, request.dataset, of_domain)
+        for name, of_domain in _files_of_domains(request.dataset, files).items()
     ]
     return builder.corpus(domains, "directory")
 
 
 def _label_column(dataset: str, files: Sequence[File]) -> str | None:
-    """SlimPajama's column, where nothing else tells domains apart and it is there."""
+    """SlimPajama's column, where nothing else separates domains and the files have it."""
     entries = {_entry(file, dataset)[0] for file in files}
     parquet = [file for file in files if format_of(file) == "parquet"]
     if len(entries) == 1 and parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]):
@@ -104,7 +104,7 @@ def _files_of_domains(dataset: str, files: Sequence[File]) -> dict[str, list[Fil
 
 
 def _entry(file: File, dataset: str) -> tuple[str, str]:
-    """The name in the directory under which a file is, and the rest of its path."""
+    """The entry of the directory that a file is or lies in, and the rest of its path."""
     root = file.path if file.filesystem else str(local_path(dataset.removeprefix("file://")))
     if file.filesystem:
         root = file.filesystem._strip_protocol(dataset)
@@ -131,7 +131,7 @@ def _is_foreign_json(file: File) -> bool:
 
 
 def _is_beside_the_data(file: File) -> bool:
-    """Whether it is something that people keep next to data, and no data itself."""
+    """Whether a file is something that usually lies beside data, such as a README."""
     name = file.path.rpartition("/")[2]
     has_other_use = name.startswith(("_", "README", "LICENSE")) or name.endswith((".md", ".pkl"))
     return has_other_use and not has_known_suffix(name)

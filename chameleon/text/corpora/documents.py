@@ -1,4 +1,4 @@
-"""All documents of a corpus, each read once."""
+"""All documents of a corpus, each read once, as training needs them."""
 
 import threading
 from collections import deque
@@ -16,65 +16,52 @@ from chameleon.text.corpora.corpus import Domain
 from chameleon.text.corpora.spool import SourceUnits, UnitsText
 from chameleon.text.protocols import Content, TokenUnit
 
-# Units that are read at the same time, and how far ahead each is at most.
+# Units read at the same time, and how far ahead each may be.
 _READERS = 4
-
-
 _BATCH_BYTES = 1 << 18
-
-
 _BATCHES_AHEAD = 8
-
-
 _Batches = Queue[list[tuple[str, bytes]] | BaseException | None]
 
-
-# A document: text, or the tokens of one where the source holds those of the tokenizer that is wanted.
+# The text of a document, or its tokens where the source holds those of the proxy's tokenizer.
 Document = Content | npt.NDArray[np.int32]
 
 
 def all_documents(domains: Sequence[Domain]) -> Iterator[tuple[int, Document]]:
     """Each document of some domains, with the index of its domain.
 
-    Units that domains share are read once for all of them, so that their documents come mixed; nothing
-    is kept on disk.
+    Units that domains share are read once for all of them, so their documents come mixed. Nothing is stored.
 
     Raises:
         InputError: The text cannot be read.
     """
     shared: dict[SourceUnits, dict[str, int]] = {}
+    numbers: dict[SourceUnits, set[int]] = {}
     for index, domain in enumerate(domains):
         text = domain.text
         if isinstance(text, UnitsText):
             shared.setdefault(text.units, {})[text.name] = index
+            numbers.setdefault(text.units, set()).update(text.numbers.tolist())
     for units, indices in shared.items():
-        texts = (domain.text for domain in domains)
-        numbers = {
-            int(number)
-            for text in texts
-            if isinstance(text, UnitsText) and text.units is units
-            for number in text.numbers
-        }
-        with closing(_in_order(units, sorted(numbers))) as documents:
+        with closing(_in_order(units, sorted(numbers[units]))) as documents:
             for name, document in documents:
                 if name in indices:
                     yield indices[name], document
     for index, domain in enumerate(domains):
-        text = domain.text
-        if isinstance(text, UnitsText):
+        if isinstance(domain.text, UnitsText):
             continue
-        for each in range(len(text.unit_keys)):
-            unit = text.unit(each)
-            found: Iterator[Document] = (
-                unit.documents() if text.tokenizer_digest is None else cast(TokenUnit, unit).token_documents()
+        for number in range(len(domain.text.unit_keys)):
+            unit = domain.text.unit(number)
+            is_text = domain.text.tokenizer_digest is None
+            contents: Iterator[Document] = (
+                unit.documents() if is_text else cast(TokenUnit, unit).token_documents()
             )
-            yield from ((index, document) for document in found)
+            yield from ((index, document) for document in contents)
 
 
 def _in_order(units: SourceUnits, numbers: Sequence[int]) -> Generator[tuple[str, bytes], None, None]:
-    """The documents of units one after the other, while the next few units are read in threads.
+    """The documents of units one after the other, while threads read the next few units.
 
-    Each reader is ahead by a few batches at most, so that units of any size pass in bounded memory.
+    A reader is at most a few batches ahead, so units of any size pass in bounded memory.
     """
     ended = threading.Event()
 
@@ -95,26 +82,24 @@ def _in_order(units: SourceUnits, numbers: Sequence[int]) -> Generator[tuple[str
         except BaseException as error:
             into.put(error)
 
-    coming: deque[_Batches] = deque()
-    waiting = iter(numbers)
+    queues: deque[_Batches] = deque()
+    remaining = iter(numbers)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="reading-ahead") as readers:
         try:
             while True:
-                for number in islice(waiting, _READERS - len(coming)):
-                    coming.append(Queue(_BATCHES_AHEAD))
-                    readers.submit(read, number, coming[-1])
-                if not coming:
+                for number in islice(remaining, _READERS - len(queues)):
+                    queues.append(Queue(_BATCHES_AHEAD))
+                    readers.submit(read, number, queues[-1])
+                if not queues:
                     return
-                while (batch := coming[0].get()) is not None:
+                while (batch := queues[0].get()) is not None:
                     if isinstance(batch, BaseException):
                         raise batch
                     yield from batch
-                coming.popleft()
+                queues.popleft()
         finally:
             ended.set()
-            for queue in coming:
+            for queue in queues:
                 with queue.not_full:
-                    queue.maxsize = (
-                        1 << 60
-                    )  # who waits to put something there goes on, and sees that it is over
+                    queue.maxsize = 1 << 60  # so that a reader that waits for room goes on and sees the end
                     queue.not_full.notify_all()

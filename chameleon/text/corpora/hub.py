@@ -1,7 +1,7 @@
-"""Datasets of the hub: their files are found by the `datasets` library and read by ranges.
+"""Datasets of the hub: the `datasets` library lists their files, which are read by ranges of bytes.
 
-What is in the hub's cache is read from there. Environment variables of the hub's libraries hold
-(HF_HOME, HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT).
+Files in the hub's cache are read from there. The environment variables of the hub's libraries apply (HF_HOME,
+HF_TOKEN, HF_HUB_OFFLINE, HF_ENDPOINT).
 """
 
 import re
@@ -22,17 +22,13 @@ from chameleon.text.corpora.splits import STANDARD_SPLITS
 from chameleon.text.corpora.storage import File, remote_files
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 _PART = re.compile(r"-(\d{5})-of-(\d{5})")
-
-
 _REMOTE = re.compile(r"hf://datasets/(?P<repository>[^/]+/[^/@]+)@(?P<revision>[^/]+)/(?P<path>.+)")
 
 
 @dataclass(frozen=True)
-class _Found:
-    """The files of a dataset's subset by split, and the commit that they are of."""
+class _Listing:
+    """The files of a dataset's subset by split, the names of all subsets, and the commit."""
 
     splits: Mapping[str, Sequence[File]]
     subsets: tuple[str, ...]
@@ -40,59 +36,65 @@ class _Found:
 
 
 def open_hub_dataset(request: CorpusRequest) -> Corpus:
-    """A corpus of a hub dataset: domains in a column, or one a subset, or one a split.
+    """Open the corpus of a hub dataset: domains by a column, or one per subset, or one per split.
 
     Raises:
-        InputError: It cannot be had from the hub or its cache, or does not have what is asked for.
+        InputError: Neither the hub nor its cache has the dataset, or it lacks the split or column.
     """
     builder = CorpusBuilder.of(request)
-    found = _find(request)
-    if found is None:
+    listing = _list_files(request)
+    if listing is None:
         return _of_cached_table(builder)
-    column = request.domain_column or _default_column(found, request)
+    column = request.domain_column or _default_column(listing, request)
     if column is not None:
-        files = _of_split(request, found)
-        identity = _identity(request, found, request.split)
+        files = _of_split(request, listing)
+        identity = _identity(request, listing, request.split)
         corpus = builder.corpus(open_labelled(builder, files, column, identity), "hub dataset", column)
         split: str | None = request.split
     else:
         split = None
-        if len(found.subsets) > 1 and request.subset is None:
-            domains = [_of_subset(builder, subset) for subset in found.subsets]
-        elif len(found.splits) > 1 and not STANDARD_SPLITS & found.splits.keys():
+        if len(listing.subsets) > 1 and request.subset is None:
+            domains = [_of_subset(builder, subset) for subset in listing.subsets]
+        elif len(listing.splits) > 1 and not STANDARD_SPLITS & listing.splits.keys():
             domains = [
                 open_domain(
-                    builder.with_options(split=name), name, files, digest=_identity(request, found, name)
+                    builder.with_options(split=name), name, files, digest=_identity(request, listing, name)
                 )
-                for name, files in found.splits.items()
+                for name, files in listing.splits.items()
             ]
         else:
             raise InputError(
                 f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
-                f"that does: it has {_columns(found)}"
+                f"that does: it has {_columns(listing)}"
             )
         corpus = builder.corpus(domains, "hub dataset")
     return replace(
-        corpus, provenance={**corpus.provenance, "revision": found.revision, "split": split or "each"}
+        corpus, provenance={**corpus.provenance, "revision": listing.revision, "split": split or "each"}
     )
 
 
 def domain_of_hub(builder: CorpusBuilder, name: str) -> list[Domain]:
-    """A dataset's split as one domain, or as several by a column."""
+    """Open a dataset's split as one domain, or as several by a column.
+
+    Raises:
+        InputError: See `open_hub_dataset`.
+    """
     request = builder.request
-    found = _find(request)
-    if found is None:
+    listing = _list_files(request)
+    if listing is None:
         raise InputError(
             f"{request.dataset} is not in the hub's cache; run once with access to the hub and --download"
         )
-    files = _of_split(request, found)
+    files = _of_split(request, listing)
     if request.domain_column is not None:
-        return open_labelled(builder, files, request.domain_column, _identity(request, found, request.split))
-    return [open_domain(builder, name, files, digest=_identity(request, found, request.split))]
+        return open_labelled(
+            builder, files, request.domain_column, _identity(request, listing, request.split)
+        )
+    return [open_domain(builder, name, files, digest=_identity(request, listing, request.split))]
 
 
-def _find(request: CorpusRequest) -> _Found | None:
-    """The dataset's files, on the hub or in its cache; None where only a prepared table may be cached."""
+def _list_files(request: CorpusRequest) -> _Listing | None:
+    """The files of a dataset on the hub or in its cache; None where only a prepared table may be cached."""
     import datasets
     from huggingface_hub import snapshot_download
 
@@ -118,31 +120,29 @@ def _find(request: CorpusRequest) -> _Found | None:
     except Exception as error:  # of the hub's library, its HTTP library, the network or the files
         if offline:
             return None
-        subsets = _subsets_asked_for(error)
+        subsets = _subsets_in(error)
         if subsets and request.domain_column is None:
-            return _found_by_subset(request, subsets)
+            return _list_by_subset(request, subsets)
         raise _unavailable(request.dataset, error) from None
     return _remote(builder)
 
 
-def _subsets_asked_for(error: Exception) -> tuple[str, ...]:
-    """The subsets that the library lists when one must be named."""
-    listed = (
-        re.search(r"available configs: (\[.*?\])", str(error))
-        if "Config name is missing" in str(error)
-        else None
+def _subsets_in(error: Exception) -> tuple[str, ...]:
+    """The subsets that the library's error lists where one must be named."""
+    match = re.search(r"available configs: (\[.*?\])", str(error))
+    return (
+        tuple(re.findall(r"'([^']+)'", match[1])) if match and "Config name is missing" in str(error) else ()
     )
-    return tuple(re.findall(r"'([^']+)'", listed[1])) if listed else ()
 
 
-def _found_by_subset(request: CorpusRequest, subsets: tuple[str, ...]) -> _Found:
-    first = _find(replace(request, subset=subsets[0]))
+def _list_by_subset(request: CorpusRequest, subsets: tuple[str, ...]) -> _Listing:
+    first = _list_files(replace(request, subset=subsets[0]))
     if first is None:
         raise InputError(f"{request.dataset} has no subset {subsets[0]} in the hub's cache")
     return replace(first, subsets=subsets)
 
 
-def _remote(builder: Any) -> _Found:  # noqa: ANN401
+def _remote(builder: Any) -> _Listing:  # noqa: ANN401
     splits, revision = {}, ""
     for split, names in (builder.config.data_files or {}).items():
         files = []
@@ -152,29 +152,29 @@ def _remote(builder: Any) -> _Found:  # noqa: ANN401
                 revision = match["revision"]
             files.append(_cached(match) or str(name))
         missing = [file for file in files if isinstance(file, str)]
-        there = iter(remote_files(missing)) if missing else iter(())
-        splits[str(split)] = [next(there) if isinstance(file, str) else file for file in files]
-    return _Found(splits, tuple(builder.builder_configs), revision)
+        remote = iter(remote_files(missing)) if missing else iter(())
+        splits[str(split)] = [next(remote) if isinstance(file, str) else file for file in files]
+    return _Listing(splits, tuple(builder.builder_configs), revision)
 
 
 def _cached(match: re.Match[str] | None) -> File | None:
-    """A file of the hub that its cache holds."""
+    """The copy of a hub file in the cache; None where there is none."""
     from huggingface_hub import try_to_load_from_cache
 
     if match is None:
         return None
-    found = try_to_load_from_cache(
+    path = try_to_load_from_cache(
         match["repository"], match["path"], revision=match["revision"], repo_type="dataset"
     )
-    return _local_copy(Path(found)) if isinstance(found, str) else None
+    return _local_copy(Path(path)) if isinstance(path, str) else None
 
 
 def _local_copy(path: Path) -> File:
     return File(str(path), path.stat().st_size, "", str(path))
 
 
-def _local(request: CorpusRequest, builder: Any, place: Path) -> _Found | None:  # noqa: ANN401
-    """The files of a snapshot in the hub's cache; None where it holds no data."""
+def _local(request: CorpusRequest, builder: Any, place: Path) -> _Listing | None:  # noqa: ANN401
+    """The files of a snapshot in the hub's cache; None where it has no data."""
     splits = {
         str(split): [_local_copy(Path(str(name))) for name in names]
         for split, names in (builder.config.data_files or {}).items()
@@ -186,25 +186,25 @@ def _local(request: CorpusRequest, builder: Any, place: Path) -> _Found | None: 
                 f"{request.dataset}: the hub's cache holds {len(parts)} of {int(parts[0][2])} files; run "
                 "once with access to the hub and --download"
             )
-    return _Found(splits, tuple(builder.builder_configs), place.name) if splits else None
+    return _Listing(splits, tuple(builder.builder_configs), place.name) if splits else None
 
 
-def _of_split(request: CorpusRequest, found: _Found) -> list[File]:
-    if request.split not in found.splits:
+def _of_split(request: CorpusRequest, listing: _Listing) -> list[File]:
+    if request.split not in listing.splits:
         raise InputError(
-            f"{request.dataset} has no split {request.split}; it has {', '.join(found.splits)} (--split)"
+            f"{request.dataset} has no split {request.split}; it has {', '.join(listing.splits)} (--split)"
         )
-    return list(found.splits[request.split])
+    return list(listing.splits[request.split])
 
 
-def _default_column(found: _Found, request: CorpusRequest) -> str | None:
-    files = found.splits.get(request.split, ())
+def _default_column(listing: _Listing, request: CorpusRequest) -> str | None:
+    files = listing.splits.get(request.split, ())
     parquet = [file for file in files if format_of(file) == "parquet"]
     return SLIMPAJAMA_COLUMN if parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]) else None
 
 
-def _columns(found: _Found) -> str:
-    files = [file for files in found.splits.values() for file in files if format_of(file) == "parquet"]
+def _columns(listing: _Listing) -> str:
+    files = [file for files in listing.splits.values() for file in files if format_of(file) == "parquet"]
     return ", ".join(columns_of(files[0])) if files else "no parquet files"
 
 
@@ -212,21 +212,21 @@ def _of_subset(builder: CorpusBuilder, subset: str) -> Domain:
     return domain_of_hub(builder.with_options(subset=subset), subset)[0]
 
 
-def _identity(request: CorpusRequest, found: _Found, split: str) -> str:
-    """What the files are, whether they are read from the hub or from its cache."""
+def _identity(request: CorpusRequest, listing: _Listing, split: str) -> str:
+    """Digest of which files are read and how, the same for the hub and its cache."""
     return digest_of_json(
         {
             "dataset": request.dataset,
             "subset": request.subset,
             "split": split,
-            "revision": found.revision,
+            "revision": listing.revision,
             "columns": [request.text_column, request.domain_column or SLIMPAJAMA_COLUMN],
         }
     )
 
 
 def _of_cached_table(builder: CorpusBuilder) -> Corpus:
-    """Without the hub: what the `datasets` library has prepared from it in its own cache."""
+    """The corpus of a table that the `datasets` library has prepared in its own cache, without the hub."""
     import datasets
 
     request = builder.request
@@ -238,14 +238,14 @@ def _of_cached_table(builder: CorpusBuilder) -> Corpus:
     try:
         with quiet_hub():
             table = datasets.load_dataset(request.dataset, request.subset, split=request.split)
-    except Exception as error:  # of the library, or what it stumbles on in its cache
+    except Exception as error:  # of the library or the files in its cache
         raise _unavailable(request.dataset, error) from None
     if not table.cache_files:
         raise InputError(
-            f"{request.dataset} was loaded into memory, where nothing says which revision it is; "
+            f"{request.dataset} was loaded into memory, where its revision is not known; "
             "unset HF_DATASETS_IN_MEMORY_MAX_SIZE"
         )
-    # The commit that the table was made from names the folder in which the library caches it.
+    # The library caches a table in a folder named by its commit.
     revision = Path(table.cache_files[0]["filename"]).parent.name
     column = request.domain_column or SLIMPAJAMA_COLUMN
     identity = f"{revision} {request.split}"

@@ -1,8 +1,8 @@
-"""Text of which every document's place is known: what is small, in memory, or has an index.
+"""Text of which every document's position is known: small files, text in memory, tables with an index.
 
-The text is its documents laid end to end in UTF-8, one byte more for the joint behind each. A
-position on that line finds its document through the blocks in which a source is read (a stretch of
-lines, of table rows), so that the index is a few bytes a block and text is read a block at a time.
+The text is its documents laid end to end in UTF-8, with one byte more for the joint behind each. A position
+finds its document through the blocks in which a source is read (a stretch of lines or table rows): the index
+has a few bytes per block, and text is read a block at a time.
 """
 
 import hashlib
@@ -22,14 +22,14 @@ from chameleon.text.protocols import Content, FileStart, Passage
 
 
 class SingleUnit(ABC):
-    """What a text and its only unit have in common where they are one: see `chameleon.text.protocols`."""
+    """A text that is its only unit itself: see `Text` and `Unit` in `chameleon.text.protocols`."""
 
     unit_budget = 1 << 30
 
     @property
     @abstractmethod
     def length(self) -> int:
-        """Its positions are 0 to length - 1."""
+        """Number of positions, which are 0 to length - 1."""
 
     @property
     def size(self) -> float:
@@ -38,7 +38,7 @@ class SingleUnit(ABC):
 
     @property
     def tokenizer_digest(self) -> str | None:
-        """None: it holds text."""
+        """None, since positions are bytes of text."""
         return None
 
     @property
@@ -48,16 +48,16 @@ class SingleUnit(ABC):
 
     @property
     def unit_keys(self) -> npt.NDArray[np.uint64]:
-        """One, of no meaning."""
+        """(1,) a key without meaning."""
         return np.zeros(1, dtype=np.uint64)
 
     @property
     def unit_sizes(self) -> npt.NDArray[np.float64]:
-        """The length."""
+        """(1,) the length."""
         return np.array([self.length], dtype=np.float64)
 
     def unit(self, index: int) -> Self:
-        """Itself."""
+        """The text itself."""
         return self
 
     def prefetch(self, indices: Sequence[int]) -> None:  # noqa: B027
@@ -69,42 +69,47 @@ class SingleUnit(ABC):
 
 
 def starts_of_files(begins: npt.NDArray[np.int64], files: Iterable[str]) -> Iterator[FileStart]:
-    """Where files begin that lie end to end in one unit, by the positions at which they begin."""
+    """Where files begin that lie end to end in one unit.
+
+    Args:
+        begins: (f,) or more positions.
+        files: (f,) names.
+    """
     return (FileStart(0, begin, file) for begin, file in zip(begins.tolist(), files, strict=False))
 
 
-# A block is closed once it holds this much text: little enough to parse for a single window, and
-# much enough that the index of a terabyte is a matter of megabytes.
+# A block is closed once it holds this much text: little enough to parse for a single window, and enough that
+# the index of a terabyte takes megabytes.
 BLOCK_BYTES = 1 << 16
 
 
 class Document(NamedTuple):
-    """A document in UTF-8, and the position of its first byte."""
+    """The position of a document's first byte, and its UTF-8."""
 
     start: int
     text: bytes
 
 
 class Blocks(Hashable, Protocol):
-    """Text in the blocks in which its source is read."""
+    """Reads text in the blocks of its source."""
 
     def documents(self, block: int) -> Sequence[bytes]:
-        """The documents in a block, in order, as UTF-8; none of them is empty."""
+        """The documents of a block in order, as UTF-8, none of them empty."""
         ...
 
 
 @dataclass(frozen=True, eq=False)
 class IndexedText(SingleUnit):
-    """A text in one unit, which is itself.
+    """A text of blocks, in one unit.
 
     Attributes:
-        blocks: The reader of its text.
-        starts: (b + 1,) int64, not decreasing: the position at which each of the b blocks begins,
-            and the length of the whole at the end.
-        num_documents: Documents in it, empty ones not counted.
-        fingerprint: Digest (hex) of all of it, or of what stands for it (a revision on the hub).
-        whole_size: Positions of what it is a part of, where only a part was kept.
-        files: (b,) the file of each block, where blocks lie in files.
+        blocks: Reads the text.
+        starts: (b + 1,) int64, not decreasing: the position at which each block begins, and the length at the
+            end.
+        num_documents: Number of documents that are not empty.
+        fingerprint: Digest (hex) of the text, or of what stands for it (a revision on the hub).
+        whole_size: Positions of the whole text, where this is only a sample of it.
+        files: (b,) name of each block's file, where blocks lie in files.
     """
 
     blocks: Blocks
@@ -121,7 +126,7 @@ class IndexedText(SingleUnit):
 
     @property
     def size(self) -> float:
-        """The length, or that of what it is a part of."""
+        """The length, or that of the whole text where this is a sample."""
         return self.length if self.whole_size is None else self.whole_size
 
     @property
@@ -134,7 +139,7 @@ class IndexedText(SingleUnit):
         return starts_of_files(self.starts, self.files)
 
     def text_share(self, position: int) -> float:
-        """All of it is text."""
+        """1: all of it is text."""
         return 1.0
 
     def passage(self, position: int) -> Passage:
@@ -153,10 +158,10 @@ class IndexedText(SingleUnit):
         return (document.text for document in self.documents_from(0))
 
     def documents_from(self, position: int) -> Iterator[Document]:
-        """Documents from the one that covers `position` (0 <= position < length) to the last.
+        """Documents from the one at `position` (0 <= position < length) to the last.
 
         Raises:
-            InputError: The text is not what it was when it was indexed.
+            InputError: The text has changed since it was indexed.
         """
         block = int(np.searchsorted(self.starts, position, side="right")) - 1
         for index in range(block, len(self.starts) - 1):
@@ -173,15 +178,15 @@ class IndexedText(SingleUnit):
 
 @lru_cache(maxsize=4)
 def _block(blocks: Blocks, block: int) -> tuple[Sequence[bytes], list[int]]:
-    """The documents of a block, and the position in it at which each ends, its joint included."""
-    # Windows are read in the order of the text, so the next one often lies in the block just read;
-    # where a document fills a block of its own (a book), it is not parsed again for each of its windows.
+    """The documents of a block, and the position in it at which each ends with its joint."""
+    # Windows are read in the order of the text, so the next one often lies in the block just read: a book
+    # that fills a block is not parsed again for each of its windows.
     documents = blocks.documents(block)
     return documents, list(accumulate((len(text) + 1 for text in documents), initial=0))[1:] or [0]
 
 
 class TextIndex:
-    """What an `IndexedText` needs to know of its text, collected in one pass over its documents."""
+    """The index of an `IndexedText`, collected in one pass over its documents."""
 
     def __init__(self) -> None:
         self._starts = [0]
@@ -190,7 +195,7 @@ class TextIndex:
         self.num_documents = 0
 
     def add(self, text: bytes) -> bool:
-        """Count a document; True when it filled its block, which is then closed."""
+        """Add a document; returns True where it filled its block, which is then closed."""
         self._position += len(text) + 1
         self.num_documents += 1
         self._digest.update(len(text).to_bytes(8, "little"))
@@ -201,13 +206,13 @@ class TextIndex:
         return full
 
     def close_block(self) -> None:
-        """End the block here, however much it holds."""
+        """End the block here, whatever its size."""
         self._starts.append(self._position)
 
     def text(self, blocks: Blocks, files: tuple[str, ...] = ()) -> IndexedText:
         """The text of the closed blocks, read by `blocks`, of (b,) files.
 
-        Its fingerprint is the SHA-256 (hex) of the documents in order: of their text alone, however stored.
+        Its fingerprint is the SHA-256 (hex) of the documents in order, independent of how they are stored.
         """
         starts = np.array(self._starts, dtype=np.int64)
         return IndexedText(blocks, starts, self.num_documents, self._digest.hexdigest(), files=files)

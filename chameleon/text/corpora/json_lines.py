@@ -9,9 +9,7 @@ BLANK = object()
 
 # Far more than any document; what has no line end for this long is not JSON Lines.
 LONGEST_LINE = 1 << 28
-
 SKIP_ADVICE = "fix it, or pass --skip_bad_lines to leave such lines out"
-
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DECODER = json.JSONDecoder()
 _SPACE = re.compile(r"[ \t\r\n]*")
@@ -23,7 +21,7 @@ _IN_STRING = re.compile(
 
 
 def lines_in(content: bytes) -> list[bytes]:
-    """Lines with their ends; the last one may have none."""
+    """Split into lines with their ends; the last line may have none."""
     lines = [line + b"\n" for line in content.split(b"\n")]
     last = lines.pop()[:-1]
     return [*lines, last] if last else lines
@@ -38,7 +36,7 @@ class Literal(NamedTuple):
 
 
 def text_of_line(line: bytes, column: str = "text") -> bytes:
-    """The document of a line as UTF-8, empty where there is nothing but white space.
+    """The document of a line as UTF-8, empty where it is only white space.
 
     Args:
         line: JSON, with or without the line's end.
@@ -52,10 +50,10 @@ def text_of_line(line: bytes, column: str = "text") -> bytes:
 
 
 def record_of_line(line: bytes) -> Any:  # noqa: ANN401
-    """What a line holds; `BLANK` where that is nothing.
+    """The JSON value of a line; `BLANK` for an empty line.
 
     Raises:
-        ValueError: It is no JSON; the message says why.
+        ValueError: The line is not JSON; the message says why.
     """
     content = _decoded(line).strip()
     if not content:
@@ -71,10 +69,10 @@ def record_of_line(line: bytes) -> Any:  # noqa: ANN401
 
 
 def text_of_record(record: Any, column: str = "text") -> bytes:  # noqa: ANN401
-    """The document of a record as UTF-8, empty where there is nothing but white space.
+    """The document of a record as UTF-8, empty where it is only white space.
 
     Raises:
-        ValueError: There is none; the message says why.
+        ValueError: The record has no text; the message says why.
     """
     text = field_of_record(record, column)
     if not isinstance(text, str):
@@ -82,14 +80,14 @@ def text_of_record(record: Any, column: str = "text") -> bytes:  # noqa: ANN401
     try:
         return text.encode() if text.strip() else b""
     except UnicodeEncodeError:
-        raise ValueError(f'the field "{column}" holds half of a surrogate pair, which is no text') from None
+        raise ValueError(f'the field "{column}" holds half of a surrogate pair, which is not text') from None
 
 
 def field_of_record(record: Any, column: str) -> Any:  # noqa: ANN401
-    """What a record holds in a field; dots lead into objects, unless a name itself has them.
+    """The value of a record's field; dots lead into objects, unless the name itself has them.
 
     Raises:
-        ValueError: It has no such field; the message lists those it has.
+        ValueError: The record has no such field; the message lists its fields.
     """
     if not isinstance(record, dict):
         raise ValueError(f'expected an object with a field "{column}", got {type(record).__name__}')
@@ -98,12 +96,12 @@ def field_of_record(record: Any, column: str) -> Any:  # noqa: ANN401
     outer, dot, inner = column.partition(".")
     if dot and isinstance(record.get(outer), dict):
         return field_of_record(record[outer], inner)
-    found = ", ".join(map(str, record)) or "none"
-    raise ValueError(f'expected a field "{column}", found the fields {found[:200]}')
+    names = ", ".join(map(str, record)) or "none"
+    raise ValueError(f'expected a field "{column}", found the fields {names[:200]}')
 
 
 def locate(line: bytes, column: str = "text") -> Literal:
-    """The document of a line and where its string stands in it.
+    """Find the document of a line and where its string stands.
 
     Raises:
         ValueError: The line cannot be used; the message says why.
@@ -121,7 +119,8 @@ def locate(line: bytes, column: str = "text") -> Literal:
 def offset_in_text(literal: bytes, at: int) -> int | None:
     """The byte of the text at byte `at` of its JSON string, or None for further bytes of an escape.
 
-    Each byte of the text stands for one byte of the string: an escape's first ones, as many as it decodes to.
+    Each byte of the text stands for one byte of the string; the bytes that an escape decodes to stand for its
+    first ones.
     """
     decoded = 0
     for match in _IN_STRING.finditer(literal):
@@ -146,7 +145,7 @@ def _decoded(line: bytes) -> str:
 
 
 def _span(content: str, at: int, column: str) -> tuple[int, int]:
-    """Where the value of a field stands in an object that is known to be well-formed and to have it."""
+    """Where the value of a field stands in an object that is well-formed and has it."""
     outer, _, inner = column.partition(".")
     spans: dict[str, tuple[int, int]] = {}
     at = _after_space(content, at) + 1

@@ -1,4 +1,4 @@
-"""A manifest: domains from different places and in different formats as one corpus.
+"""A manifest (a JSON file): domains from different sources and in different formats as one corpus.
 
 {"tokenizer": "gpt2",
  "domains": [
@@ -25,8 +25,6 @@ from chameleon.text.corpora.storage import File, files_at, is_remote
 from chameleon.text.options import TOKEN_DTYPES
 
 _TOP = {"tokenizer": str, "domains": list}
-
-
 _STRINGS = {
     "name",
     "format",
@@ -38,8 +36,6 @@ _STRINGS = {
     "tokenizer",
     "token_dtype",
 }
-
-
 _DOMAIN = {
     **dict.fromkeys(sorted(_STRINGS), str),
     "sources": (list, str),
@@ -50,10 +46,10 @@ _DOMAIN = {
 
 
 def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
-    """A corpus of a manifest's domains; relative names in it are from the directory that it is in.
+    """Open the corpus of a manifest; relative names in it start from the manifest's directory.
 
     Raises:
-        InputError: It is malformed (names the key and the nearest right one), or a domain cannot be opened.
+        InputError: It is malformed (names the key and the nearest valid one), or a domain cannot be opened.
     """
     content = read_manifest(path)
     builder = CorpusBuilder.of(request)
@@ -64,7 +60,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
         part = builder.with_options(domain_names=entry.get("domain_names", {}), **changes)
         label = entry.get("name", f"domain {number}")
         try:
-            found = open_entry(part, entry, path.parent)
+            opened = open_entry(part, entry, path.parent)
         except InputError as error:
             raise InputError(f"{path}, {label}: {error}") from None
         facts = {}
@@ -72,7 +68,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
             facts["corpus_tokens"] = entry["tokens"]
         if "weight" in entry:
             facts["weight_in_use"] = entry["weight"]
-        domains += [replace(each, facts={**each.facts, **facts}) for each in found]
+        domains += [replace(each, facts={**each.facts, **facts}) for each in opened]
     names = [domain.name for domain in domains]
     if twice := {name for name in names if names.count(name) > 1}:
         raise InputError(f"{path} has the domain {min(twice)} twice; rename one")
@@ -80,17 +76,17 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
 
 
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The checked content of a manifest.
+    """Read and check a manifest.
 
     Raises:
-        InputError: It cannot be read or is malformed.
+        InputError: The file cannot be read or is malformed.
     """
     try:
         content = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} is no manifest: malformed JSON ({str(error)[:100]})") from None
+        raise InputError(f"{path} is not a manifest: malformed JSON ({str(error)[:100]})") from None
     _check(path, "the manifest", content, _TOP)
     if not content.get("domains"):
         raise InputError(f'{path}: expected a list of domains in "domains", found none')
@@ -139,13 +135,13 @@ def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
         if key in entry and entry[key] not in choices:
             raise InputError(f'{path}, {where}: "{key}" is one of {", ".join(choices)}, got {entry[key]}')
     if not all(isinstance(name, str) and name for name in entry.get("domain_names", {}).values()):
-        raise InputError(f'{path}, {where}: "domain_names" takes labels to names')
+        raise InputError(f'{path}, {where}: "domain_names" maps labels to names')
     if entry.get("tokens", 1) < 1 or not 0 <= entry.get("weight", 0) < float("inf"):
         raise InputError(f'{path}, {where}: "tokens" and "weight" must be above 0')
 
 
 def open_entry(builder: CorpusBuilder, entry: dict[str, Any], root: Path) -> list[Domain]:
-    """The domains of one entry of a manifest, relative names in it being from `root`.
+    """Open the domains of one entry of a manifest; relative names start from `root`.
 
     Raises:
         InputError: They cannot be opened.
@@ -173,7 +169,7 @@ def _from(root: Path, source: str) -> str:
 def _files(source: str) -> list[File]:
     if is_remote(source) or not glob.has_magic(source) or local_path(source).exists():
         return files_at(source)
-    found = sorted(glob.glob(source, recursive=True))  # noqa: PTH207, a name may begin at the root
-    if not found:
+    matches = sorted(glob.glob(source, recursive=True))  # noqa: PTH207, a name may begin at the root
+    if not matches:
         raise InputError(f"no file matches {source}")
-    return [file for each in found for file in files_at(each)]
+    return [file for match in matches for file in files_at(match)]

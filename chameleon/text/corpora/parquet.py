@@ -1,7 +1,7 @@
 """Parquet files, whose row groups are read one by one as windows lie in them.
 
-What is known of a row group without reading its text: its number of rows and, where domains are mixed,
-how many rows each label has, from the label column alone (or from its statistics where they say it).
+Without reading text, a row group's number of rows is known and, where domains are mixed, how many rows each
+label has: from the label column alone, or from its statistics where they are exact.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,29 +21,19 @@ from chameleon.text.corpora.storage import File
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
 _READERS = 8
 
-
 # A parquet file ends with the length of its footer in 4 bytes and this.
 _MAGIC = b"PAR1"
-
-
 _ENDING = 8
-
-
 _ROWS_AT_ONCE = 256
 
-
-# Text columns of row groups beyond so many bytes are read page by page, others in one request.
+# Text columns of row groups above this size are read page by page, others in one request.
 _IN_ONE_REQUEST = 1 << 25
 
-
-# A usual run may read this share of the row groups that hold a domain, but at least so many.
+# A usual run may read this share of the row groups that hold a domain, but at least this many.
 _SHARE_READ = 0.014
-
-
 _LEAST_READ = 24
 
 
@@ -69,21 +59,21 @@ def parquet_texts(
     """The text of each domain in parquet files.
 
     Args:
-        files: They, all with the columns named.
-        fingerprint: Digest (hex) of them.
-        text_column: Strings; dots lead into structures.
-        label_column: What tells the domains apart, or None where all rows are of one: "".
-        names: The domains' names by label; a label that is not there is a name as it stands.
-        required: Labels that must be there.
-        spool: Where text is kept while it is in use.
+        files: Files that all have the columns.
+        fingerprint: Digest (hex) of the files.
+        text_column: Column of strings; dots lead into structures.
+        label_column: Column with the domain's label; None where all rows are of one domain, "".
+        names: Names of domains by label; other labels are names themselves.
+        required: Labels that must occur.
+        spool: Where text is stored while it is in use.
 
     Raises:
         InputError: A file cannot be read or lacks a column, or a row has no label.
     """
     groups = _row_groups(files, text_column, label_column)
-    # By the files' order: names differ between the hub and its cache, and may be the same in two folders.
-    places = {file: number for number, file in enumerate(files)}
-    keys = [f"{fingerprint} {places[group.file]} {group.number}" for group in groups]
+    # By the order of files: names differ between the hub and its cache, and may repeat across folders.
+    file_numbers = {file: number for number, file in enumerate(files)}
+    keys = [f"{fingerprint} {file_numbers[group.file]} {group.number}" for group in groups]
 
     def read(number: int) -> NamedDocuments:
         group = groups[number]
@@ -122,14 +112,14 @@ def columns_of(file: File) -> dict[str, str]:
     """The columns of a parquet file and their types, those inside structures by dotted names.
 
     Raises:
-        InputError: It is no parquet file, or truncated.
+        InputError: The file is not a parquet file, or truncated.
     """
     schema = _metadata(file).schema
-    found = {}
+    types = {}
     for column in map(schema.column, range(len(schema))):
-        kind = column.logical_type.type
-        found[column.path] = str(column.physical_type if kind == "NONE" else kind)
-    return found
+        logical = column.logical_type.type
+        types[column.path] = str(column.physical_type if logical == "NONE" else logical)
+    return types
 
 
 def _row_groups(files: Sequence[File], text_column: str, label_column: str | None) -> list[RowGroup]:
@@ -153,9 +143,9 @@ def _groups_of_file(file: File, text_column: str, label_column: str | None) -> l
     columns = {metadata.schema.column(i).path: i for i in range(len(metadata.schema))}
     for column in (text_column, label_column):
         if column is not None and column not in columns:
-            found = ", ".join(f"{name} ({kind})" for name, kind in columns_of(file).items())
+            known = ", ".join(f"{name} ({kind})" for name, kind in columns_of(file).items())
             flag = "--text_column" if column == text_column else "--domain_column"
-            raise InputError(f"{file.name} has no column {column}; it has {found[:400]}: name one by {flag}")
+            raise InputError(f"{file.name} has no column {column}; it has {known[:400]}: name one by {flag}")
     kind = metadata.schema.column(columns[text_column])
     if kind.physical_type != "BYTE_ARRAY":
         raise InputError(
@@ -181,25 +171,22 @@ def _labels(file: File, number: int, column: Any, label_column: str) -> dict[str
     import pyarrow.compute as pc
 
     statistics = column.statistics
-    exact = statistics is not None and statistics.has_min_max and statistics.null_count == 0
-    if (
-        exact
-        and isinstance(statistics.min, str)
-        and statistics.min == statistics.max
-        and len(statistics.min) < 60
-    ):
-        return {statistics.min: column.num_values}
-    found: dict[str, int] = {}
+    if statistics is not None and statistics.has_min_max and statistics.null_count == 0:
+        label = statistics.min
+        # Long values may be cut off in statistics.
+        if isinstance(label, str) and label == statistics.max and len(label) < 60:
+            return {label: column.num_values}
+    counts: dict[str, int] = {}
     for batch in _batches(file, number, [label_column]):
-        values = pc.value_counts(pc.cast(_column(batch, label_column), pa.string()))
+        values = pc.value_counts(pc.cast(column_of(batch, label_column), pa.string()))
         for value in values.to_pylist():
             if value["values"] is None:
                 raise InputError(
                     f"{file.name}: {value['counts']} rows of row group {number} have no label in "
                     f"{label_column}"
                 )
-            found[value["values"]] = found.get(value["values"], 0) + value["counts"]
-    return found
+            counts[value["values"]] = counts.get(value["values"], 0) + value["counts"]
+    return counts
 
 
 def _documents(group: RowGroup, text_column: str, label_column: str | None) -> NamedDocuments:
@@ -209,10 +196,10 @@ def _documents(group: RowGroup, text_column: str, label_column: str | None) -> N
 
     columns = [text_column] if label_column is None else [text_column, label_column]
     for batch in _batches(group.file, group.number, columns):
-        texts = pc.cast(_column(batch, text_column), pa.large_binary()).to_pylist()
+        texts = pc.cast(column_of(batch, text_column), pa.large_binary()).to_pylist()
         labels = [""] * len(texts)
         if label_column is not None:
-            labels = pc.cast(_column(batch, label_column), pa.string()).to_pylist()
+            labels = pc.cast(column_of(batch, label_column), pa.string()).to_pylist()
         for label, text in zip(labels, texts, strict=True):
             if text and text.strip():
                 yield label, text
@@ -220,21 +207,17 @@ def _documents(group: RowGroup, text_column: str, label_column: str | None) -> N
 
 def _batches(file: File, number: int, columns: list[str]) -> "Iterator[pa.RecordBatch]":
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     try:
         metadata = _metadata(file)
         large = metadata.row_group(number).total_byte_size > _IN_ONE_REQUEST
-        opened = _opened(file, metadata, 1 << 20 if large else 0)
-        yield from opened.iter_batches(_ROWS_AT_ONCE, row_groups=[number], columns=columns, use_threads=False)
+        source = file.path if file.filesystem is None else file.open()
+        buffer_size = 1 << 20 if large else 0
+        reader = pq.ParquetFile(source, metadata=metadata, buffer_size=buffer_size, pre_buffer=False)
+        yield from reader.iter_batches(_ROWS_AT_ONCE, row_groups=[number], columns=columns, use_threads=False)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(file, error) from None
-
-
-def _opened(file: File, metadata: Any, buffer_size: int) -> "pq.ParquetFile":  # noqa: ANN401
-    import pyarrow.parquet as pq
-
-    source = file.path if file.filesystem is None else file.open()
-    return pq.ParquetFile(source, metadata=metadata, buffer_size=buffer_size, pre_buffer=False)
 
 
 # A file's metadata takes a few hundred bytes a row group and column.
@@ -244,7 +227,7 @@ def _metadata(file: File) -> Any:  # noqa: ANN401
     import pyarrow.parquet as pq
 
     try:
-        # The last bytes say how long the footer is; the library would guess, and read what it has again.
+        # The last bytes give the footer's length; the library would guess, and read some bytes twice.
         ending = file.read(max(file.size - _ENDING, 0), file.size)
         length = int.from_bytes(ending[:4], "little") + _ENDING
         if len(ending) < _ENDING or ending[4:] != _MAGIC or length > file.size:
@@ -256,13 +239,12 @@ def _metadata(file: File) -> Any:  # noqa: ANN401
 
 def _damaged(file: File, error: Exception) -> InputError:
     reason = " ".join(str(error).split())[:200]
-    return InputError(f"{file.name} is truncated, damaged or no parquet file ({reason}); get it again")
+    return InputError(f"{file.name} is truncated, damaged or not a parquet file ({reason}); get it again")
 
 
-def _column(batch: "pa.RecordBatch", path: str) -> "pa.Array":
-    """A column of a batch by its dotted name."""
+def column_of(rows: "pa.RecordBatch | pa.Table", path: str) -> "pa.Array | pa.ChunkedArray":
+    """A column of rows by its dotted name."""
     import pyarrow.compute as pc
 
     name, _, inner = path.partition(".")
-    array = batch.column(name)
-    return pc.struct_field(array, inner.split(".")) if inner else array
+    return pc.struct_field(rows[name], inner.split(".")) if inner else rows[name]

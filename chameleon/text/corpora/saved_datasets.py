@@ -1,6 +1,6 @@
-"""Tables that are here and mapped into memory: `datasets.save_to_disk`, and what that library has cached.
+"""Tables mapped into memory: those of `datasets.save_to_disk`, and those that the library has cached.
 
-The lengths of all texts are known from the table's offsets, so every document's place is; rows are
+The lengths of all texts are known from the table's offsets, and so is every document's position; rows are
 read through the memory map.
 """
 
@@ -16,15 +16,12 @@ from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, CorpusRequest, Domain
 from chameleon.text.corpora.indexed import IndexedText
+from chameleon.text.corpora.parquet import column_of
 
 if TYPE_CHECKING:
     import datasets
-    import pyarrow as pa
-
 
 _ROWS_PER_BLOCK = 256
-
-
 _STATE, _INFO, _DICTIONARY = "state.json", "dataset_info.json", "dataset_dict.json"
 
 
@@ -33,10 +30,10 @@ class TableBlocks:
     """The rows of some labels, or all, in blocks of a fixed number of rows of the whole table.
 
     Attributes:
-        table: It.
-        numbers: Of the blocks that hold any of these rows.
-        text_column, label_column: Its columns.
-        labels: Those of the rows.
+        table: The table.
+        numbers: Numbers of the blocks that hold any of these rows.
+        text_column, label_column: Columns of the table.
+        labels: Labels of the rows.
     """
 
     table: "datasets.Dataset"
@@ -52,25 +49,25 @@ class TableBlocks:
 
         first = int(self.numbers[block]) * _ROWS_PER_BLOCK
         rows = self.table[first : first + _ROWS_PER_BLOCK]
-        texts = _column(rows, self.text_column)
+        texts = column_of(rows, self.text_column)
         if self.label_column is not None:
-            labels = pc.cast(_column(rows, self.label_column), pa.string())
+            labels = pc.cast(column_of(rows, self.label_column), pa.string())
             texts = texts.filter(pc.is_in(labels, value_set=pa.array(sorted(self.labels), pa.string())))
         return [text for text in (each.as_py() for each in texts.cast("large_binary")) if text]
 
 
 def is_saved(directory: Path) -> bool:
-    """Whether it is what `datasets.save_to_disk` writes."""
+    """Whether a directory was written by `datasets.save_to_disk`."""
     return (directory / _DICTIONARY).is_file() or (
         (directory / _STATE).is_file() and (directory / _INFO).is_file()
     )
 
 
 def open_saved(request: CorpusRequest, directory: Path, name: str | None = None) -> list[Domain]:
-    """The domains of a saved dataset: by a column, by its splits, or all of it as the one named.
+    """The domains of a saved dataset: by a column, by its splits, or all of it as the domain `name`.
 
     Raises:
-        InputError: It cannot be read, lacks a column, or has nothing that tells domains apart.
+        InputError: The dataset cannot be read, lacks a column, or has nothing that tells domains apart.
     """
     import datasets
 
@@ -79,7 +76,8 @@ def open_saved(request: CorpusRequest, directory: Path, name: str | None = None)
     except Exception as error:  # of the library, arrow or the files
         reason = " ".join(str(error).split())[:200]
         raise InputError(
-            f"{directory} is no dataset saved by save_to_disk, or damaged ({type(error).__name__}: {reason})"
+            f"{directory} is not a dataset saved by save_to_disk, or damaged "
+            f"({type(error).__name__}: {reason})"
         ) from None
     splits = dict(saved) if isinstance(saved, datasets.DatasetDict) else {request.split: saved}
     for table in splits.values():
@@ -110,10 +108,9 @@ def open_saved(request: CorpusRequest, directory: Path, name: str | None = None)
         return domains if name is None else [Domain(name, domains[0].text)]
     domains = []
     for split, table in sorted(splits.items()):
-        found = domains_of_table(
-            f"{directory}/{split}", table, identity + split, request.text_column, None, {}
-        )
-        domains.append(Domain(split, found[0].text))
+        place = f"{directory}/{split}"
+        (domain,) = domains_of_table(place, table, identity + split, request.text_column, None, {})
+        domains.append(Domain(split, domain.text))
     return domains
 
 
@@ -125,10 +122,10 @@ def domains_of_table(
     label_column: str | None,
     names: dict[str, str],
 ) -> list[Domain]:
-    """The domains of a table that is loaded, one for each name that its labels have, or one in all.
+    """The domains of a table: one per name of its labels, or a single one.
 
     Raises:
-        InputError: It lacks a column, or a row has no label, or there is no text.
+        InputError: The table lacks a column, a row has no label, or there is no text.
     """
     for column, flag in ((text_column, "--text_column"), (label_column, "--domain_column")):
         if column is not None and not _has_column(table, column):
@@ -163,10 +160,10 @@ def domains_of_table(
 
 
 def _feature(table: "datasets.Dataset", path: str) -> object:
-    found: object = table.features
+    feature: object = table.features
     for name in path.split("."):
-        found = found.get(name) if isinstance(found, dict) else None
-    return found
+        feature = feature.get(name) if isinstance(feature, dict) else None
+    return feature
 
 
 def _has_column(table: "datasets.Dataset", path: str) -> bool:
@@ -181,19 +178,10 @@ def _columns(table: "datasets.Dataset") -> str:
     return ", ".join(f"{name} ({kind})" for name, kind in table.features.items())[:400]
 
 
-def _column(rows: "pa.Table", path: str) -> "pa.ChunkedArray":
-    import pyarrow.compute as pc
-
-    name, _, inner = path.partition(".")
-    return pc.struct_field(rows[name], inner.split(".")) if inner else rows[name]
-
-
 def _sizes_by_label(
     rows: "datasets.Dataset", place: str, text_column: str, label_column: str | None
 ) -> dict[str, tuple[dict[int, int], int]]:
-    """For each label the bytes of its documents and joints in the blocks that hold some, and how many
-    documents it has.
-    """
+    """For each label the bytes of its documents and joints by block, and its number of documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -202,10 +190,10 @@ def _sizes_by_label(
     counts: dict[str, int] = {}
     blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
     for block, batch in enumerate(tqdm(blocks, "reading lengths", num_blocks, delay=1, disable=None)):
-        lengths = pc.binary_length(_column(batch, text_column)).fill_null(0).to_numpy()
+        lengths = pc.binary_length(column_of(batch, text_column)).fill_null(0).to_numpy()
         labels = np.full(len(lengths), "", dtype=object)
         if label_column is not None:
-            labels = pc.cast(_column(batch, label_column), pa.string()).to_numpy(zero_copy_only=False)
+            labels = pc.cast(column_of(batch, label_column), pa.string()).to_numpy(zero_copy_only=False)
         if None in labels:
             row = block * _ROWS_PER_BLOCK + labels.tolist().index(None)
             raise InputError(f"{place}: row {row} has no label in {label_column}")

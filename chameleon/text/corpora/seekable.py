@@ -1,4 +1,4 @@
-"""Files that are read only around the positions asked for: JSON Lines, and plain text with a document a file.
+"""Files read only around the positions needed: JSON Lines, and plain text with a document per file.
 
 Positions are bytes of the files, laid end to end; those that hold no text (field names, quotes, other fields)
 are recognised as they are met.
@@ -29,12 +29,12 @@ _READ_BYTES = 1 << 16
 
 @dataclass(frozen=True, eq=False)
 class SeekableText(SingleUnit):
-    """Files of any size as one unit, which is itself; positions are bytes of the files.
+    """Files of any size as one unit, which is the text itself; positions are bytes of the files.
 
     Attributes:
-        files: They, none of them empty.
-        fingerprint: Digest (hex) of them.
-        begins: (f + 1,) int64, the position at which each of the f files begins, and the length.
+        files: (f,) files, none of them empty.
+        fingerprint: Digest (hex) of the text.
+        begins: (f + 1,) int64, the position at which each file begins, and the length at the end.
     """
 
     files: tuple[File, ...]
@@ -55,17 +55,17 @@ class SeekableText(SingleUnit):
         return starts_of_files(self.begins, (file.name for file in self.files))
 
     def _file_at(self, position: int) -> tuple[int, int]:
-        """Which file a position is in, and where."""
+        """The number of the file of a position, and the byte in it."""
         number = int(np.searchsorted(self.begins, position, side="right")) - 1
         return number, position - int(self.begins[number])
 
 
 @dataclass(frozen=True, eq=False)
 class SeekableLines(SeekableText):
-    """JSON Lines of which only the lines that are asked for are read.
+    """JSON Lines of which only the requested lines are read.
 
-    Each byte of a document's text stands for one position: the first bytes of an escape, as many as it
-    decodes to, the others as they are, and the line's end for the joint.
+    Each byte of a document's text has one position: that of the same byte in the line, the first ones of an
+    escape, and the line's end for the joint.
     """
 
     column: str = "text"
@@ -90,7 +90,7 @@ class SeekableLines(SeekableText):
         return Passage(start, offset, self._documents(number, begin + len(line), literal.text))
 
     def text_share(self, position: int) -> float:
-        """Bytes of the text and joint of the line at a position, as a part of the line's."""
+        """Bytes of text and joint of the line at a position, relative to the bytes of the line."""
         _, line, literal = _line_at(self, *self._file_at(position))
         return 0.0 if literal is None or not literal.text else min(1.0, (len(literal.text) + 1) / len(line))
 
@@ -109,7 +109,7 @@ class SeekableLines(SeekableText):
             at = 0
 
     def _parsed(self, file: File, begin: int, line: bytes) -> Literal | None:
-        """A line's document; None where the line cannot be used and is to be left out."""
+        """A line's document; None where the line cannot be used and is skipped."""
         try:
             return locate(line, self.column)
         except ValueError as error:
@@ -129,7 +129,7 @@ class PlainText(SeekableText):
         return Passage(int(self.begins[number]), at, contents)
 
     def text_share(self, position: int) -> float:
-        """All of it is text."""
+        """1: all of it is text."""
         return 1.0
 
     def documents(self) -> Iterator[Content]:
@@ -139,7 +139,7 @@ class PlainText(SeekableText):
 
 @dataclass(frozen=True)
 class FileContent:
-    """The bytes of a file, read where they are asked for."""
+    """The bytes of a file, read on demand."""
 
     file: File
 
@@ -153,7 +153,7 @@ class FileContent:
 
 @lru_cache(maxsize=8)
 def _line_at(text: SeekableLines, number: int, at: int) -> tuple[int, bytes, Literal | None]:
-    """Where the line around a byte of a file begins, the line with its end, and its document."""
+    """The line around byte `at` of a file: where it begins, the line with its end, and its document."""
     file = text.files[number]
     begin = end = at
     before, after = b"", b""
@@ -180,7 +180,7 @@ def _line_at(text: SeekableLines, number: int, at: int) -> tuple[int, bytes, Lit
 
 
 def _lines_from(file: File, at: int) -> Iterator[tuple[int, bytes]]:
-    """Lines of a file from the beginning of one on, and where each begins."""
+    """Lines of a file from byte `at` on, where a line begins, and where each begins."""
     rest = b""
     while at < file.size:
         block = file.read(at + len(rest), min(at + len(rest) + _READ_BYTES, file.size))

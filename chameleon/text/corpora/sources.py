@@ -1,4 +1,4 @@
-"""Which kind of corpus a name stands for."""
+"""Which kind of source the name of a corpus stands for."""
 
 import os
 from dataclasses import replace
@@ -17,13 +17,10 @@ from chameleon.text.options import BUILTIN
 
 
 def open_corpus(request: CorpusRequest) -> Corpus:
-    """Open the corpus that is asked for.
-
-    It is "builtin", a manifest (a .json file), a local or remote directory or file, or else a dataset
-    of the hub.
+    """Open a corpus: "builtin", a manifest (.json), a local or remote directory or file, or a hub dataset.
 
     Raises:
-        InputError: There is no such corpus, it cannot be had, or what it holds cannot be used.
+        InputError: The corpus does not exist, cannot be read, or holds something that cannot be used.
     """
     corpus = _with_added(_open(request), request)
     if request.domains is None:
@@ -35,12 +32,12 @@ def open_corpus(request: CorpusRequest) -> Corpus:
 
 
 def _with_added(corpus: Corpus, request: CorpusRequest) -> Corpus:
-    """A corpus and the domains that are added to it."""
+    """A corpus together with the domains added to it."""
     domains, notices, closing = list(corpus.domains), list(corpus.notices), list(corpus.closing)
     for name, source in request.added.items():
         if name in [domain.name for domain in domains]:
             raise InputError(
-                f"{request.dataset} has a domain {name} already; give that of --add_domains another name"
+                f"{request.dataset} already has a domain {name}; give the one of --add_domains another name"
             )
         builder = CorpusBuilder.of(replace(request, dataset=source, domain_column=None))
         try:
@@ -75,7 +72,7 @@ def _open(request: CorpusRequest) -> Corpus:
             raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
     if not HUB_ID.fullmatch(dataset):
         raise InputError(
-            f"there is no directory {dataset}, and it is no hub id (owner/name) either; "
+            f"there is no directory {dataset}, and it is not a hub id (owner/name); "
             f'name a directory with a file for each domain, a manifest, a hub id, or "{BUILTIN}"'
         )
     return open_hub_dataset(request)
@@ -85,6 +82,4 @@ def _require_no_hub_flags(request: CorpusRequest) -> None:
     given = {"download": request.download, "subset": request.subset, "revision": request.revision}
     for flag, value in given.items():
         if value:
-            raise InputError(
-                f"--{flag} is for datasets of the hub, and {request.dataset} is none; leave it out"
-            )
+            raise InputError(f"--{flag} is for hub datasets, and {request.dataset} is not one; leave it out")

@@ -27,7 +27,6 @@ from chameleon.text.protocols import FileStart
 MAX_STORED_BYTES = 1 << 28
 _READERS = 4
 
-
 # Documents of a unit, each with the name of its domain.
 NamedDocuments = Iterator[tuple[str, bytes]]
 
@@ -59,7 +58,7 @@ class Spool:
                 self._file.flush()
             except OSError as error:
                 raise InputError(
-                    f"cannot store text in {self._directory}: {error.strerror}; free some space there"
+                    f"cannot store text in {self._directory}: {error.strerror}; free some space"
                 ) from None
             self._end += len(content)
             return begin

@@ -1,7 +1,7 @@
-"""Files of a corpus, local or remote: listed, told apart, and read by ranges of bytes.
+"""Files of a corpus, local or remote: listed, fingerprinted, and read by ranges of bytes.
 
-Remote files (http, s3, gs, hf and whatever else fsspec knows) are read by range requests, tried again
-where the network fails, and never whole unless every byte is asked for.
+Remote files (http, s3, gs, hf and whatever else fsspec knows) are read by range requests, retried where the
+network fails, and never whole unless every byte is needed.
 """
 
 import hashlib
@@ -19,28 +19,24 @@ from chameleon.common.files import digest_of_json, local_path, path_exists
 
 _T = TypeVar("_T")
 
-
-# Seconds before each further try of a read that failed.
+# Seconds before each retry of a read.
 BACKOFF = (0.5, 1.0, 2.0, 4.0)
 
-
-# What is no larger is small: read whole where that is simpler.
+# Files of at most this many bytes in all are read whole where that is simpler.
 WHOLE_BYTES = 1 << 24
-
-
 _EXTRAS = {"s3": "s3", "s3a": "s3", "gs": "gs", "gcs": "gs", "abfs": "azure", "az": "azure"}
 
 
 @dataclass(frozen=True)
 class File:
-    """A file, and how to read it.
+    """A local or remote file.
 
     Attributes:
-        name: As the user would write it.
-        size: Bytes.
-        version: What changes when it does, as the place it is in tells it: a time, an ETag, a blob.
-        path: In its filesystem.
-        filesystem: fsspec's, or None for a local file.
+        name: Name as the user would write it.
+        size: Size in bytes.
+        version: What its storage changes with its content: a modification time, an ETag, a blob id.
+        path: Path in its filesystem.
+        filesystem: fsspec's filesystem; None for a local file.
     """
 
     name: str
@@ -53,11 +49,11 @@ class File:
         """Bytes `begin` to `end` (0 <= begin <= end <= size).
 
         Raises:
-            InputError: They cannot be had, after a few tries where the file is remote.
+            InputError: They cannot be read, after a few retries where the file is remote.
         """
         if begin >= end:
             return b""
-        content = _tried(self, lambda: self._read(begin, end))
+        content = _with_retries(self, lambda: self._read(begin, end))
         if len(content) != end - begin:
             raise InputError(
                 f"{self.name} changed while it was read: got {len(content)} of the bytes {begin} to {end}; "
@@ -77,14 +73,14 @@ class File:
             return content
         handle = _handle(self)
         if hasattr(handle, "_fetch_range"):  # fsspec's buffered files, fetched from without their buffer
-            found: bytes = handle._fetch_range(begin, end)
-            return found
+            fetched: bytes = handle._fetch_range(begin, end)
+            return fetched
         with self.filesystem.open(self.path, "rb") as remote:
             remote.seek(begin)
             return bytes(remote.read(end - begin))
 
     def open(self) -> "FileReader":
-        """The file as a stream that can be sought in."""
+        """The file as a seekable stream."""
         return FileReader(self)
 
 
@@ -102,24 +98,24 @@ class FileReader(io.RawIOBase):
         self._at = 0
 
     def readable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def seekable(self) -> bool:
-        """It is."""
+        """True."""
         return True
 
     def tell(self) -> int:
-        """The place in it."""
+        """The position."""
         return self._at
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Go to a place in it."""
+        """Go to a position."""
         self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence] + offset
         return self._at
 
     def read(self, size: int | None = -1) -> bytes:
-        """Bytes from the place on."""
+        """Bytes from the position on."""
         left = max(self._file.size - self._at, 0)
         wanted = left if size is None or size < 0 else min(size, left)
         content = self._file.read(self._at, self._at + wanted)
@@ -134,18 +130,18 @@ class FileReader(io.RawIOBase):
 
 
 def is_remote(name: str) -> bool:
-    """Whether a name is a URL of something that is not on this machine."""
+    """Whether a name is a URL of another machine."""
     scheme, separator, _ = name.partition("://")
     return bool(separator) and scheme.isascii() and scheme not in ("", "file", "local")
 
 
 def files_at(name: str) -> list[File]:
-    """The file of that name, or all files in the directory of that name and below, by path.
+    """The file of a name, or all files in the directory of that name and below, by path.
 
-    Hidden files and directories are left out and links are followed.
+    Hidden files and directories are left out, and links are followed.
 
     Raises:
-        InputError: There is no such thing, or it cannot be read.
+        InputError: There is no such file or directory, or it cannot be read.
     """
     if not is_remote(name):
         path = local_path(name.removeprefix("file://"))
@@ -155,58 +151,58 @@ def files_at(name: str) -> list[File]:
             return [_local_file(each, path) for each in local_files(path)]
         except OSError as error:
             raise InputError(f"cannot read {error.filename or path}: {error.strerror}") from None
-    filesystem, path_there = _filesystem(name)
-    asked = File(name, 0, "", path_there, filesystem)
+    filesystem, root = _filesystem(name)
     scheme = name.partition("://")[0]
-    found: dict[str, dict[str, Any]] = _tried(asked, lambda: _listed(filesystem, path_there))
-    if not found:
+    listing: dict[str, dict[str, Any]] = _with_retries(
+        File(name, 0, "", root, filesystem), lambda: _list(filesystem, root)
+    )
+    if not listing:
         raise InputError(f"{name} holds no files")
     return [
         _remote_file(filesystem, path, facts, scheme)
-        for path, facts in sorted(found.items())
-        if not any(part.startswith(".") for part in path.removeprefix(path_there).split("/"))
+        for path, facts in sorted(listing.items())
+        if not any(part.startswith(".") for part in path.removeprefix(root).split("/"))
     ]
 
 
 def remote_files(names: Sequence[str]) -> list[File]:
-    """The remote files of these names (URLs of one filesystem), in this order.
+    """The remote files of some names (URLs of one filesystem), in this order.
 
     Raises:
-        InputError: One of them cannot be had.
+        InputError: One of them cannot be reached.
     """
     filesystem, _ = _filesystem(names[0])
     scheme = names[0].partition("://")[0]
     files = []
     for name in names:
         path: str = filesystem._strip_protocol(name)
-        asked = File(name, 0, "", path, filesystem)
-        facts = _tried(asked, lambda path=path: filesystem.info(path))  # type: ignore[misc]
+        file = File(name, 0, "", path, filesystem)
+        facts = _with_retries(file, lambda path=path: filesystem.info(path))  # type: ignore[misc]
         files.append(_remote_file(filesystem, path, facts, scheme))
     return files
 
 
 def local_files(path: Path) -> list[Path]:
-    """The path itself, or all that is below it and no directory, links followed, hidden things left out."""
+    """The path itself, or all files below it: links are followed, hidden files and directories left out."""
     if not path.is_dir():
         return [path]
-    found, seen = [], set()
+    paths, seen = [], set()
     for folder, subfolders, names in os.walk(path, followlinks=True):
-        place = os.path.realpath(folder)
-        if place in seen:  # a link that leads up
+        real = os.path.realpath(folder)
+        if real in seen:  # a link to a folder above
             subfolders.clear()
             continue
-        seen.add(place)
+        seen.add(real)
         subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        found += [Path(folder) / name for name in names if not name.startswith(".")]
-    return sorted(found)
+        paths += [Path(folder) / name for name in names if not name.startswith(".")]
+    return sorted(paths)
 
 
 def _local_file(path: Path, root: Path) -> File:
     if not path.is_file():
-        shown = path.relative_to(root) if path != root else path
+        name = path.relative_to(root) if path != root else path
         raise InputError(
-            f"expected files in {root}, found {shown}, which is a pipe, a device or a link to nothing; move "
-            "it out"
+            f"expected files in {root}, found {name}, which is a pipe, a device or a broken link; move it out"
         )
     facts = path.stat()
     return File(str(path), facts.st_size, str(facts.st_mtime_ns), str(path))
@@ -222,13 +218,13 @@ def _remote_file(filesystem: Any, path: str, facts: dict[str, Any], scheme: str)
     return File(name, size, version, path, filesystem)
 
 
-def _listed(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401
+def _list(filesystem: Any, path: str) -> dict[str, dict[str, Any]]:  # noqa: ANN401
     if filesystem.isdir(path):
-        found: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
-        for name, facts in found.items():
+        listing: dict[str, dict[str, Any]] = filesystem.find(path, detail=True)
+        for name, facts in listing.items():
             if not isinstance(facts.get("size"), int):  # listings of http servers have none
-                found[name] = filesystem.info(name)
-        return found
+                listing[name] = filesystem.info(name)
+        return listing
     return {path: filesystem.info(path)}
 
 
@@ -247,9 +243,9 @@ def _filesystem(name: str) -> tuple[Any, str]:
     return filesystem, path
 
 
-def _tried(file: File, action: Callable[[], _T]) -> _T:
-    """What the action gives, tried again where a remote place fails in a way that may pass."""
-    # The hub's own library tries again by itself.
+def _with_retries(file: File, action: Callable[[], _T]) -> _T:
+    """The result of an action on a file, retried where a remote filesystem fails in a way that may pass."""
+    # The hub's own library retries by itself.
     waits = () if file.filesystem is None or file.name.startswith("hf://") else BACKOFF
     for wait in (*waits, None):
         try:
@@ -271,26 +267,24 @@ def _tried(file: File, action: Callable[[], _T]) -> _T:
                 reason = " ".join(str(error).split())[:200]
                 tries = f" after {len(waits) + 1} tries" if waits and not final else ""
                 raise InputError(
-                    f"cannot read {file.name}{tries} ({type(error).__name__}: {reason}); see whether it can "
-                    "be reached, and run again: embedded windows are kept"
+                    f"cannot read {file.name}{tries} ({type(error).__name__}: {reason}); check that it can "
+                    "be reached, then run again: windows embedded so far are stored"
                 ) from None
             time.sleep(wait)
     raise AssertionError
 
 
-# Stretches of a file that is not read whole, and their bytes.
+# Stretches that stand for a file too large to be hashed whole, and their bytes.
 _PROBES = 64
-
-
 _PROBE_BYTES = 4096
 
 
 def fingerprint(files: Sequence[File]) -> tuple[str, str]:
-    """What tells the content of files apart (hex), and what tells apart those that it may not.
+    """Digest (hex) of the content of files, and of their modification times where they are large.
 
-    Files up to `WHOLE_BYTES` in all are hashed whole. Of larger local ones the sizes and some
-    stretches are, and their times of change are the second value: the first is the same on
-    another machine, and a change that no stretch shows is noticed by the second.
+    Files of up to `WHOLE_BYTES` in all are hashed whole, and the second value is empty. Of larger local ones
+    the sizes and some stretches are hashed: the first value is the same on another machine, and a change
+    outside the stretches changes the second. Remote files are named by size and version.
     """
     if all(file.filesystem is not None for file in files):
         return digest_of_json([[file.size, file.version] for file in files]), ""
@@ -305,7 +299,7 @@ def fingerprint(files: Sequence[File]) -> tuple[str, str]:
 
 
 def _probes(size: int, total: int) -> Iterator[tuple[int, int]]:
-    """The stretches of a file by which it is told apart."""
+    """The stretches (begin, end) of a file that are hashed."""
     if total <= WHOLE_BYTES:
         yield 0, size
         return

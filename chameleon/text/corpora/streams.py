@@ -25,7 +25,6 @@ from chameleon.text.corpora.json_lines import (
 from chameleon.text.corpora.storage import File
 
 COMPRESSIONS = (".gz", ".zst")
-
 _READ_BYTES = 1 << 20
 
 # Compressed bytes unpacked at once: a few may unpack to much.
@@ -34,7 +33,6 @@ _MOST_UNPACKED = 1 << 24
 
 # A compressed file of plain text comes in documents of about this size, cut at ends of lines.
 _PART_BYTES = 1 << 20
-
 _T = TypeVar("_T")
 
 
@@ -135,7 +133,7 @@ def labelled_documents(
 
 
 def documents_of_text(file: File) -> Iterator[bytes]:
-    """A file of plain text as one document, or in several where it is long."""
+    """A file of plain text as one document, or as several where it is long."""
     parts: list[bytes] = []
     size = 0
     for line in chain.from_iterable(map(lines_in, chunks(file))):

@@ -1,7 +1,7 @@
-"""Arrays of tokens: flat ones (nanoGPT, DoGE, OLMo), Megatron's with an index, and numpy's own files.
+"""Arrays of tokens: flat ones (nanoGPT, DoGE, OLMo), Megatron's with an index, and numpy files.
 
-Positions are tokens. Where the proxy's tokenizer made them, its windows are cut from them as they
-stand; where another did, they are decoded and encoded anew.
+Positions are tokens. Where the proxy's tokenizer made them, windows are cut from them as they are; where
+another did, they are decoded and encoded anew.
 """
 
 import struct
@@ -17,37 +17,28 @@ from chameleon.text.corpora.storage import File
 from chameleon.text.protocols import Content, FileStart, Passage
 
 INDEX_SUFFIX = ".idx"
-
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
-
-
 _INDEX_HEADER = struct.Struct("<9sQBQQ")
-
-
 _MEGATRON_DTYPES = {1: "u1", 2: "i1", 3: "<i2", 4: "<i4", 5: "<i8", 8: "<u2"}
-
-
 _READ_TOKENS = 1 << 16
 
-
-# How far back the beginning of a document is looked for.
+# Tokens searched backwards for the beginning of a document.
 _LOOK_BACK = 1 << 20
 
-
-# A share of text in tokens is taken from so many of them.
+# Tokens from which the bytes of text per token are estimated.
 _SHARE_TOKENS = 256
 
 
 @dataclass(frozen=True)
 class SourceTokenizer:
-    """The tokenizer that made the tokens.
+    """The tokenizer that made the tokens of a source.
 
     Attributes:
-        name: As the user named it.
-        digest: Tells tokenizers apart.
-        vocabulary: Its ids are 0 to vocabulary - 1.
+        name: Name that the user gave.
+        digest: Digest that differs between tokenizers.
+        vocabulary: Size; ids are 0 to vocabulary - 1.
         end_of_text: The token between documents.
-        decode: Ids to text.
+        decode: Turns ids into text.
     """
 
     name: str
@@ -62,11 +53,11 @@ class TokenArray:
     """Tokens of one file.
 
     Attributes:
-        file: It.
-        dtype: Of an item, such as "<u2".
-        begin: The byte at which the items begin.
-        documents: (s,) int64, the item at which each document begins, rising; None where only
-            end-of-text tokens tell.
+        file: The file.
+        dtype: Item type, such as "<u2".
+        begin: The byte at which items begin.
+        documents: (s,) int64, the item at which each document begins, rising; None where only end-of-text
+            tokens separate documents.
     """
 
     file: File
@@ -88,14 +79,14 @@ class TokenArray:
 
 @dataclass(frozen=True, eq=False)
 class TokenText(SingleUnit):
-    """Token arrays of a domain, one after the other, as one unit, which is itself.
+    """Token arrays of a domain, end to end, as one unit.
 
     Attributes:
-        arrays: They, none of them empty.
-        tokenizer: What made them.
-        direct: Whether the proxy's tokenizer did.
+        arrays: (a,) arrays, none of them empty.
+        tokenizer: The tokenizer that made them.
+        direct: Whether that is the proxy's tokenizer.
         fingerprint: Digest (hex) of files and tokenizer.
-        begins: (a + 1,) int64, the position at which each of the a arrays begins, and the length.
+        begins: (a + 1,) int64, the position at which each array begins, and the length at the end.
     """
 
     arrays: tuple[TokenArray, ...]
@@ -131,13 +122,13 @@ class TokenText(SingleUnit):
         if wrong.any():
             raise InputError(
                 f"{array.file.name}: token {ids[wrong][0]} at item {at + int(np.argmax(wrong))} is not in "
-                f"the vocabulary of {self.tokenizer.name} ({self.tokenizer.vocabulary} tokens); is it "
-                f"another's, or are items not {np.dtype(array.dtype).name}? See --tokenizer and --token_dtype"
+                f"the vocabulary of {self.tokenizer.name} ({self.tokenizer.vocabulary} tokens); check "
+                f"--tokenizer and --token_dtype (items are read as {np.dtype(array.dtype).name})"
             )
         return ids.astype(np.int32)
 
     def document_at(self, position: int) -> int:
-        """See `chameleon.text.protocols.TokenUnit`; of a very long document, a place within it."""
+        """See `chameleon.text.protocols.TokenUnit`; for a very long document, a position within it."""
         number, at = self._array_at(position)
         array, begin = self.arrays[number], int(self.begins[number])
         if array.documents is not None:
@@ -155,7 +146,7 @@ class TokenText(SingleUnit):
         return Passage(self.document_at(position), 0, self._documents(position))
 
     def text_share(self, position: int) -> float:
-        """Bytes of text that a token stands for."""
+        """Bytes of text per token."""
         ids = self.ids(position, _SHARE_TOKENS)
         return max(len(self._decoded(ids)), 1) / len(ids)
 
@@ -186,7 +177,7 @@ class TokenText(SingleUnit):
             position += taken + (taken == stop < len(ids))
 
     def _document_begins(self, position: int, last: int) -> int | None:
-        """Where a document begins after a position and before another, by the index if there is one."""
+        """Where a document begins after a position and before another; None where no index says so."""
         number, at = self._array_at(position)
         array = self.arrays[number]
         if array.documents is None:
@@ -198,9 +189,9 @@ class TokenText(SingleUnit):
         return begin if begin < last else None
 
     def _decoded(self, ids: npt.NDArray[np.int32]) -> bytes:
-        kept = ids[ids != self.tokenizer.end_of_text]
+        ids = ids[ids != self.tokenizer.end_of_text]
         # A window may begin within a character of several tokens.
-        return self.tokenizer.decode(kept.tolist()).strip("\ufffd").encode(errors="replace")
+        return self.tokenizer.decode(ids.tolist()).strip("\ufffd").encode(errors="replace")
 
     def _array_at(self, position: int) -> tuple[int, int]:
         number = int(np.searchsorted(self.begins, position, side="right")) - 1
@@ -232,10 +223,10 @@ def _is_index(file: File) -> bool:
 
 
 def flat_array(file: File, dtype: str) -> TokenArray:
-    """A file of items and nothing else, or a numpy file of one dimension.
+    """The array of a file of items and nothing else, or of a numpy file of one dimension.
 
     Raises:
-        InputError: Its size is no multiple of an item's, or its header is not of such an array.
+        InputError: The size is not a multiple of an item's, or the numpy header is not of such an array.
     """
     if file.read(0, min(6, file.size)) == b"\x93NUMPY":
         return _numpy_array(file)
@@ -243,7 +234,7 @@ def flat_array(file: File, dtype: str) -> TokenArray:
     if file.size % size:
         raise InputError(
             f"{file.name}: expected items of {size} bytes ({np.dtype(dtype).name}), but its {file.size} "
-            "bytes are no multiple of that; it is truncated or of another type (--token_dtype)"
+            "bytes are not a multiple of that; it is truncated or of another type (--token_dtype)"
         )
     return TokenArray(file, np.dtype(dtype).newbyteorder("<").str)
 
@@ -258,7 +249,7 @@ def _numpy_array(file: File) -> TokenArray:
             np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
         )
         shape, _, dtype = reader(header)
-    except Exception as error:  # whatever numpy's parser stumbles on
+    except Exception as error:  # any error of numpy's parser
         reason = " ".join(str(error).split())[:100]
         raise InputError(f"{file.name}: its numpy header is damaged ({reason})") from None
     begin = header.tell()
@@ -273,7 +264,7 @@ def _numpy_array(file: File) -> TokenArray:
 
 
 def megatron_array(file: File, index: File) -> TokenArray:
-    """Megatron's `.bin` with its `.idx`.
+    """The array of Megatron's `.bin` with its `.idx`.
 
     Raises:
         InputError: The index is damaged or does not match the file.
@@ -282,7 +273,7 @@ def megatron_array(file: File, index: File) -> TokenArray:
         raise InputError(f"{index.name} is truncated: {index.size} bytes are less than a header")
     magic, version, code, sequences, documents = _INDEX_HEADER.unpack(index.read(0, _INDEX_HEADER.size))
     if magic != _INDEX_MAGIC or version != 1 or code not in _MEGATRON_DTYPES:
-        raise InputError(f"{index.name} is no index of Megatron's, or its items are no tokens (type {code})")
+        raise InputError(f"{index.name} is not a Megatron index, or its items are not tokens (type {code})")
     begin = _INDEX_HEADER.size
     if index.size < begin + sequences * 12 + documents * 8:
         raise InputError(
