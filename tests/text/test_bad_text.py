@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import zstandard
 from conftest import WORDS, documents, make_texts, opened, write_jsonl
-from test_formats import TOKENS, ids_of, lines, put, write_megatron, zstd
+from text_files import TOKENS, ids_of, lines, put, write_megatron, zstd
 
 from chameleon.common.errors import InputError
 

@@ -3,8 +3,6 @@
 import gzip
 import json
 import random
-import struct
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,90 +11,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import zstandard
-from conftest import WORDS, BytesTokenizer, documents, make_texts, opened, write_jsonl
+from conftest import documents, opened, write_jsonl
+from sampling import BYTES
+from text_files import TEXTS, TOKENS, WRITERS, ids_of, lines, put, zstd
 
 from chameleon.common.errors import InputError
-from chameleon.text.corpora import SourceTokenizer
-from chameleon.text.corpora.json_lines import locate, offset_in_text
-
-TEXTS = {name: make_texts(words, 7 + i, documents=30) for i, (name, words) in enumerate(WORDS.items())}
-BYTES = BytesTokenizer()
-
-
-def decode(ids: Any) -> str:  # noqa: ANN401
-    return bytes(ids).decode(errors="replace")
-
-
-SOURCE_TOKENIZER = SourceTokenizer("bytes", "bytes", 257, 256, decode)
-TOKENS = {"tokenizer": "bytes", "load_tokenizer": lambda name: SOURCE_TOKENIZER}
-
-
-def zstd(content: bytes) -> bytes:
-    return zstandard.ZstdCompressor().compress(content)
-
-
-def lines(texts: list[str]) -> bytes:
-    return "".join(json.dumps({"id": i, "text": text}) + "\n" for i, text in enumerate(texts)).encode()
-
-
-def ids_of(texts: list[str]) -> list[np.ndarray]:
-    return [np.append(np.frombuffer(text.encode(), np.uint8), 256).astype(np.uint16) for text in texts]
-
-
-def write_megatron(prefix: Path, texts: list[str], dtype: str = "<i4", code: int = 4) -> None:
-    """As Megatron's preprocessing writes them: a sequence a document."""
-    ids = ids_of(texts)
-    lengths = np.array([len(each) for each in ids], dtype="<i4")
-    size = np.dtype(dtype).itemsize
-    prefix.parent.mkdir(parents=True, exist_ok=True)
-    prefix.with_suffix(".bin").write_bytes(np.concatenate(ids).astype(dtype).tobytes())
-    pointers = (np.cumsum(lengths, dtype=np.int64) - lengths) * size
-    prefix.with_suffix(".idx").write_bytes(
-        b"MMIDIDX\0\0" + struct.pack("<QBQQ", 1, code, len(ids), len(ids) + 1) + lengths.tobytes()
-        + pointers.astype("<i8").tobytes() + np.arange(len(ids) + 1, dtype="<i8").tobytes()
-    )  # fmt: skip
-
-
-def put(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-
-
-def put_each(root: Path, suffix: str, texts: list[str]) -> None:
-    for i, text in enumerate(texts):
-        content = text.encode()
-        put(root / f"{i:03d}{suffix}", gzip.compress(content) if suffix.endswith(".gz") else content)
-
-
-Writer = Callable[[Path, str, list[str]], None]
-WRITERS: dict[str, tuple[Writer, dict[str, Any]]] = {
-    "jsonl": (lambda root, name, texts: put(root / f"{name}.jsonl", lines(texts)), {}),
-    "jsonl.gz": (lambda root, name, texts: put(root / f"{name}.jsonl.gz", gzip.compress(lines(texts))), {}),
-    "jsonl.zst": (lambda root, name, texts: put(root / name / "a.jsonl.zst", zstd(lines(texts))), {}),
-    "txt": (lambda root, name, texts: put_each(root / name, ".txt", texts), {}),
-    "txt.gz": (lambda root, name, texts: put_each(root / name, ".txt.gz", texts), {}),
-    "parquet": (
-        lambda root, name, texts: pq.write_table(
-            pa.table({"text": texts}), root / f"{name}.parquet", row_group_size=7
-        ), {},
-    ),
-    "saved": (
-        lambda root, name, texts: datasets.Dataset.from_dict({"text": texts}).save_to_disk(root / name), {},
-    ),
-    "bin": (
-        lambda root, name, texts: put(root / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes()), TOKENS,
-    ),
-    "npy": (
-        lambda root, name, texts: put(
-            root / f"{name}.npy", np.concatenate(ids_of(texts)).astype("<u4").tobytes()
-        ), {**TOKENS, "token_dtype": "uint32"},
-    ),
-    "numpy's npy": (
-        lambda root, name, texts: np.save(root / f"{name}.npy", np.concatenate(ids_of(texts))), TOKENS,
-    ),
-    "megatron": (lambda root, name, texts: write_megatron(root / f"{name}_text_document", texts), TOKENS),
-}  # fmt: skip
+from chameleon.text.grid import WindowRecipe, lay_grid
+from chameleon.text.windows import UNIT_STEP, windows_from
 
 
 @pytest.mark.parametrize("how", WRITERS)
@@ -134,7 +55,7 @@ def write_mixed(root: Path, how: str) -> None:
 
 
 @pytest.mark.parametrize("how", ["parquet", "saved", "jsonl", "jsonl.zst"])
-def test_domains_mixed_in_files_are_told_apart_by_a_column(how: str, tmp_path: Path) -> None:
+def test_domains_mixed_in_files_are_separated_by_a_column(how: str, tmp_path: Path) -> None:
     write_mixed(tmp_path / "corpus", how)
     flags = {"text_column": "body", "domain_column": "meta.from", "scratch": tmp_path}
     corpus = opened(tmp_path / "corpus", **flags)
@@ -157,7 +78,7 @@ def test_domains_mixed_in_files_are_told_apart_by_a_column(how: str, tmp_path: P
 
 
 @pytest.mark.parametrize("how", ["parquet", "jsonl"])
-def test_a_label_that_no_row_has_is_told_with_those_there_are(how: str, tmp_path: Path) -> None:
+def test_a_label_that_no_row_has_is_an_error_that_lists_the_labels(how: str, tmp_path: Path) -> None:
     write_mixed(tmp_path / "corpus", how)
     with pytest.raises(InputError, match=r"has no Law \(--domain_names\); it has .*law \(30\)"):
         opened(
@@ -167,7 +88,7 @@ def test_a_label_that_no_row_has_is_told_with_those_there_are(how: str, tmp_path
 
 
 @pytest.mark.parametrize("how", ["parquet", "saved", "jsonl"])
-def test_a_column_that_is_not_there_is_told_with_those_there_are(how: str, tmp_path: Path) -> None:
+def test_a_missing_column_is_an_error_that_lists_the_columns(how: str, tmp_path: Path) -> None:
     write_mixed(tmp_path / "corpus", how)
     for text, label in (("text", "meta.from"), ("body", "meta.source"), ("meta", "meta.from")):
         with pytest.raises(InputError, match=r"body|string|found the fields"):
@@ -191,61 +112,6 @@ def test_of_a_domain_with_several_splits_one_is_read(tmp_path: Path) -> None:
         assert f"code: 1 files of splits other than {split} are left out" in corpus.notices
         found = {domain.name: documents(domain.text) for domain in corpus.domains}
         assert found == {name: [text.encode() for text in texts[kept]] for name, texts in TEXTS.items()}
-
-
-AWKWARD: list[dict[str, Any]] = [
-    {"text": 'quote " back \\ slash / newline \n tab \t'},
-    {"id": 1, "text": "é 漢字 \U0001f600 ☃", "meta": {"text": "not this"}},
-    {"text": ""},
-    {"text": "  \n"},
-    {"a": [1, {"text": "nor this"}], "text": "x", "z": "\\"},
-    {"text": "a\u0000b\u001f"},
-]
-
-
-@pytest.mark.parametrize("ascii_only", [True, False])
-@pytest.mark.parametrize("ending", ["\n", "\r\n"])
-def test_each_byte_of_text_stands_for_one_position_of_a_file(
-    ascii_only: bool, ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
-    monkeypatch.setattr("chameleon.text.corpora.seekable._READ_BYTES", 16)
-    content = ("\ufeff" if not ascii_only else "") + "".join(
-        json.dumps(row, ensure_ascii=ascii_only) + ending for row in [*AWKWARD, *AWKWARD]
-    )
-    put(tmp_path / "corpus" / "a" / "1.jsonl", content.encode() + b"\n \n")
-    put(tmp_path / "corpus" / "a" / "2.jsonl", b'{"text": "last, without an end", "x": 1}')
-    put(tmp_path / "corpus" / "b.jsonl", b'{"text": "other"}\n')
-    text = opened(tmp_path / "corpus").domains[0].text
-    texts = [row["text"].encode() for row in AWKWARD if row["text"].strip()]
-    texts = [*texts, *texts, b"last, without an end"]
-    assert documents(text) == texts
-    unit = text.unit(0)
-    found: dict[int, list[int]] = {}
-    for position in range(unit.length):
-        passage = unit.passage(position)
-        if passage is not None:
-            following = [content[0 : len(content)] for content in passage.documents]
-            assert following == texts[-len(following) :]
-            found.setdefault(passage.document, []).append(passage.offset)
-            assert 0 < unit.text_share(position) <= 1
-    expected = [list(range(len(text) + 1)) for text in texts]
-    expected[-1].pop()  # no line's end stands for its joint
-    assert [sorted(offsets) for _, offsets in sorted(found.items())] == expected
-    share = sum(unit.text_share(position) for position in range(unit.length))
-    assert share == pytest.approx(sum(map(len, expected)) + 1)
-
-
-def test_the_place_of_a_document_in_its_line() -> None:
-    line = b'  {"x": {"text": 5}, "text" : "a\\u00e9\\ud83d\\ude00b", "text2": "c"}\n'
-    literal = locate(line)
-    assert literal.text == "aé😀b".encode()
-    assert line[literal.begin : literal.end] == b"a\\u00e9\\ud83d\\ude00b"
-    offsets = [offset_in_text(line[literal.begin : literal.end], at) for at in range(20)]
-    assert offsets == [0, 1, 2, None, None, None, None, 3, 4, 5, 6, *[None] * 8, 7]
-    nested = b'{"d": {"e": {"text": "deep"}}, "d.e": 1}'
-    inner = locate(nested, "d.e.text")
-    assert nested[inner.begin : inner.end] == b"deep"
 
 
 def test_streams_in_several_members_and_with_padding_are_whole(tmp_path: Path) -> None:
@@ -288,48 +154,6 @@ def test_a_long_compressed_text_is_cut_at_ends_of_lines(
     corpus.close()
 
 
-def test_windows_of_the_proxys_own_tokens_are_the_arrays(tmp_path: Path) -> None:
-    from sampling import cut_visits
-
-    from chameleon.text.grid import WindowRecipe, lay_grid
-
-    recipe = WindowRecipe(0, 50)
-    for name, texts in TEXTS.items():
-        put(tmp_path / "c" / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes())
-    corpus = opened(tmp_path / "c", proxy_tokenizer_digest="bytes", **TOKENS)
-    for domain in corpus.domains:
-        ids = np.concatenate(ids_of(TEXTS[domain.name]))
-        grid = lay_grid(domain.text, BYTES, recipe)
-        assert (grid.amount(9).tokens, grid.amount(9).standard_error) == (len(ids), 0)
-        windows = cut_visits(grid, BYTES, recipe, 0, grid.num_visits)
-        assert len(windows.tokens) == len(ids) // 50
-        for row, position in zip(windows.tokens, windows.positions.tolist(), strict=True):
-            assert row.tolist() == np.take(ids, range(position, position + 50), mode="wrap").tolist()
-        begins = np.flatnonzero(np.append(256, ids[:-1]) == 256)
-        assert set(windows.documents.tolist()) <= set(begins.tolist())
-
-
-def test_tokens_of_another_tokenizer_are_decoded_and_that_is_said(tmp_path: Path) -> None:
-    from sampling import cut_visits
-
-    from chameleon.text.grid import WindowRecipe, lay_grid
-
-    recipe = WindowRecipe(0, 40)
-    for name, texts in TEXTS.items():
-        put(tmp_path / "c" / f"{name}.bin", np.concatenate(ids_of(texts)).tobytes())
-    corpus = opened(tmp_path / "c", proxy_tokenizer_digest="another", **TOKENS)
-    assert len(corpus.notices) == len(TEXTS)
-    assert "decoded and encoded anew" in corpus.notices[0]
-    domain = corpus.domains[0]
-    ids = np.concatenate(ids_of(TEXTS[domain.name]))
-    grid = lay_grid(domain.text, BYTES, recipe)
-    windows = cut_visits(grid, BYTES, recipe, 0, 20)
-    stream = [*ids.tolist(), *ids.tolist()]
-    for row, position in zip(windows.tokens.tolist(), windows.positions.tolist(), strict=True):
-        # A character that the position is within is left out.
-        assert any(row == stream[position + cut : position + cut + 40] for cut in range(4))
-
-
 def test_a_manifest_makes_one_corpus_of_many_places(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "data" / "law" / "a.jsonl", TEXTS["law"][:10])
     write_jsonl(tmp_path / "data" / "law" / "b.jsonl", TEXTS["law"][10:])
@@ -356,7 +180,7 @@ def test_a_manifest_makes_one_corpus_of_many_places(tmp_path: Path) -> None:
     assert corpus.provenance["tokenizers"] == {"bytes": "bytes"}
 
 
-def test_row_groups_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
+def test_row_groups_of_files_with_one_name_differ(tmp_path: Path) -> None:
     for folder in ("x", "y"):
         (tmp_path / "c" / "a" / folder).mkdir(parents=True)
         pq.write_table(pa.table({"text": [folder]}), tmp_path / "c" / "a" / folder / "0.parquet")
@@ -370,9 +194,6 @@ def test_row_groups_of_files_of_one_name_are_told_apart(tmp_path: Path) -> None:
 def test_it_is_known_in_which_file_a_window_begins(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from chameleon.text.grid import WindowRecipe, lay_grid
-    from chameleon.text.windows import UNIT_STEP, windows_from
-
     format_name = {"sought": "jsonl", "decoded": "bin"}.get(how, how)
     if how == "sought":
         monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT, documents, make_texts, opened
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_formats import TOKENS, lines, zstd
+from text_files import TOKENS, lines, zstd
 
 from chameleon.common.errors import InputError
 from chameleon.text.corpora.json_lines import locate, offset_in_text, text_of_line

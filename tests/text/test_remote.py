@@ -160,7 +160,7 @@ def test_names_of_remote_places_that_cannot_be_used(tmp_path: Path) -> None:
 
 
 def test_token_arrays_are_read_by_ranges(served: Served, tmp_path: Path) -> None:
-    from test_formats import TOKENS, ids_of
+    from text_files import TOKENS, ids_of
 
     for name, texts in TEXTS.items():
         ids = np.concatenate(ids_of(texts * 40))

@@ -1,4 +1,4 @@
-"""What tells the content of files apart: all of small ones, a part and the time of large ones."""
+"""Fingerprints of files: of all of small ones, of a part and the modification time of large ones."""
 
 import dataclasses
 import os
@@ -20,7 +20,7 @@ def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
-def test_small_files_are_told_apart_by_every_byte_and_not_by_their_time(tmp_path: Path) -> None:
+def test_small_files_differ_by_every_byte_and_not_by_their_time(tmp_path: Path) -> None:
     path = tmp_path / "x.txt"
     path.write_bytes(b"a" * 100_000)
     before = fingerprint(files_at(str(path)))
@@ -31,7 +31,7 @@ def test_small_files_are_told_apart_by_every_byte_and_not_by_their_time(tmp_path
     assert before[1] == ""
 
 
-def test_large_files_are_told_apart_by_stretches_and_their_time(large: Path) -> None:
+def test_large_files_differ_by_stretches_and_their_time(large: Path) -> None:
     content = large.read_bytes()
     before = fingerprint(files_at(str(large)))
     os.utime(large, (1, 1))
@@ -45,7 +45,7 @@ def test_large_files_are_told_apart_by_stretches_and_their_time(large: Path) -> 
     assert fingerprint(files_at(str(large)))[0] != before[0]
 
 
-def test_remote_files_are_told_apart_by_what_their_server_says() -> None:
+def test_remote_files_differ_by_size_and_version() -> None:
     file = File("http://x/y", 5, "etag", "http://x/y", filesystem=object())
     prints = [
         fingerprint([each])[0]

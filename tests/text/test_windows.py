@@ -233,7 +233,7 @@ def test_json_spacing_and_other_fields_do_not_change_the_fingerprint(tmp_path: P
     assert [d.text.fingerprint for d in a.domains] == [d.text.fingerprint for d in b.domains]
 
 
-def test_the_fingerprint_tells_texts_orders_and_joints_apart() -> None:
+def test_the_fingerprint_differs_between_texts_orders_and_joints() -> None:
     corpora = [["ab", "c"], ["a", "bc"], ["abc"], ["c", "ab"], ["ab", "c", "d"], ["ab", "C"]]
     assert len({text_of(*texts).fingerprint for texts in corpora}) == len(corpora)
     assert text_of(*["ab", "c"]).fingerprint == text_of(*["ab", "c"]).fingerprint

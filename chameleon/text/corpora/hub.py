@@ -86,11 +86,10 @@ def domain_of_hub(builder: CorpusBuilder, name: str) -> list[Domain]:
             f"{request.dataset} is not in the hub's cache; run once with access to the hub and --download"
         )
     files = _of_split(request, listing)
+    identity = _identity(request, listing, request.split)
     if request.domain_column is not None:
-        return open_labelled(
-            builder, files, request.domain_column, _identity(request, listing, request.split)
-        )
-    return [open_domain(builder, name, files, digest=_identity(request, listing, request.split))]
+        return open_labelled(builder, files, request.domain_column, identity)
+    return [open_domain(builder, name, files, digest=identity)]
 
 
 def _list_files(request: CorpusRequest) -> _Listing | None:
@@ -129,10 +128,8 @@ def _list_files(request: CorpusRequest) -> _Listing | None:
 
 def _subsets_in(error: Exception) -> tuple[str, ...]:
     """The subsets that the library's error lists where one must be named."""
-    match = re.search(r"available configs: (\[.*?\])", str(error))
-    return (
-        tuple(re.findall(r"'([^']+)'", match[1])) if match and "Config name is missing" in str(error) else ()
-    )
+    match = re.search(r"Config name is missing.*available configs: (\[.*?\])", str(error), re.DOTALL)
+    return tuple(re.findall(r"'([^']+)'", match[1])) if match else ()
 
 
 def _list_by_subset(request: CorpusRequest, subsets: tuple[str, ...]) -> _Listing:
