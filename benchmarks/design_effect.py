@@ -1,10 +1,11 @@
-"""How much more the embedding of a domain varies than that of independent windows would.
+"""Design effect of sampling: how the variance of a domain's embedding compares with independent windows.
 
-The design effect is the variance of a domain's mean embedding over seeds, as windows are drawn by this
-program, over that of as many windows each drawn by itself, uniformly over the domain's tokens; summed over
-the coordinates of the embedding. 1 is as good as independent windows, below 1 better. The same documents
-lie in several layouts: lines (read whole), lines sought in, parquet with the domains mixed in some 110
-row groups, the same sorted by domain and length, and the mixed one as if it were large.
+The design effect is the variance of a domain's mean embedding over seeds, with windows drawn as the command
+draws them, divided by that of as many windows drawn independently and uniformly over the domain's tokens;
+both are summed over the coordinates of the embedding. 1 is as good as independent windows, below 1 is better.
+The same documents lie in several layouts: JSON Lines read whole, JSON Lines read around each window, parquet
+with the domains mixed in about 110 row groups, the same sorted by domain and length, and the mixed one read
+as if it were large.
 """
 
 import json
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--num_samples", type=whole, default=32, help="windows of a draw (default: 32)")
-    parser.add_argument("--draws", type=whole, default=60, help="of each layout and domain (default: 60)")
+    parser.add_argument("--draws", type=whole, default=60, help="draws per layout and domain (default: 60)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -127,7 +128,7 @@ def _write_sorted(directory: Path, texts: dict[str, list[str]]) -> None:
     _write_parquet(directory, sorted(_rows(texts), key=lambda row: (row[0], len(row[1]))))
 
 
-# As a large corpus is read, of which few row groups may be: no target, since the sample is none.
+# Read as a large corpus, of which few row groups may be read: no target, since windows come in clusters.
 FEW_VISITS = "parquet, 20 visits"
 LAYOUTS: dict[str, Callable[[Path, dict[str, list[str]]], None]] = {
     "lines": _write_lines,
@@ -139,7 +140,7 @@ LAYOUTS: dict[str, Callable[[Path, dict[str, list[str]]], None]] = {
 
 
 class _Embedder:
-    """A proxy, and the variances of what it makes of windows."""
+    """A proxy, and variances of its embeddings of windows."""
 
     def __init__(self, checkpoint: Path) -> None:
         self.tokenizer: ProxyTokenizer = load_tokenizer(checkpoint)
@@ -152,7 +153,7 @@ class _Embedder:
         return np.concatenate(parts).astype(np.float64)
 
     def independent(self, documents: list[str], number: int = 2000) -> float:
-        """Variance of the embedding of a window that is uniform over the tokens, over coordinates."""
+        """Variance of the embedding of a window drawn uniformly over the tokens, summed over coordinates."""
         encoded = self.tokenizer.encode(documents)
         stream = np.concatenate([np.append(each.ids, self.tokenizer.end_of_text) for each in encoded])
         starts = np.random.default_rng(0).integers(0, len(stream), number)
@@ -160,14 +161,14 @@ class _Embedder:
         return float(self.rows(tokens, np.full(number, LENGTH)).var(axis=0, ddof=1).sum())
 
     def variance(self, text: Text, draws: int, num_samples: int) -> float:
-        """Variance over seeds of the mean embedding of a draw, over coordinates."""
+        """Variance over seeds of the mean embedding of a draw, summed over coordinates."""
         means = []
         for seed in range(draws):
             recipe = WindowRecipe(seed, LENGTH)
             grid = lay_grid(text, self.tokenizer, recipe)
-            found = list(windows_from(grid, self.tokenizer, recipe, 0, 0, num_samples, num_samples))
-            tokens = np.concatenate([windows.tokens for windows in found])[:num_samples]
-            lengths = np.concatenate([windows.lengths for windows in found])[:num_samples]
+            chunks = list(windows_from(grid, self.tokenizer, recipe, 0, 0, num_samples, num_samples))
+            tokens = np.concatenate([windows.tokens for windows in chunks])[:num_samples]
+            lengths = np.concatenate([windows.lengths for windows in chunks])[:num_samples]
             means.append(self.rows(tokens, lengths).mean(axis=0))
         return float(np.var(means, axis=0, ddof=1).sum())
 

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
-from benchmarks.range_server import apart
+from benchmarks.range_server import run_in_process
 from chameleon.weights.affinity import rbf_affinity
 from chameleon.weights.leverage import leverage_scores
 
@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--repeats", type=whole, default=3, help="of what is compared (default: 3)")
     arguments = parser.parse_args(argv)
     k = arguments.domains
-    rows = [(*apart(_plain, k), *apart(_ours, k)) for _ in range(arguments.repeats)]
+    rows = [(*run_in_process(_plain, k), *run_in_process(_ours, k)) for _ in range(arguments.repeats)]
     plain, plain_memory, plain_total, ours, memory, total = medians(rows)
     size = k * k * 8
     figures = [
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         Figure("difference of the sums of scores", abs(total / plain_total - 1), "relative", at_most=1e-10),
     ]
     for many in arguments.many:
-        all_of_it = apart(_whole, many)
+        all_of_it = run_in_process(_whole, many)
         figures += [
             Figure(f"{many:,} domains: means to scores", all_of_it.seconds, "s"),
             Figure(f"{many:,} domains: peak memory", all_of_it.memory / many**2 / 8, "of K"),

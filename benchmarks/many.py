@@ -18,7 +18,7 @@ import numpy as np
 from benchmarks.exact import _in_use as in_use
 from benchmarks.exact import _peak as peak
 from benchmarks.machine import Figure, Report, command_line, publish, whole
-from benchmarks.range_server import apart
+from benchmarks.range_server import run_in_process
 from chameleon.weights.affinity import linear_affinity
 from chameleon.weights.leverage import leverage_scores
 from chameleon.weights.many_domains.exact import linear_scores
@@ -44,13 +44,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--linear", type=whole, default=100_000, help="linear kernel (default: 100000)")
     parser.add_argument("--rbf", type=whole, default=1_000_000, help="RBF kernel (default: 1000000)")
     arguments = parser.parse_args(argv)
-    plain = apart(_plain, arguments.domains)
-    same = apart(_linear, arguments.domains)
-    linear = apart(_linear, arguments.linear)
+    plain = run_in_process(_plain, arguments.domains)
+    same = run_in_process(_linear, arguments.domains)
+    linear = run_in_process(_linear, arguments.linear)
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory) / "means"
-        apart(_write_means, arguments.rbf, path)
-        rbf = apart(_rbf, arguments.rbf, path)
+        run_in_process(_write_means, arguments.rbf, path)
+        rbf = run_in_process(_rbf, arguments.rbf, path)
     facts = rbf.facts
     few, many = f"{arguments.domains:,} domains, linear", f"{arguments.rbf:,} domains, rbf"
     figures = (

@@ -33,7 +33,7 @@ class Traffic(NamedTuple):
 
 @contextmanager
 def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder on this machine until the block ends; the URL."""
+    """Serve a folder on this machine until the block ends; yields its URL."""
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     process = context.Process(target=_serve, args=(folder.resolve(), sender))
@@ -46,10 +46,10 @@ def serve(folder: Path) -> Iterator[str]:
         process.join()
 
 
-def apart(work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
-    """What the work gives, done in a process of its own, whose memory is the work's alone.
+def run_in_process(work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
+    """The result of a function run in a process of its own, so that its memory can be measured.
 
-    A child counts its parent's memory at its start as its own, so the parent is to hold and load little.
+    A child counts the memory of its parent at the start as its own, so the parent should hold little.
     """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
@@ -57,7 +57,7 @@ def apart(work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
     process.start()
     sender.close()
     try:
-        found: _T = receiver.recv()
+        result: _T = receiver.recv()
     except EOFError:
         raise SystemExit(f"{work.__name__} failed") from None
     except BaseException:
@@ -65,7 +65,7 @@ def apart(work: Callable[..., _T], *arguments: Any) -> _T:  # noqa: ANN401
         raise
     finally:
         process.join()
-    return found
+    return result
 
 
 def _send_result(sender: Connection, work: Callable[..., object], arguments: Sequence[Any]) -> None:
@@ -73,16 +73,16 @@ def _send_result(sender: Connection, work: Callable[..., object], arguments: Seq
 
 
 def traffic(url: str) -> Traffic:
-    """What the server at a URL has sent so far; asking is not counted."""
+    """What the server at a URL has sent so far; this request is not counted."""
     connection = HTTPConnection(urlsplit(url).netloc)
     connection.request("GET", _COUNT)
-    found = Traffic(*json.load(connection.getresponse()))
+    sent = Traffic(*json.load(connection.getresponse()))
     connection.close()
-    return found
+    return sent
 
 
 def download(url: str, folder: Path) -> list[Path]:
-    """Bring all files of a folder of the server here, whole and one after the other; where they are."""
+    """Download all files of a folder of the server, one after the other; returns their paths."""
     parts = urlsplit(url)
     connection = HTTPConnection(parts.netloc)
     connection.request("GET", parts.path)
@@ -114,12 +114,12 @@ class _Server(ThreadingHTTPServer):
         self.sent = Traffic(0, 0)
 
     def count(self, num_bytes: int) -> None:
-        """Count a request that is answered with so many bytes."""
+        """Count a request and the bytes of its answer."""
         with self.lock:
             self.sent = Traffic(self.sent.num_bytes + num_bytes, self.sent.requests + 1)
 
     def handle_error(self, request: Any, client_address: Any) -> None:  # noqa: ANN401
-        """Say nothing of readers that went away."""
+        """Ignore readers that closed the connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 

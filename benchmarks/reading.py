@@ -22,7 +22,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
 from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
-from benchmarks.range_server import Traffic, apart, download, serve, traffic
+from benchmarks.range_server import Traffic, download, run_in_process, serve, traffic
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, SLIMPAJAMA_NAMES
 from chameleon.text.grid import WindowRecipe, lay_grid
@@ -31,7 +31,7 @@ from chameleon.text.windows import windows_from
 if TYPE_CHECKING:
     import pyarrow as pa
 
-# SlimPajama's shares of bytes, in per cent; what a corpus has beside them gets as much as one more.
+# SlimPajama's shares of bytes in per cent; each other domain of a corpus gets their mean.
 SHARES = {
     "cc": 54.1, "c4": 28.7, "github": 4.2, "book": 3.7, "arxiv": 3.4, "wikipedia": 3.1, "stackexchange": 2.8
 }  # fmt: skip
@@ -49,9 +49,9 @@ BASELINE = (
 
 
 class Reading(NamedTuple):
-    """What it took to cut all windows: seconds since the start, tokens cut a second, and bytes.
+    """Cost of cutting all windows: seconds since the start, tokens cut per second, and bytes.
 
-    `opening` are the bytes that a server had sent when the corpus was open.
+    `opening` are the bytes that the server had sent when the corpus was open.
     """
 
     opened: float
@@ -75,34 +75,40 @@ class Written(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--gigabytes", type=float, default=2, help="of parquet (default: 2)")
-    parser.add_argument("--rows_per_group", type=whole, help=f"(default: {ROW_GROUPS} row groups a file)")
+    parser.add_argument("--gigabytes", type=float, default=2, help="size of the parquet files (default: 2)")
+    parser.add_argument(
+        "--rows_per_group",
+        type=whole,
+        help=f"(default: {ROW_GROUPS} row groups per file)",
+    )
     parser.add_argument(
         "--num_samples",
         type=whole,
         nargs="+",
         default=[256],
-        help="windows of a domain (default: 256); of further numbers only the bytes that are sent",
+        help="windows per domain (default: 256); for further numbers only bytes sent are measured",
     )
-    parser.add_argument("--bytes_only", action="store_true", help="neither baseline nor JSON Lines")
+    parser.add_argument("--bytes_only", action="store_true", help="no baseline and no JSON Lines")
     parser.add_argument("--repeats", type=whole, default=3, help="of all but the baseline (default: 3)")
     arguments = parser.parse_args(argv)
     num_bytes = int(arguments.gigabytes * 1e9)
-    # Ended from outside, it takes its children and gigabytes of text with it.
+    # When terminated, end the children and delete gigabytes of text.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         checkpoint, mixed, lines = directory / "checkpoint", directory / "mixed", directory / "lines"
-        apart(_train_tokenizer, arguments.dataset, checkpoint)
-        written = apart(_write_parquet, arguments.dataset, mixed, num_bytes, arguments.rows_per_group)
+        run_in_process(_train_tokenizer, arguments.dataset, checkpoint)
+        written = run_in_process(
+            _write_parquet, arguments.dataset, mixed, num_bytes, arguments.rows_per_group
+        )
         if not arguments.bytes_only:
-            apart(_write_lines, arguments.dataset, lines, min(num_bytes, LINES_BYTES))
+            run_in_process(_write_lines, arguments.dataset, lines, min(num_bytes, LINES_BYTES))
         first, *further = arguments.num_samples
         with serve(mixed) as url:
             sent = [
                 Figure(
                     f"HTTP: bytes sent for {number} windows",
-                    apart(_read, url, SLIMPAJAMA_COLUMN, checkpoint, directory, number).sent
+                    run_in_process(_read, url, SLIMPAJAMA_COLUMN, checkpoint, directory, number).sent
                     * 100
                     / written.num_bytes,
                     "%",
@@ -112,12 +118,12 @@ def main(argv: Sequence[str] | None = None) -> int:
             ]
             if arguments.bytes_only:
                 return publish(_report(arguments, written, sent), arguments.output)
-            places = ((url, SLIMPAJAMA_COLUMN), (str(mixed), SLIMPAJAMA_COLUMN), (str(lines), None))
+            sources = ((url, SLIMPAJAMA_COLUMN), (str(mixed), SLIMPAJAMA_COLUMN), (str(lines), None))
             rows = [
-                [apart(_read, place, column, checkpoint, directory, first) for place, column in places]
+                [run_in_process(_read, *source, checkpoint, directory, first) for source in sources]
                 for _ in range(arguments.repeats)
             ]
-            baseline = apart(_read_all, url + "data/", checkpoint, directory)
+            baseline = run_in_process(_read_all, url + "data/", checkpoint, directory)
     http, local, jsonl = (Reading(*medians(readings)) for readings in zip(*rows, strict=True))
     figures = [*_figures(http, local, jsonl, baseline, written), *sent]
     return publish(_report(arguments, written, figures), arguments.output)
@@ -162,7 +168,7 @@ def _figures(
 
 
 def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num_samples: int) -> Reading:
-    """Cut so many windows of each domain."""
+    """Cut some windows of each domain and measure the cost."""
     from chameleon.proxy.tokenizer import load_tokenizer
 
     def sent() -> Traffic:
@@ -177,11 +183,11 @@ def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num
         laid = perf_counter()
         first = next(windows_from(grids[0], tokenizer, recipe, 0, 0, 1, 1))
         cut_first = perf_counter()
-        num_tokens, found, visit = int(first.lengths.sum()), len(first.tokens), first.next_visit
+        num_tokens, done, visit = int(first.lengths.sum()), len(first.tokens), first.next_visit
         for grid in grids:
-            for windows in windows_from(grid, tokenizer, recipe, found, visit, num_samples, AT_ONCE):
+            for windows in windows_from(grid, tokenizer, recipe, done, visit, num_samples, AT_ONCE):
                 num_tokens += int(windows.lengths.sum())
-            found, visit = 0, 0
+            done, visit = 0, 0
         end, after = perf_counter(), sent()
     unit = 1 if sys.platform == "darwin" else 1024
     return Reading(
@@ -197,7 +203,7 @@ def _read(dataset: str, column: str | None, checkpoint: Path, scratch: Path, num
 
 
 def _read_all(url: str, checkpoint: Path, directory: Path) -> tuple[float, float, float]:
-    """Seconds of downloading all, of filtering it, and of tokenising it, scaled from one file."""
+    """Seconds of downloading everything, of filtering it, and of tokenising it, scaled from one file."""
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -234,7 +240,7 @@ def _train_tokenizer(dataset: str, checkpoint: Path) -> None:
 
 
 def _write_parquet(dataset: str, folder: Path, num_bytes: int, rows_per_group: int | None) -> Written:
-    """Files of rows that are each drawn by chance, so that labels have about their shares of bytes."""
+    """Write files of rows drawn at random, so that labels have about their shares of bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -276,7 +282,7 @@ def _write_parquet(dataset: str, folder: Path, num_bytes: int, rows_per_group: i
 
 
 def _write_lines(dataset: str, folder: Path, num_bytes: int) -> None:
-    """JSON Lines of the two domains with most documents, each again and again in another order."""
+    """Write JSON Lines of the two domains with most documents, repeated in new random orders."""
     folder.mkdir()
     domains = sorted(texts_of(dataset).items(), key=lambda domain: -len(domain[1]))[:2]
     shuffler = random.Random(0)

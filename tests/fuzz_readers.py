@@ -77,8 +77,8 @@ def read_line(content: bytes) -> None:
         return
     assert literal.text == text
     inside = content[literal.begin : literal.end]
-    found = [offset_in_text(inside, at) for at in range(min(len(inside), 200))]
-    offsets = [offset for offset in found if offset is not None]
+    all_offsets = [offset_in_text(inside, at) for at in range(min(len(inside), 200))]
+    offsets = [offset for offset in all_offsets if offset is not None]
     assert offsets == list(range(len(offsets)))
 
 

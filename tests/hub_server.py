@@ -31,32 +31,32 @@ class Repository:
     kind: Literal["datasets", "models"]
     name: str
     folder: Path
-    # Who may have it: anybody; whoever sends the token and else sees only that it is there; or nobody else.
+    # public: for anybody; gated: files need the token; private: everything needs it.
     access: Literal["public", "gated", "private"] = "public"
 
     def files(self) -> Files:
-        """Content of each file by its path within the repository."""
+        """Content of each file by its path in the repository."""
         paths = (path for path in self.folder.rglob("*") if path.is_file())
         return {path.relative_to(self.folder).as_posix(): path.read_bytes() for path in paths}
 
     def commit(self) -> str:
-        """Identify the present content, and nothing else."""
+        """Digest of the present content alone."""
         return _digest(self.files())
 
 
 @dataclass
 class Hub:
-    """What a running hub has done so far."""
+    """A running hub and its requests so far."""
 
     endpoint: str
-    # Method and target (path and query as sent) of every request, those answered with an error too.
+    # Method and target (path and query as sent) of every request, also of those answered with an error.
     requests: list[tuple[str, str]] = field(default_factory=list)
     bytes_sent: int = 0  # without headers
 
 
 @contextmanager
 def hub(*repositories: Repository, fail_after: int | None = None) -> Iterator[Hub]:
-    """Serve `repositories` until the block ends, which raises what went wrong inside the server.
+    """Serve `repositories` until the block ends, which raises an error that occurred inside the server.
 
     After `fail_after` requests every further one is answered with status 503.
     """
@@ -85,12 +85,12 @@ class _Server(ThreadingHTTPServer):
         self.lock = threading.Lock()
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """Keep the error for the end of the block; that a client hangs up is none."""
+        """Store the error for the end of the block; a client that hangs up is not an error."""
         if isinstance(error := sys.exception(), Exception) and not isinstance(error, ConnectionError):
             self.errors.append(error)
 
     def admit(self, method: str, target: str) -> bool:
-        """Note a request, and tell whether it is to be answered."""
+        """Record a request; returns whether to answer it."""
         with self.lock:
             self.hub.requests.append((method, target))
             return self.fail_after is None or len(self.hub.requests) <= self.fail_after
@@ -129,14 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
         for repository in self.server.repositories:
             name, kind = re.escape(repository.name), repository.kind
             web = f"/{kind}/{name}" if kind == "datasets" else f"/{name}"
-            found = re.fullmatch(f"{web}/(resolve)/([^/]+)/(.+)", url.path) or re.fullmatch(
+            match = re.fullmatch(f"{web}/(resolve)/([^/]+)/(.+)", url.path) or re.fullmatch(
                 f"/api/{kind}/{name}(?:/(revision|tree|paths-info)/([^/]+)(?:/(.+))?)?", url.path
             )
-            if found and not self._may(repository, found.group(1) == "resolve"):
+            if match and not self._may(repository, match.group(1) == "resolve"):
                 code = "GatedRepo" if repository.access == "gated" else "RepoNotFound"
                 return _error(401, "Access is restricted", code)
-            if found:
-                view, revision, path = (unquote(part or "") for part in found.groups())
+            if match:
+                view, revision, path = (unquote(part or "") for part in match.groups())
                 files = repository.files()
                 commit = _digest(files)
                 if revision not in ("", "main", commit):
@@ -157,10 +157,10 @@ def _file(files: Files, commit: str, path: str, asked: str) -> Answer:
         return _error(404, "No such file", "EntryNotFound", headers)
     body = files[path]
     headers |= {"ETag": f'"{_blob_id(body)}"', "Accept-Ranges": "bytes"}
-    found = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
-    if not found or found.groups() == ("", ""):
+    match = re.fullmatch(r"bytes=(\d*)-(\d*)", asked)
+    if not match or match.groups() == ("", ""):
         return 200, body, headers
-    first, last = found.groups()
+    first, last = match.groups()
     start = int(first) if first else max(len(body) - int(last), 0)
     stop = min(int(last) + 1, len(body)) if first and last else len(body)
     if start >= stop:

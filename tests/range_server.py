@@ -1,4 +1,4 @@
-"""A plain HTTP server on this machine, with listings and ranges of bytes, that fails when it is told to."""
+"""A plain HTTP server on this machine, with listings and ranges of bytes, that fails on request."""
 
 import re
 import threading
@@ -12,16 +12,16 @@ from urllib.parse import unquote
 
 @dataclass
 class Served:
-    """A folder that is served, and what has happened.
+    """A served folder and its requests so far.
 
     Attributes:
-        folder: It.
-        url: Where.
-        knows_ranges: Whether it answers requests for ranges with ranges.
-        failures: So many of the next requests for content are answered with status 503.
-        fail_after: After so many requests for content all others are.
+        folder: The folder.
+        url: Its URL.
+        knows_ranges: Whether requests for ranges are answered with ranges.
+        failures: How many of the next requests for content are answered with status 503.
+        fail_after: Number of requests for content after which all others are answered so.
         requests: (path, range) of each request for content.
-        bytes_sent: Of bodies.
+        bytes_sent: Bytes of bodies.
     """
 
     folder: Path
@@ -93,11 +93,11 @@ class _Handler(BaseHTTPRequestHandler):
         with self.server.lock:
             served.requests.append((self.path, asked))
             refused = served.refuses()
-        found = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
+        ranged = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
         if refused:
             self._answer(503, b"later", {})
-        elif found and served.knows_ranges:
-            begin, last = int(found[1]), min(int(found[2]), len(content) - 1)
+        elif ranged and served.knows_ranges:
+            begin, last = int(ranged[1]), min(int(ranged[2]), len(content) - 1)
             headers["Content-Range"] = f"bytes {begin}-{last}/{len(content)}"
             self._answer(206, content[begin : last + 1], headers)
         else:
