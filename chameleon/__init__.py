@@ -1,13 +1,12 @@
 """How much of each text domain to train on, from kernel ridge leverage scores.
 
-The names below are loaded when first used, so that `import chameleon` costs nothing and never
-loads torch: they need numpy and scipy alone.
+`import chameleon` loads nothing: public names are loaded when first used, and need numpy and scipy only.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # type checkers and editors do not follow `__getattr__`
     from chameleon.common.errors import InputError
     from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity
     from chameleon.weights.compute import compute_weights
@@ -16,7 +15,6 @@ if TYPE_CHECKING:
     from chameleon.weights.softmax import finetune_weights, pretrain_weights
 
 __version__ = "0.1.0"
-
 
 __all__ = [
     "DomainWeights",
@@ -31,22 +29,20 @@ __all__ = [
     "rbf_affinity",
 ]
 
-
-_HOME = {
-    "DomainWeights": "chameleon.weights.domain_weights",
-    "InputError": "chameleon.common.errors",
-    "compute_weights": "chameleon.weights.compute",
-    "effective_dimension": "chameleon.weights.leverage",
-    "finetune_weights": "chameleon.weights.softmax",
-    "leverage_scores": "chameleon.weights.leverage",
-    "linear_affinity": "chameleon.weights.affinity",
-    "median_sigma": "chameleon.weights.affinity",
-    "pretrain_weights": "chameleon.weights.softmax",
-    "rbf_affinity": "chameleon.weights.affinity",
-}
+# Modules of the public names, those that load least first.
+_MODULES = (
+    "common.errors",
+    "weights.domain_weights",
+    "weights.softmax",
+    "weights.affinity",
+    "weights.leverage",
+    "weights.compute",
+)
 
 
 def __getattr__(name: str) -> Any:  # noqa: ANN401
-    if name not in _HOME:
-        raise AttributeError(f"module 'chameleon' has no attribute {name!r}")
-    return getattr(import_module(_HOME[name]), name)
+    if name in __all__:
+        for module in (import_module(f"{__name__}.{each}") for each in _MODULES):
+            if hasattr(module, name):
+                return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,1 +1,4 @@
-"""common."""
+"""What every room uses: errors, files, arrays, command lines, tables and figures.
+
+It imports no other room.
+"""

@@ -1,4 +1,6 @@
-"""Arrays of float64, the numbers that all formulas compute in: checks, and the logit of shares."""
+"""Array types, checks of numbers, and helpers of numerical code that are not tied to a room."""
+
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -6,6 +8,7 @@ import numpy.typing as npt
 from chameleon.common.errors import InputError
 
 Array = npt.NDArray[np.float64]
+Floats = npt.NDArray[np.floating]
 
 
 def real_array(values: npt.ArrayLike, what: str) -> Array:
@@ -47,3 +50,16 @@ def expit(logits: npt.ArrayLike) -> Array:
     """1 / (1 + exp(-x)), the inverse of `logit`: shares from 0 to 1 of (...) logits x."""
     with np.errstate(over="ignore"):
         return np.asarray(1 / (1 + np.exp(-np.asarray(logits))))
+
+
+def blocks_of_rows(k: int, width: int, at_once: int = 1 << 21) -> Iterator[slice]:
+    """Slices over all k rows of a matrix in order, of a limited size.
+
+    Args:
+        k: Number of rows.
+        width: Numbers in a row.
+        at_once: Numbers in a slice at most, unless one row has more.
+    """
+    size = max(1, at_once // max(width, 1))
+    for begin in range(0, k, size):
+        yield slice(begin, min(begin + size, k))

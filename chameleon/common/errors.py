@@ -1,13 +1,13 @@
-"""The exceptions that tell a user about a fault in what they gave."""
+"""Exceptions for faults in the user's input."""
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Input that cannot be used.
 
-    The message is one line that says what was expected, what came and what to do. Command lines
-    print it on stderr and exit with code 2; anything else that escapes is a fault of the program.
+    The message is one line: what is wrong, what was expected and what to do. Commands print it on stderr and
+    exit with code 2; any other exception that escapes is a fault of the program.
     """
 
 
 class NotFiniteError(InputError):
-    """A training that diverged."""
+    """A training run diverged."""

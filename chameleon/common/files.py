@@ -1,4 +1,4 @@
-"""Files written whole or not at all, and digests of content."""
+"""Files: atomic writes, checks before long work, paths and digests."""
 
 import hashlib
 import json
@@ -17,8 +17,7 @@ _LONGEST_NAME = 255  # bytes, on all common file systems
 def write_atomically(path: Path, content: bytes) -> None:
     """Write `content` under a temporary name beside `path`, then rename it.
 
-    A symbolic link stays one: what it points to is written. What is no plain file (/dev/null, a
-    pipe) is written as it stands.
+    Symbolic links are followed and stay links. Devices and pipes, such as /dev/null, are written directly.
 
     Raises:
         InputError: The directory or file cannot be written.
@@ -46,7 +45,7 @@ def write_atomically(path: Path, content: bytes) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raise InputError now, before long work, when a file could not be written at `path` later."""
+    """Raise InputError before long work if a file could not be written at `path` afterwards."""
     try:
         target = _target(path)
         if any(len(os.fsencode(part)) > _LONGEST_NAME for part in target.parts):
@@ -64,27 +63,14 @@ def check_writable(path: Path) -> None:
 
 
 def require_directory(path: Path) -> None:
-    """Raise InputError where a file could not be written at `path`, or its directory is not there."""
+    """Raise InputError if a file could not be written at `path`, or its directory does not exist."""
     check_writable(path)
     if not path.resolve().parent.is_dir():
-        raise InputError(f"cannot write {path}: there is no directory {path.parent}; make it first")
-
-
-def _target(path: Path) -> Path:
-    """Where symbolic links lead."""
-    try:
-        return path.resolve()
-    except RuntimeError:  # what Python before 3.13 raises
-        raise InputError(f"cannot write {path}: its symbolic links go in a circle") from None
-
-
-def _is_special(path: Path) -> bool:
-    """Whether it is there and neither a plain file nor a directory: a device or a pipe."""
-    return path.exists() and not path.is_file() and not path.is_dir()
+        raise InputError(f"cannot write {path}: there is no directory {path.parent}; create it first")
 
 
 def local_path(name: str) -> Path:
-    """The path of a name, ~ standing for a user's home where there is one."""
+    """The path of a name, with ~ expanded to the user's home if there is one."""
     try:
         return Path(name).expanduser()
     except RuntimeError:
@@ -92,24 +78,24 @@ def local_path(name: str) -> Path:
 
 
 def absolute_path(name: str) -> str:
-    """A local path from the root, so that it names the same from any directory; other names as they are."""
+    """An existing local path made absolute; other names, such as URLs, unchanged."""
     path = local_path(name)
     return str(path.resolve()) if path_exists(path) else name
 
 
 def absolute_paths(names: Mapping[str, str] | None) -> dict[str, str] | None:
-    """The places of named things; None where there are none."""
-    return {name: absolute_path(place) for name, place in names.items()} if names else None
+    """`absolute_path` of each value of a mapping; None if it is empty."""
+    return {name: absolute_path(path) for name, path in names.items()} if names else None
 
 
 def absolute_without_links(name: str) -> str:
-    """A local path from the root, its links not followed; names of anything else as they are."""
+    """`absolute_path` without following links."""
     path = local_path(name)
     return os.path.abspath(path) if path_exists(path) else name  # noqa: PTH100
 
 
 def path_exists(path: Path) -> bool:
-    """Whether something is there; nothing is at a path that is too long or may not be looked at."""
+    """Whether a path exists; False where it is too long or not accessible."""
     try:
         return path.exists()
     except OSError:
@@ -117,7 +103,7 @@ def path_exists(path: Path) -> bool:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a name can be written as UTF-8; those of files may hold any bytes."""
+    """Whether a name can be encoded as UTF-8; file names may hold any bytes."""
     return not any("\ud800" <= each <= "\udfff" for each in name)
 
 
@@ -135,12 +121,25 @@ def digest_of_json(value: Any) -> str:  # noqa: ANN401
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def file_stem(name: str) -> str:
+    """A name reduced to letters, digits, dots and dashes, of at most 60 characters, for a file."""
+    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[-60:] or "_"
+
+
+def _target(path: Path) -> Path:
+    """The path with symbolic links followed."""
+    try:
+        return path.resolve()
+    except RuntimeError:  # raised by Python before 3.13
+        raise InputError(f"cannot write {path}: its symbolic links go in a circle") from None
+
+
+def _is_special(path: Path) -> bool:
+    """Whether the path is a device or a pipe: it exists, and is neither a file nor a directory."""
+    return path.exists() and not path.is_file() and not path.is_dir()
+
+
 def _umask() -> int:
     umask = os.umask(0)
     os.umask(umask)
     return umask
-
-
-def file_stem(name: str) -> str:
-    """A name made of letters, digits, dots and dashes that a file may have."""
-    return re.sub(r"[^A-Za-z0-9.-]+", "_", name).strip("._")[-60:] or "_"

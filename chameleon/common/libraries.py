@@ -33,7 +33,7 @@ def versions(libraries: Mapping[str, str] | None = None) -> dict[str, str]:
 
 @contextmanager
 def quiet_transformers() -> Iterator[None]:
-    """Without the library's warnings (a long list of the weights left in the file) and its own bars."""
+    """Silence transformers: its warnings, such as lists of unused weights, and its progress bars."""
     from transformers.utils import logging as library
 
     verbosity, bars = library.get_verbosity(), library.is_progress_bar_enabled()
@@ -49,9 +49,9 @@ def quiet_transformers() -> Iterator[None]:
 
 @contextmanager
 def loading_libraries() -> Iterator[None]:
-    """Without looking for garbage meanwhile: there is next to none, and looking is a sixth of the time.
+    """Turn garbage collection off while libraries load: it takes a sixth of the time and frees nothing.
 
-    What was loaded is left out of later looking too. Nothing is done where torch, most of it, is loaded.
+    What was loaded is left out of later collections too. Does nothing once torch, the largest, is loaded.
     """
     if "torch" in sys.modules:
         yield
@@ -68,7 +68,7 @@ def loading_libraries() -> Iterator[None]:
 
 @contextmanager
 def quiet_hub() -> Iterator[None]:
-    """Without a line for each of the hub library's tries; its download bars stay."""
+    """Silence the hub library's line for each retry; its download bars stay."""
     from huggingface_hub.utils import logging as library
 
     verbosity = library.get_verbosity()

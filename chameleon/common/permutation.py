@@ -1,20 +1,24 @@
-"""Random orders that any part is had of without the rest."""
+"""Random permutations and numbers as functions of a key: any part is computed without the rest."""
 
 import numpy as np
 import numpy.typing as npt
 
-_ROUNDS = 6
+_FEISTEL_ROUNDS = 6
 
-
-# Up to here sorting is quicker than the network, which has at least 8 bits.
+# Up to this size sorting is faster than the network, which has at least 8 bits.
 _SMALL = 1 << 11
 
 
 def permuted(indices: npt.NDArray[np.int64], size: int, key: int) -> npt.NDArray[np.int64]:
-    """Where a permutation of 0 to size - 1, named by `key`, takes each index.
+    """Images of indices under the permutation of 0 to size - 1 that `key` names.
 
-    A balanced Feistel network on the smallest even number of bits that holds `size`, applied again to
-    whatever falls outside: any part of the order is had without the rest. A small order is had whole.
+    A balanced Feistel network on the smallest even number of bits that holds `size`, applied again to images
+    outside. Small permutations are computed whole, by sorting.
+
+    Args:
+        indices: (s,) indices below `size`.
+        size: Number of elements.
+        key: Key of the permutation.
     """
     if size <= _SMALL:
         words = ranks(np.arange(size, dtype=np.uint64), key)
@@ -26,7 +30,7 @@ def permuted(indices: npt.NDArray[np.int64], size: int, key: int) -> npt.NDArray
     outside = np.ones(len(images), dtype=bool)
     while outside.any():
         left, right = images[outside] >> np.uint64(half), images[outside] & mask
-        for number in range(_ROUNDS):
+        for number in range(_FEISTEL_ROUNDS):
             left, right = right, left ^ (_mixed(right, key + number) & mask)
         images[outside] = left << np.uint64(half) | right
         outside = images >= size
@@ -34,19 +38,20 @@ def permuted(indices: npt.NDArray[np.int64], size: int, key: int) -> npt.NDArray
 
 
 def ranks(keys: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
-    """(s,) random words that depend on `key` and each of (s,) keys: sorted by them, things lie in an order
-    of which any subset of the things has the same.
+    """(s,) random words, each a function of `key` and one of (s,) keys.
+
+    Sorted by them, any subset of things is in the same order as in the whole.
     """
     return _mixed(_mixed(keys, key), key >> 64)
 
 
 def fractions(keys: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.float64]:
-    """(s,) random numbers from 0 up to 1 that depend on `key` and each of (s,) keys."""
+    """(s,) random numbers in [0, 1), each a function of `key` and one of (s,) keys."""
     return (ranks(keys, key) >> np.uint64(11)).astype(np.float64) / 2.0**53
 
 
 def _mixed(words: npt.NDArray[np.uint64], key: int) -> npt.NDArray[np.uint64]:
-    """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014) on words offset by a multiple of its step."""
+    """The finaliser of SplitMix64 (Steele, Lea & Flood, 2014), of words offset by `key` of its steps."""
     x = words + np.uint64(key * 0x9E3779B97F4A7C15 & 0xFFFFFFFFFFFFFFFF)
     x = (x ^ (x >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     x = (x ^ (x >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

@@ -1,4 +1,4 @@
-"""What tables of very many domains show: which rows, numbers with their digits, and words on the rest.
+"""Tables in the terminal: which rows to show of many domains, number formats, names and column layout.
 
 Shapes: k domains.
 """
@@ -12,19 +12,19 @@ import numpy as np
 
 from chameleon.common.arrays import Array
 
-# Up to so many domains a table has a row for each.
+# Up to this many domains a table has a row for each, of more only for these numbers of them.
 ALL_SHOWN = 45
-
-
-# Of more, so many.
 HEAVIEST, LIGHTEST = 20, 10
-
-
 MOST_MOVED = 30
 
 
 def heaviest_first(names: Sequence[str], weights: Array) -> list[int]:
-    """The domains' places, the heaviest first, those of one weight by name."""
+    """Indices of the domains by falling weight, ties by name.
+
+    Args:
+        names: (k,) domain names.
+        weights: (k,) weights.
+    """
     by_name = np.array(sorted(range(len(names)), key=names.__getitem__), dtype=np.int64)
     return [int(i) for i in by_name[np.argsort(-weights[by_name], kind="stable")]]
 
@@ -32,27 +32,32 @@ def heaviest_first(names: Sequence[str], weights: Array) -> list[int]:
 def rows_to_show(
     order: Sequence[int], heaviest: int = HEAVIEST, lightest: int = LIGHTEST
 ) -> list[int | None]:
-    """The rows to show of domains in an order, with None where some are left out."""
+    """The rows to show of domains in an order, with None for those left out between.
+
+    Args:
+        order: Indices of the domains.
+        heaviest, lightest: Rows to show at either end of many domains.
+    """
     if len(order) <= ALL_SHOWN:
         return list(order)
     return [*order[:heaviest], None, *order[-lightest:]]
 
 
 def most_changed_rows(differences: Array, most: int = MOST_MOVED) -> list[int]:
-    """Which of k rows to show, by how much they differ: all of few, the furthest of many, in their order."""
+    """The rows to show of (k,) differences, in order: all of few, the `most` largest of many."""
     if len(differences) <= ALL_SHOWN:
         return list(range(len(differences)))
     return sorted(int(i) for i in np.argsort(-differences, kind="stable")[:most])
 
 
 def share_decimals(k: int) -> int:
-    """Decimals of a share of k domains: four of few; of many, three digits of 1/k or more."""
+    """Decimals of the share of a domain of k: four for few, at least three digits of 1/k for many."""
     return 4 if k <= ALL_SHOWN else max(5, 2 + math.ceil(math.log10(k)))
 
 
 def format_share(share: float, decimals: int) -> str:
-    """A share with so many decimals, or, where they are not enough for it, by its power of ten."""
-    # Of four decimals, which are those of few domains, 0.0000 means nearly nothing.
+    """A share with a number of decimals, or with a power of ten where these would all be zero."""
+    # With four decimals, as for few domains, 0.0000 is clear enough.
     if decimals > 4 and 0 < abs(share) < 10.0 ** (1 - decimals):
         return f"{share:.{max(1, decimals - 5)}e}"
     return f"{share:.{decimals}f}"
@@ -68,14 +73,14 @@ def describe_hidden_rows(
 
 
 def two_digits(value: float) -> str:
-    """A number of two digits, without powers of ten where zeros are readable."""
+    """A number with two significant digits, without a power of ten where it is readable."""
     if value == 0 or not 1e-7 < abs(value) < 1e4:
         return f"{value:.2g}"
     return f"{value:.{max(0, 1 - math.floor(math.log10(abs(value))))}f}"
 
 
 def describe_spread(weights: Array) -> list[tuple[str, str]]:
-    """How k weights are spread: their quantiles as multiples of uniform, and what the heaviest hold."""
+    """Labels and texts on the spread of (k,) weights: quantiles over 1/k, and what the heaviest hold."""
     k = len(weights)
     falling = np.sort(weights)[::-1]
     words = ("least", "5 %", "median", "95 %", "most")
@@ -87,12 +92,12 @@ def describe_spread(weights: Array) -> list[tuple[str, str]]:
 
 
 def column_width(names: Iterable[str], least: int = 6) -> int:
-    """Letters of the widest name, at least so many."""
+    """Length of the longest name, at least `least`."""
     return max([least, *map(len, names)])
 
 
 def display_name(name: str, most: int = 40) -> str:
-    """A domain's name on one line of the terminal, whatever is in it."""
+    """A domain's name for the terminal: printable, on one line, shortened to `most` characters."""
     printable = "".join(each if each.isprintable() else "?" for each in name)
     return printable if len(printable) <= most else f"{printable[: most - 3]}..."
 
@@ -143,7 +148,7 @@ def table_lines(columns: Sequence[Column], width: int | None = None) -> list[str
 
 
 def fact_lines(facts: Iterable[tuple[str, str]]) -> list[str]:
-    """Lines of labels and what they stand for, below each other; a label may be empty."""
+    """Lines of labels and texts, aligned; a label may be empty."""
     labels, texts = zip(*facts, strict=True)
     return _aligned([Column("", labels, is_text=True), Column("", texts, is_text=True)])[1:]
 

@@ -1,10 +1,10 @@
-"""The bootstrap: weights as they would have come out with other windows of the same domains.
+"""The bootstrap: weights with other windows of the same domains, and the standard errors that follow.
 
-A replicate draws each domain's units (documents where they are told apart, windows where not) anew, as
-many as there are, with replacement, and moves the domain's mean by what they sum to. Spread is unbiased
-whatever the number of units, and shrinks with the part of the domain that was looked at. Where
-distances are freed of what sampling adds to them, those of replicates are freed of it twice: replicates lie
-around means that are themselves samples.
+A replicate draws each domain's units (documents where they are known, else windows) with replacement, as many
+as there are, and moves the domain's mean by the sum of their influences. The spread is unbiased whatever the
+number of units, and shrinks with the part of the domain that was embedded. Where distances are corrected for
+sampling noise, those of replicates are corrected twice, because replicates lie around means that are
+themselves samples.
 
 Shapes: k domains, b replicates, d width of an embedding.
 """
@@ -26,23 +26,18 @@ from chameleon.weights.sample import Sample, means_of, noise_of
 
 REPLICATES = 1000
 
-
-# So many at least; of more than 100 domains fewer than the above, so that a thousand take a minute.
+# Above 100 domains fewer replicates are drawn, down to this many, so that a thousand domains take a minute.
 _FEWEST = 200
 
-
-# Of the means and of the affinities of some replicates at once.
+# Size of the means, and of the affinities, of the replicates computed at once.
 _BYTES_AT_ONCE = 1 << 26
-
 
 # Random directions that stand for all those in which domains do not differ.
 _FURTHER = 32
 
-
-# Quantiles of Student's t at 0.975 by one over the degrees of freedom. Importing scipy.stats takes a second.
+# scipy.stats takes a second to import, so these are the quantiles of Student's t at 0.975, by one over the
+# degrees of freedom.
 _T_INVERSES = (0, 1 / 60, 1 / 30, 1 / 20, 1 / 15, 1 / 10, 1 / 8, 1 / 6, 1 / 5, 1 / 4, 1 / 3, 1 / 2, 1)
-
-
 _T_QUANTILES = (
     *(1.95996, 2.00030, 2.04227, 2.08596, 2.13145, 2.22814, 2.30600),
     *(2.44691, 2.57058, 2.77645, 3.18245, 4.30265, 12.7062),
@@ -51,12 +46,12 @@ _T_QUANTILES = (
 
 @dataclass(frozen=True, eq=False)
 class Replicates:
-    """What the bootstrap found.
+    """Scores and weights of b replicates of k domains.
 
     Attributes:
         scores: (b, k) leverage scores.
         weights: (b, k) weights.
-        places: (b, k, 2) the domains' places on the plane, where one was given; else of no columns.
+        places: (b, k, 2) places of the domains on the plane; (b, k, 0) without a plane.
     """
 
     scores: Array
@@ -66,11 +61,11 @@ class Replicates:
 
 @dataclass(frozen=True, eq=False)
 class Spread:
-    """How far numbers may be off.
+    """Standard errors and intervals of k numbers.
 
     Attributes:
         errors: (k,) standard errors.
-        intervals: (k, 2) from and to, which hold the truth in 95 of 100 samples.
+        intervals: (k, 2) ends of 95 % intervals.
     """
 
     errors: Array
@@ -85,14 +80,14 @@ def replicate(
     seed: int = 0,
     plane: Plane | None = None,
 ) -> Replicates:
-    """Scores and weights of replicates.
+    """Scores and weights of bootstrap replicates.
 
     Args:
-        samples: Of the k domains. One that is exact stays what it is.
+        samples: k samples, one for each domain; exact ones do not move.
         formula: From means to weights.
-        replicates: b; by default 1000, of over 100 domains down to 200.
-        seed: Of the draws; a domain's depend on its name and this alone.
-        plane: Where to place the replicates of each domain, if anywhere.
+        replicates: Number of replicates b; by default 1000, above 100 domains down to 200.
+        seed: Seed of the draws. A domain's draws depend only on this and its name.
+        plane: Plane on which to place the replicates of each domain, if any.
     """
     means = means_of(samples)
     noise = noise_of(samples)
@@ -130,7 +125,7 @@ def _placed(plane: Plane, affinities: Callable[..., Any], moved: npt.NDArray[np.
 
 
 def _in_parts(moved: npt.NDArray[np.float32], function: Callable[..., Array]) -> Array:
-    """A function of replicates, of so few at a time that (b, k, k) numbers take little memory."""
+    """`function` of all replicates, some at a time so that (b, k, k) arrays take little memory."""
     k = moved.shape[1]
     at_once = max(1, _BYTES_AT_ONCE // (32 * k * k))
     return np.concatenate(
@@ -139,10 +134,10 @@ def _in_parts(moved: npt.NDArray[np.float32], function: Callable[..., Array]) ->
 
 
 def _directions(centred: Array) -> npt.NDArray[np.float32] | None:
-    """(d, r) orthonormal directions in which replicates are looked at; None for all as they are.
+    """(d, r) directions that replicates are projected on; None to use all d coordinates.
 
-    Those in which domains differ are there as they are. All others matter only by the squares of what
-    samples move in them, and a random few, stretched, stand for them.
+    The directions in which domains differ are kept. The others matter only by the squared moves of samples in
+    them, and a few random ones, stretched, stand for all.
     """
     k, d = centred.shape
     if k + _FURTHER >= d:
@@ -158,13 +153,13 @@ def _directions(centred: Array) -> npt.NDArray[np.float32] | None:
 def spread_of(values: Array, replicated: Array, degrees: Array) -> Spread:
     """Standard errors and intervals of shares or scores from their replicates.
 
-    Intervals are symmetric on the scale of the logit, log(x / (1 - x)), on which neither end is passed,
-    with the quantile of Student's t for the degrees of freedom.
+    Intervals are symmetric on the scale of the logit, so that they stay within 0 and 1, with the quantile of
+    Student's t for the degrees of freedom.
 
     Args:
-        values: (k,) the estimates, from 0 to 1.
-        replicated: (b, k) their replicates.
-        degrees: (k,) degrees of freedom of the estimates of variance, at least 1.
+        values: (k,) estimates, from 0 to 1.
+        replicated: (b, k) replicates of the estimates.
+        degrees: (k,) degrees of freedom of their variances, at least 1.
     """
     errors = replicated.std(axis=0, ddof=1)
     spreads = logit(replicated).std(axis=0, ddof=1)
@@ -172,12 +167,12 @@ def spread_of(values: Array, replicated: Array, degrees: Array) -> Spread:
 
 
 def intervals_of(values: Array, errors: Array, spreads: Array, degrees: Array) -> Array:
-    """(k, 2) ends of intervals: see `spread_of`.
+    """(k, 2) ends of 95 % intervals. See `spread_of`.
 
     Args:
-        values: (k,) the estimates, from 0 to 1.
-        errors: (k,) their standard errors; where one is 0 both ends are the estimate.
-        spreads: (k,) standard errors of their logits.
+        values: (k,) estimates, from 0 to 1.
+        errors: (k,) standard errors; where one is 0 both ends are the estimate.
+        spreads: (k,) standard errors of the logits.
         degrees: (k,) degrees of freedom, at least 1.
     """
     quantiles = np.interp(1 / degrees, _T_INVERSES, _T_QUANTILES)
@@ -187,8 +182,9 @@ def intervals_of(values: Array, errors: Array, spreads: Array, degrees: Array) -
 
 
 def degrees_of_freedom(samples: list[Sample], formula: Formula, solution: Solution) -> Array:
-    """(k,) degrees of freedom of the weights' variances by Satterthwaite's rule: each domain's units less
-    one, by how much of the variance comes from it.
+    """(k,) degrees of freedom of the weights' variances, by Satterthwaite's rule.
+
+    Each domain has its units less one, weighted by how much of the variance comes from it.
     """
     parts = variances_by_domain(samples, formula, solution)
     units = np.array([max(sample.num_units - 1, 1) for sample in samples])
@@ -199,11 +195,13 @@ def degrees_of_freedom(samples: list[Sample], formula: Formula, solution: Soluti
 
 
 def order_probabilities(replicated: Array, reach: int) -> Array:
-    """(k, reach) share of replicates in which domain i weighs more than domain i + j, at [i, j]; equals half.
+    """(k, reach) share of replicates in which domain i weighs more than domain i + j, at [i, j].
+
+    Ties count half. Beyond the last domain the share is 1.
 
     Args:
         replicated: (b, k) weights of replicates.
-        reach: j goes from 0 to reach - 1; beyond the last domain there is 1.
+        reach: Number of j, from 0.
     """
     k = replicated.shape[1]
     above = np.ones((k, reach))
@@ -217,7 +215,7 @@ def order_probabilities(replicated: Array, reach: int) -> Array:
 def _moves(
     influences: npt.NDArray[np.float32], generator: np.random.Generator, count: int
 ) -> npt.NDArray[np.float32]:
-    """(count, r) by what replicates of a domain's mean differ from it."""
+    """(count, r) differences of replicates of a domain's mean from it."""
     u = len(influences)
     if u == 0:
         return np.zeros((count, influences.shape[1]), dtype=np.float32)

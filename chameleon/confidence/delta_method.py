@@ -1,8 +1,8 @@
-"""Where the weights' variance comes from: their derivatives by the windows (the delta method).
+"""Which domains the weights' variance comes from, by the delta method (first-order derivatives).
 
-A window moves its domain's mean, that the distances or inner products, those the affinities, those the
-scores, and those the weights. To first order a weight's variance is a sum over domains, each of whose parts
-falls with the number of its windows; so it is known which domain's windows are worth embedding.
+A window moves its domain's mean, which moves the distances or inner products, the affinities, the scores and
+the weights. To first order a weight's variance is a sum over domains, and each part falls with the number of
+that domain's windows. So the sum says of which domain more windows are worth embedding.
 
 Shapes: k domains, u units of a domain, d width of an embedding.
 """
@@ -15,12 +15,12 @@ from chameleon.weights.sample import Sample, means_of
 
 
 def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solution) -> Array:
-    """(k, k) the variance of each weight (row) that comes from each domain's windows (column).
+    """(k, k) part of each weight's variance (row) that comes from each domain's windows (column).
 
     Args:
-        samples: Of the k domains, with u units each.
+        samples: k samples of u units each.
         formula: From means to weights.
-        solution: What it gave for the samples' means.
+        solution: The formula's solution for the samples.
     """
     means = means_of(samples)
     k = len(means)
@@ -34,7 +34,7 @@ def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solut
             towards = moves @ ((means - means.mean(axis=0)).T @ inverse)
             scores = 2 * ridge * towards * (inverse[c] - inverse.mean(axis=0))
         else:
-            distances = 2 * moves @ (means[c] - means).T  # (u, k) what they add to squared distances
+            distances = 2 * moves @ (means[c] - means).T  # (u, k) changes of squared distances
             assert solution.sigma is not None
             scores = -ridge / solution.sigma**2 * ((distances * solution.affinity[c]) @ inverse) * inverse[c]
             if through_width is not None:
@@ -47,7 +47,10 @@ def variances_by_domain(samples: list[Sample], formula: Formula, solution: Solut
 def _width_derivatives(
     formula: Formula, solution: Solution, inverse: Array, ridge: float
 ) -> tuple[Array, Array] | None:
-    """(k,) derivatives of the scores by the squared width, and (k, k) of that by squared distances."""
+    """(k,) derivatives of the scores by the squared width, and (k, k) of the squared width by distances.
+
+    None where the width does not depend on the distances.
+    """
     if formula.kernel != "rbf" or formula.rbf_sigma is not None or solution.sigma is None:
         return None
     affinity = solution.affinity
@@ -66,7 +69,7 @@ def _width_derivatives(
 
 
 def _weight_moves(scores: Array, formula: Formula, solution: Solution) -> Array:
-    """(u, k) what weights move by where scores move by (u, k)."""
+    """(u, k) moves of the weights for (u, k) moves of the scores."""
     total = solution.scores.sum()
     shares = solution.scores / total
     by_share = (scores - shares * scores.sum(axis=1, keepdims=True)) / total

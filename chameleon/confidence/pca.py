@@ -1,4 +1,4 @@
-"""Domains on a plane: the first two principal components of their affinity, and how far chance moves them.
+"""Domains on a plane: the first two kernel principal components, and the spread of replicates on it.
 
 Shapes: k domains, b replicates.
 """
@@ -13,12 +13,12 @@ from chameleon.common.arrays import Array
 
 @dataclass(frozen=True, eq=False)
 class Plane:
-    """The plane on which domains' places differ most, in the space that the kernel spans.
+    """The plane on which domains lie furthest apart, in the kernel's feature space.
 
     Attributes:
-        places: (k, 2) of the domains.
+        places: (k, 2) coordinates of the domains.
         explained: (2,) part of the domains' variance along each axis.
-        axes: (k, 2) what the centred affinities of anything to the domains are multiplied by for its place.
+        axes: (k, 2) matrix from centred affinities to the domains to coordinates.
         column_means: (k,) mean affinity to each domain.
     """
 
@@ -29,12 +29,12 @@ class Plane:
 
     @classmethod
     def of(cls, affinity: Array) -> "Plane":
-        """The plane of (k, k) affinities."""
+        """The plane of domains with (k, k) affinities."""
         column_means = affinity.mean(axis=0)
         centred = affinity - column_means - column_means[:, None] + column_means.mean()
         values, vectors = np.linalg.eigh(centred)
         values, vectors = np.maximum(values[:-3:-1], 0.0), vectors[:, :-3:-1]
-        # Signs of eigenvectors are chance: the domain that is furthest out lies to the right, and up.
+        # Signs of eigenvectors are arbitrary: put the domain furthest out to the right, and up.
         vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), [0, 1]])
         roots = np.sqrt(values)
         axes = np.divide(
@@ -44,12 +44,12 @@ class Plane:
         return cls(vectors * roots, values / total, axes, column_means)
 
     def place(self, affinities: npt.NDArray[np.floating]) -> Array:
-        """(..., 2) places of what has (..., k) affinities to the domains."""
+        """(..., 2) coordinates of points with (..., k) affinities to the domains."""
         centred = affinities - affinities.mean(axis=-1, keepdims=True)
         return np.asarray((centred - self.column_means + self.column_means.mean()) @ self.axes)
 
 
 def spreads_of(places: Array) -> Array:
-    """(k, 2, 2) covariances of (b, k, 2) places of replicates."""
+    """(k, 2, 2) covariances of the (b, k, 2) coordinates of replicates."""
     moves = places - places.mean(axis=0)
     return np.asarray(np.einsum("bki,bkj->kij", moves, moves) / max(len(places) - 1, 1))

@@ -11,12 +11,10 @@ import numpy as np
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.weights.formula import Formula, Solution
-from chameleon.weights.many_domains.blocks import is_many
+from chameleon.weights.many_domains.subsets import is_many
 
-# What each setting is multiplied by: for the numbers in a weights file, and for a path to look at.
+# Factors for the numbers in a weights file, and for the paths that the report draws.
 HALVED_AND_DOUBLED = (0.5, 2.0)
-
-
 PATH = tuple(2.0 ** (step / 2) for step in range(-8, 9))
 
 
@@ -25,9 +23,9 @@ class WeightPath:
     """Weights along one setting.
 
     Attributes:
-        setting: Its name in the weights file: lambda_reg, rbf_sigma or temperature.
-        values: (f,) what it is set to, where it can be computed.
-        weights: (f, k).
+        setting: Name of the setting in the weights file: lambda_reg, rbf_sigma or temperature.
+        values: (f,) values of the setting.
+        weights: (f, k) weights with each.
     """
 
     setting: str
@@ -38,55 +36,60 @@ class WeightPath:
 def weight_paths(
     means: Array, noise: Array, formula: Formula, solution: Solution, factors: Sequence[float]
 ) -> list[WeightPath]:
-    """Weights with each setting multiplied by each factor, the others as they are.
+    """Weights with each setting multiplied by each factor, the other settings unchanged.
 
-    Of many domains only along the temperature: the others would take a solve for each factor.
+    For many domains only along the temperature: the other settings take a solve for each factor.
 
     Args:
-        means: (k, d) of the domains.
-        noise: (k,) their noise.
-        formula: What is in force.
-        solution: What it gave.
-        factors: What to multiply by. One with which there is no answer (a lambda below rounding) is left out.
+        means: (k, d) domain means.
+        noise: (k,) sampling noise of the means.
+        formula: Formula with the settings in force.
+        solution: Its solution.
+        factors: Factors; those without a solution, such as a lambda below rounding, are left out.
     """
-    found = []
+    paths = []
     if not is_many(len(means)):
-        found.append(_along("lambda_reg", formula.lambda_reg, means, noise, formula, factors))
+        lambdas = [factor * formula.lambda_reg for factor in factors]
+        changed = [replace(formula, lambda_reg=value) for value in lambdas]
+        paths.append(_solved("lambda_reg", lambdas, changed, means, noise))
         if solution.sigma is not None:
-            fixed = replace(formula, rbf_sigma=solution.sigma)
-            found.append(_along("rbf_sigma", solution.sigma, means, noise, fixed, factors))
-    return [*found, along_temperature(formula, solution, factors)]
+            sigmas = [factor * solution.sigma for factor in factors]
+            changed = [replace(formula, rbf_sigma=value) for value in sigmas]
+            paths.append(_solved("rbf_sigma", sigmas, changed, means, noise))
+    return [*paths, along_temperature(formula, solution, factors)]
 
 
 def along_temperature(formula: Formula, solution: Solution, factors: Sequence[float]) -> WeightPath:
-    """Weights with the temperature multiplied by each factor."""
+    """Weights with the temperature multiplied by each factor. Arguments as of `weight_paths`."""
     values = formula.temperature * np.asarray(factors)
     weights = [replace(formula, temperature=float(each)).weights(solution.scores) for each in values]
     return WeightPath("temperature", values, np.array(weights))
 
 
-def _along(
-    setting: str, value: float, means: Array, noise: Array, formula: Formula, factors: Sequence[float]
-) -> WeightPath:
-    values, weights = [], []
-    for factor in factors:
-        if setting == "lambda_reg":
-            changed = replace(formula, lambda_reg=factor * value)
-        else:
-            changed = replace(formula, rbf_sigma=factor * value)
-        try:
-            solution = changed.solve(means, changed.usable(means, noise))
-        except InputError:
-            continue
-        values.append(factor * value)
-        weights.append(solution.weights)
-    return WeightPath(setting, np.array(values), np.array(weights).reshape(len(values), len(means)))
-
-
 def largest_move(weights: Array, others: Array) -> tuple[int, float]:
-    """Which weight moves furthest in (f, k) other weights, and by how much (0 where there are none)."""
+    """The domain whose weight moves most, and by how much.
+
+    Args:
+        weights: (k,) weights.
+        others: (f, k) weights with other settings; without any, nothing moves.
+    """
     if not len(others):
         return 0, 0.0
     moves = np.abs(others - weights)
-    at = int(np.argmax(moves.max(axis=0)))
-    return at, float(moves[:, at].max())
+    i = int(np.argmax(moves.max(axis=0)))
+    return i, float(moves[:, i].max())
+
+
+def _solved(
+    setting: str, values: Sequence[float], formulas: Sequence[Formula], means: Array, noise: Array
+) -> WeightPath:
+    """Weights by each formula that has a solution, with the value that it has for the setting."""
+    solved, weights = [], []
+    for value, formula in zip(values, formulas, strict=True):
+        try:
+            solution = formula.solve(means, formula.usable(means, noise))
+        except InputError:
+            continue
+        solved.append(value)
+        weights.append(solution.weights)
+    return WeightPath(setting, np.array(solved), np.array(weights).reshape(len(solved), len(means)))

@@ -1,4 +1,4 @@
-"""How sure weights are, as a weights file says it: standard errors, intervals, order, and a verdict.
+"""How certain weights are, and how the weights file says so: errors, intervals, ranking, windows needed.
 
 Shapes: k domains, b replicates.
 """
@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from chameleon.common.arrays import Array
+from chameleon.common.tables import listed
+from chameleon.confidence.analytic_errors import analytic_errors
 from chameleon.confidence.bootstrap import (
     Replicates,
     Spread,
@@ -19,27 +21,28 @@ from chameleon.confidence.bootstrap import (
     replicate,
     spread_of,
 )
-from chameleon.confidence.many_domains import analytic_errors
 from chameleon.confidence.pca import Plane
-from chameleon.confidence.stopping import windows_needed, windows_needed_of_many
+from chameleon.confidence.stopping import windows_needed
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.kept_ratios import KeptRatios
 from chameleon.weights.sample import Sample
 
-# Up to so many domains the order of any two is said, of more only that of neighbours.
+# Up to this many domains the order of all pairs is recorded, above it that of neighbours.
 _ALL_PAIRS = 50
+
+_SINGLE_WINDOW = "standard errors are unknown, because a domain has a single window: raise --num_samples"
 
 
 @dataclass(frozen=True, eq=False)
 class Confidence:
-    """How sure the weights of k domains are.
+    """How certain the weights of k domains are.
 
     Attributes:
         weights: Errors and intervals of the weights.
-        scores: Those of the scores.
-        replicates: What they are from; of no replicates where they are analytic.
-        needed: Windows of each domain for the target, where those looked at are not enough; else empty.
-        how: Where errors of many domains are from, in words; else None.
+        scores: Errors and intervals of the scores.
+        replicates: The bootstrap that they are from; without replicates where they are analytic.
+        needed: Windows of each domain for the target; empty where there are enough.
+        how: Where analytic errors are from, in words; else None.
     """
 
     weights: Spread
@@ -58,103 +61,106 @@ def assess(
     *,
     seed: int = 0,
     plane: Plane | None = None,
-    kept: KeptRatios | None = None,
+    ratios: KeptRatios | None = None,
 ) -> Confidence | None:
-    """How sure weights are; None where a domain has a single window, which says nothing of that.
+    """How certain weights are; None where a domain has a single window, which has no spread.
 
     Args:
-        samples: Of the k domains.
-        available: Windows that each has in all.
+        samples: k samples, one for each domain.
+        available: Windows that each domain has in all, by name.
         formula: From means to weights.
-        solution: What it gave.
-        target: The largest standard error that is enough.
-        seed: Of the bootstrap.
-        plane: Where to place the replicates of each domain, if anywhere.
-        kept: Shares that are kept from before, if any are.
+        solution: The formula's solution for the samples.
+        target: Largest standard error that is enough.
+        seed: Seed of the bootstrap.
+        plane: Plane on which to place the replicates of each domain, if any.
+        ratios: Shares kept from earlier weights, if any.
     """
     if not all(sample.says_spread for sample in samples):
         return None
     if solution.many is not None:
-        errors = analytic_errors(samples, formula, solution, kept)
-        enough = bool(errors.weights.errors.max() <= target)
-        needed = {} if enough else windows_needed_of_many(samples, available, errors.weights.errors, target)
+        analytic = analytic_errors(samples, formula, solution, ratios)
+        weights, scores, how = analytic.weights, analytic.scores, analytic.how
         k = len(samples)
-        none = Replicates(np.empty((0, k)), np.empty((0, k)), np.empty((0, k, 0)))
-        return Confidence(errors.weights, errors.scores, none, needed, errors.how)
-    replicates = replicate(samples, formula, seed=seed, plane=plane)
-    degrees = degrees_of_freedom(samples, formula, solution)
-    estimates = solution.weights
-    if kept is not None:
-        replicates = replace(replicates, weights=kept.mixed_replicates(replicates.weights))
-        estimates = kept.mixed(estimates)
-    weights = spread_of(estimates, replicates.weights, degrees)
-    scores = spread_of(solution.scores, replicates.scores, degrees)
-    enough = bool(weights.errors.max() <= target)
-    needed = {} if enough else windows_needed(samples, available, formula, target)
-    return Confidence(weights, scores, replicates, needed)
+        replicates = Replicates(np.empty((0, k)), np.empty((0, k)), np.empty((0, k, 0)))
+    else:
+        replicates, how = replicate(samples, formula, seed=seed, plane=plane), None
+        degrees = degrees_of_freedom(samples, formula, solution)
+        estimates = solution.weights
+        if ratios is not None:
+            replicates = replace(replicates, weights=ratios.mixed_replicates(replicates.weights))
+            estimates = ratios.mixed(estimates)
+        weights = spread_of(estimates, replicates.weights, degrees)
+        scores = spread_of(solution.scores, replicates.scores, degrees)
+    needed: Mapping[str, int] = {}
+    if weights.errors.max() > target:
+        needed = windows_needed(samples, available, formula, target, weights.errors)
+    return Confidence(weights, scores, replicates, needed, how)
 
 
 def order_facts(names: Sequence[str], weights: Array, confidence: Confidence) -> list[dict[str, Any]]:
-    """Probability that the heavier of two domains is truly the heavier: of all pairs, or of neighbours.
+    """Probability that the heavier of two domains truly weighs more, of all pairs or of neighbours.
 
     Args:
         names: (k,) domain names.
         weights: (k,) weights.
-        confidence: Their errors; replicates of the weights where there are few domains.
+        confidence: Confidence of the weights, with replicates where there are few domains.
     """
-    if confidence.how is not None:
-        return _order_of_many(names, weights, confidence.weights.errors)
     order = np.argsort(-weights, kind="stable")
     k = len(order)
-    reach = k if k <= _ALL_PAIRS else 2
-    some = order_probabilities(confidence.replicates.weights[:, order], reach)
+    reach = k if confidence.how is None and k <= _ALL_PAIRS else 2
+    if confidence.how is None:
+        probabilities = order_probabilities(confidence.replicates.weights[:, order], reach)
+    else:
+        probabilities = _normal_probabilities(weights[order], confidence.weights.errors[order])
     return [
-        {"above": names[order[i]], "below": names[order[j]], "probability": float(some[i, j - i])}
+        {"above": names[order[i]], "below": names[order[j]], "probability": float(probabilities[i, j - i])}
         for i in range(k)
         for j in range(i + 1, min(i + reach, k))
     ]
 
 
-def _order_of_many(names: Sequence[str], weights: Array, errors: Array) -> list[dict[str, Any]]:
-    """The same of neighbours, with normal errors that are independent."""
-    order = np.argsort(-weights, kind="stable")
-    apart = weights[order[:-1]] - weights[order[1:]]
-    both = np.hypot(errors[order[:-1]], errors[order[1:]])
-    pairs = []
-    for one, other, by, error in zip(order[:-1], order[1:], apart.tolist(), both.tolist(), strict=True):
-        certain = 0.5 if by == 0 else 1.0
-        probability = 1 - 0.5 * math.erfc(by / error / math.sqrt(2)) if error > 0 else certain
-        pairs.append({"above": names[one], "below": names[other], "probability": probability})
-    return pairs
-
-
 def confidence_notices(
     names: Sequence[str], confidence: Confidence | None, samples: Sequence[Sample], target: float
 ) -> list[str]:
-    """What to do where errors are unknown or above the target; nothing where they are within it."""
+    """What to do where errors are unknown or over the target; nothing where they are within it.
+
+    Args:
+        names: (k,) domain names.
+        confidence: Confidence of the weights; None where it is unknown.
+        samples: k samples that the weights are from.
+        target: Largest standard error that is enough.
+    """
     if confidence is None:
-        return ["a single window of a domain says nothing of how sure the weights are: raise --num_samples"]
-    return [_not_enough(names, confidence, samples, target)] if confidence.needed else []
+        return [_SINGLE_WINDOW]
+    return [_too_few_windows(names, confidence, samples, target)] if confidence.needed else []
 
 
-def _not_enough(
+def _normal_probabilities(weights: Array, errors: Array) -> Array:
+    """(k, 2) with the probability that domain i truly weighs more than domain i + 1 at [i, 1].
+
+    Args:
+        weights: (k,) weights, falling.
+        errors: (k,) standard errors, taken as normal and independent.
+    """
+    probabilities = np.ones((len(weights), 2))
+    gaps = (weights[:-1] - weights[1:]).tolist()
+    spreads = np.hypot(errors[:-1], errors[1:]).tolist()
+    for i, (gap, spread) in enumerate(zip(gaps, spreads, strict=True)):
+        certain = 0.5 if gap == 0 else 1.0
+        probabilities[i, 1] = 1 - 0.5 * math.erfc(gap / spread / math.sqrt(2)) if spread > 0 else certain
+    return probabilities
+
+
+def _too_few_windows(
     names: Sequence[str], confidence: Confidence, samples: Sequence[Sample], target: float
 ) -> str:
-    """What to do about errors that are larger than asked for."""
-    errors = confidence.weights.errors
+    """A notice on errors over the target, and what to do about them."""
+    errors, needed = confidence.weights.errors, confidence.needed
     worst = int(np.argmax(errors))
-    lacking = sorted(
-        ((confidence.needed[sample.name], sample.name) for sample in samples if _lacks(sample, confidence)),
-        reverse=True,
-    )
+    short = [(needed[each.name], each.name) for each in samples if needed[each.name] > len(each)]
+    short.sort(reverse=True)
     said = f"the standard error of {names[worst]} is {errors[worst]:.2g}, over the target of {target:g}"
-    if not lacking:
-        return f"{said}, but about so many windows are enough by the estimate: raise --num_samples a little"
-    most = lacking[0][0]
-    listed = ", ".join(f"{number:,} windows of {name}" for number, name in lacking[:4])
-    rest = f" and more of {len(lacking) - 4} others" if len(lacking) > 4 else ""
-    return f"{said}: about {listed}{rest} are needed; give --num_samples {most}, or a larger --target_se"
-
-
-def _lacks(sample: Sample, confidence: Confidence) -> bool:
-    return confidence.needed[sample.name] > len(sample)
+    if not short:
+        return f"{said}, though about this many windows should be enough: raise --num_samples a little"
+    windows = listed([f"{number:,} windows of {name}" for number, name in short], 4)
+    return f"{said}: about {windows} are needed; give --num_samples {short[0][0]}, or a larger --target_se"

@@ -22,7 +22,7 @@ from chameleon.weights.compute import solve, weights_of
 from chameleon.weights.domain_weights import DomainWeights
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.kept_ratios import KeptRatios
-from chameleon.weights.many_domains.blocks import is_many
+from chameleon.weights.many_domains.subsets import is_many
 from chameleon.weights.sample import Sample
 
 # Above this many domains, the bootstrap is too slow to run every round.
@@ -110,7 +110,7 @@ def score_samples(
         solution,
         options.target,
         plane=None if options.report is None else plane,
-        kept=ratios,
+        ratios=ratios,
     )
     warnings, paths = warnings_of(samples, formula, solution)
     if solution.many is not None:  # frees what derivatives take, gigabytes perhaps

@@ -13,8 +13,8 @@ from chameleon.common.tables import listed
 from chameleon.weights.domain_weights import Diagnostics, DomainWeights
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.leverage import effective_dimension
-from chameleon.weights.many_domains.blocks import is_many
 from chameleon.weights.many_domains.solve import is_exact, solve_many
+from chameleon.weights.many_domains.subsets import is_many
 from chameleon.weights.options import FormulaSettings, Kernel, Mode
 from chameleon.weights.sample import Sample, means_of, noise_of, samples_of
 

@@ -18,15 +18,13 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import lapack
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, Floats
 from chameleon.common.errors import InputError
 from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity, usable_noise
 from chameleon.weights.leverage import least_score, leverage_scores
 from chameleon.weights.options import EXACT_UP_TO, RECIPES, FormulaSettings, Kernel, Mode
 from chameleon.weights.softmax import finetune_weights, pretrain_weights, scaled_temperature
 
-Floats = npt.NDArray[np.floating]
-Means = Floats  # (k, d), in memory or mapped from disk
 Gradients = Callable[[slice], Array]
 
 # Up to this many domains all sets of means are inverted together, above it one by one.

@@ -1,4 +1,4 @@
-"""Weights in which domains that were there before keep their relative shares, and new ones take theirs.
+"""Weights in which existing domains keep their relative shares, and only new domains take from them.
 
 Shapes: k domains, b replicates.
 """
@@ -16,13 +16,13 @@ from chameleon.weights.domain_weights import DomainWeights
 
 @dataclass(frozen=True, eq=False)
 class KeptRatios:
-    """The shares to keep.
+    """Shares of earlier weights whose ratios are kept.
 
     Attributes:
-        is_old: (k,) which domains were there before.
-        shares: (k,) what they had; 0 for the new ones.
-        replicated: (b, k) the same in the bootstrap, by the draws that are used now; None where the
-            shares are taken as they stand.
+        is_old: (k,) which domains have an earlier weight.
+        shares: (k,) earlier weights; 0 for new domains.
+        replicated: (b, k) earlier weights in the bootstrap, with the draws used now; None to take the shares
+            as exact.
     """
 
     is_old: npt.NDArray[np.bool_]
@@ -31,15 +31,15 @@ class KeptRatios:
 
     @classmethod
     def of(cls, names: Sequence[str], before: DomainWeights, replicated: Array | None) -> "KeptRatios":
-        """The shares of the domains in use.
+        """The shares that domains have in earlier weights.
 
         Args:
-            names: They.
-            before: Weights before, of some of them and perhaps of others.
-            replicated: (b, k') what the bootstrap gave for those; None or of no rows where there was none.
+            names: (k,) domain names.
+            before: Earlier weights of some of these domains and perhaps of k' - k others.
+            replicated: (b, k') bootstrap replicates of them; None or no rows without a bootstrap.
 
         Raises:
-            InputError: None of the domains was there before, or all weighed nothing.
+            InputError: No domain has an earlier weight above 0.
         """
         column = {name: i for i, name in enumerate(before.names)}
         is_old = np.array([name in column for name in names])
@@ -47,22 +47,22 @@ class KeptRatios:
         shares = np.where(is_old, before.weights[at], 0.0)
         if shares.sum() <= 0:
             raise InputError(
-                "--keep_ratios keeps the shares that domains had before, but none of "
-                f"{', '.join(names)[:200]} had any"
+                f"--keep_ratios needs domains with an earlier weight, but none of {', '.join(names)[:200]} "
+                "has one; leave it out"
             )
         if replicated is None or not len(replicated):
             return cls(is_old, shares, None)
         return cls(is_old, shares, np.where(is_old, replicated[:, at], 0.0))
 
     def mixed(self, weights: Array) -> Array:
-        """(k,) weights with the shares kept."""
+        """(k,) weights with the ratios kept."""
         return self._mix(weights, self.shares)
 
     def mixed_replicates(self, weights: Array) -> Array:
-        """(b, k) replicates of the same."""
+        """(b, k) replicates of the weights with the ratios kept."""
         return self._mix(weights, self.shares if self.replicated is None else self.replicated)
 
     def _mix(self, now: Array, before: Array) -> Array:
-        rest = np.where(self.is_old, now, 0.0).sum(axis=-1, keepdims=True)
-        kept = rest * before / before.sum(axis=-1, keepdims=True)
-        return np.asarray(np.where(self.is_old, kept, now))
+        share_of_old = np.where(self.is_old, now, 0.0).sum(axis=-1, keepdims=True)
+        scaled = share_of_old * before / before.sum(axis=-1, keepdims=True)
+        return np.asarray(np.where(self.is_old, scaled, now))

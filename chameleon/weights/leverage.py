@@ -1,8 +1,12 @@
-"""Kernel ridge leverage scores: how much of itself each domain has to explain.
+"""Kernel ridge leverage scores: how little of each domain the other domains explain.
 
-With the ridge mu = k lambda, the smoother K (K + mu I)^-1 maps a function on the domains to its
-ridge estimate. Its diagonal, the score S_i in [0, 1), is near 1 for a domain that no other domain
-resembles and falls as others share its direction. (Alaoui & Mahoney, 2015.)
+For the affinity matrix K of k domains and the ridge mu = k lambda, the smoother K (K + mu I)^-1 maps a
+function on the domains to its kernel ridge estimate. Its diagonal
+
+    S_i = [K (K + mu I)^-1]_ii = 1 - mu [(K + mu I)^-1]_ii
+
+is near 1 for a domain that no other domain resembles, and falls as others lie in its direction. Scores are in
+[0, 1), and their sum is the effective dimension. (Alaoui & Mahoney, 2015.)
 """
 
 import numpy as np
@@ -15,13 +19,9 @@ from chameleon.common.errors import InputError
 # The most that rounding may move a score. Scores this far off still give weights to three digits.
 _WORST_ROUNDING = 1e-4
 
-
-# Scores below this are solved for without cancellation, so many at a time.
+# Scores below this are solved for without cancellation, this many columns at a time.
 _CANCELLED = 1e-4
-
-
 _COLUMNS = 256
-
 
 _INDEFINITE = "the affinity matrix is not positive semi-definite"
 
@@ -31,42 +31,45 @@ def leverage_scores(
 ) -> Array:
     """Scores S_i = [K (K + k lambda I)^-1]_ii.
 
-    As 1 - mu |L^-1 e_i|^2 with the Cholesky factor L of K + mu I, in the place of one k x k matrix. That
-    loses digits in small scores (its error is the machine epsilon over the score), so where one is below
-    1e-4 all are solved for as (K + mu I)^-1 K, some columns at a time.
+    They are computed as 1 - mu |L^-1 e_i|^2 with the Cholesky factor L of K + mu I, within one (k, k) matrix.
+    That loses digits of small scores (the relative error is the machine epsilon over the score), so if one is
+    below 1e-4, all are computed as the diagonal of (K + mu I)^-1 K, some columns at a time.
 
     Args:
         affinity: (k, k) symmetric positive semi-definite matrix K.
-        lambda_reg: Regularisation lambda > 0, in the unit of K; the ridge is k lambda.
-        least: The least that a score can be, to which those below are raised. For a K that was freed of
-            noise and may be a little indefinite; by default such a K is an error.
-        overwrite: Whether `affinity` may be destroyed: where it is a float64 array whose rows are contiguous,
-            no other of its size is made then.
+        lambda_reg: Regularisation lambda > 0, in the unit of K; the ridge is mu = k lambda.
+        least: Smallest score possible, to which smaller ones are raised. For a K with noise taken off, which
+            may be slightly indefinite; by default an indefinite K is an error.
+        overwrite: Whether `affinity` may be destroyed, which saves a copy of a C-contiguous float64 array.
 
     Returns:
         (k,) float64 scores in [0, 1).
 
     Raises:
-        InputError: K is not square, symmetric and finite, is seen not to be positive semi-definite
-            (a negative diagonal or score), or lambda is not positive, or so small that the
-            rounding of K decides the scores.
+        InputError: K is not square, symmetric and finite, or has a negative diagonal element or score; or
+            lambda is not positive, or so small that the rounding of K decides the scores.
     """
     K = _checked_affinity(affinity)
     ridge, rounding = ridge_of(lambda_reg, len(K), float(np.trace(K)))
     in_place = overwrite and K.flags.c_contiguous and K.flags.writeable
-    return settled(scores_in_place(K if in_place else np.array(K, order="C"), ridge), rounding, least)
+    return clipped(scores_in_place(K if in_place else np.array(K, order="C"), ridge), rounding, least)
+
+
+def effective_dimension(scores: npt.ArrayLike) -> float:
+    """Sum of the scores: how many distinct domains there are, as the kernel and the ridge see it."""
+    return float(np.sum(np.asarray(scores, dtype=np.float64)))
 
 
 def ridge_of(lambda_reg: float, k: int, trace: float) -> tuple[float, float]:
-    """The ridge k lambda, and how far rounding may move a score.
+    """The ridge mu = k lambda, and how far rounding may move a score.
 
     Args:
-        lambda_reg: lambda.
+        lambda_reg: Regularisation lambda.
         k: Number of domains.
-        trace: Of their affinity matrix.
+        trace: Trace of the affinity matrix.
 
     Raises:
-        InputError: lambda is not positive, or its ridge infinite, or so small that rounding decides scores.
+        InputError: lambda is not positive, its ridge is infinite, or rounding would decide the scores.
     """
     if not (np.isfinite(lambda_reg) and lambda_reg > 0):
         raise InputError(f"lambda must be a positive number, got {lambda_reg}")
@@ -84,16 +87,16 @@ def ridge_of(lambda_reg: float, k: int, trace: float) -> tuple[float, float]:
     return ridge, rounding
 
 
-def settled(scores: Array, rounding: float, least: float | None) -> Array:
-    """Scores brought to where they can be, in place.
+def clipped(scores: Array, rounding: float, least: float | None) -> Array:
+    """Scores clipped in place to the range in which they must lie.
 
     Args:
-        scores: (k,) as computed.
+        scores: (k,) scores as computed.
         rounding: How far rounding may have moved them.
-        least: As of `leverage_scores`.
+        least: Smallest score possible; None for 0.
 
     Raises:
-        InputError: One is below zero by more than rounding, and `least` is None.
+        InputError: A score is below zero by more than rounding, and `least` is None.
     """
     if least is None and (scores < -10 * rounding).any():
         raise InputError(_INDEFINITE)
@@ -101,25 +104,26 @@ def settled(scores: Array, rounding: float, least: float | None) -> Array:
 
 
 def least_score(k: int, ridge: float) -> float:
-    """The least score that an affinity with a diagonal of 1 can give: that of k copies of one domain."""
+    """Smallest score that an affinity with a diagonal of 1 can give: that of k copies of one domain."""
     return 1.0 / (k + ridge)
 
 
 def scores_in_place(K: Array, ridge: float) -> Array:
-    """(k,) scores of a (k, k) affinity matrix, as computed, with nothing of its size beside it.
+    """(k,) scores, not clipped, without a second matrix of the size of K.
 
     Args:
-        K: Its rows are contiguous. Written over: afterwards its upper triangle with the diagonal holds the
-            transposed inverse of the Cholesky factor of K + mu I, and its strictly lower one is what it was.
-        ridge: mu.
+        K: (k, k) C-contiguous affinity matrix, overwritten: its upper triangle with the diagonal holds the
+            transposed inverse of the Cholesky factor of K + mu I afterwards, its strictly lower triangle is
+            unchanged.
+        ridge: Ridge mu.
 
     Raises:
         InputError: K + mu I is not positive definite.
     """
     diagonal = np.diag(K).copy()
     K.flat[:: len(K) + 1] += ridge
-    # The transpose is the same matrix in the order of columns that LAPACK works in. Its lower triangle is
-    # written over, its upper one (K's lower) stays as it is.
+    # LAPACK works in column order, in which the transpose is the same symmetric matrix. Its lower triangle is
+    # overwritten, its upper one (K's lower) is not.
     factor, failed = lapack.dpotrf(K.T, lower=1, clean=0, overwrite_a=1)
     if failed:
         raise InputError(_INDEFINITE)
@@ -133,7 +137,7 @@ def scores_in_place(K: Array, ridge: float) -> Array:
         return scores
     for begin in range(0, len(rows), _COLUMNS):
         columns = range(begin, min(begin + _COLUMNS, len(rows)))
-        # K's columns again: from its lower triangle, which is still there, and the diagonal.
+        # K's columns, put together from its lower triangle and the diagonal.
         block = np.array(
             [np.concatenate([rows[i, :i], diagonal[i : i + 1], rows[i + 1 :, i]]) for i in columns]
         )
@@ -159,8 +163,3 @@ def _checked_affinity(affinity: npt.ArrayLike) -> Array:
     if (np.diag(K) < 0).any():
         raise InputError(_INDEFINITE)
     return K
-
-
-def effective_dimension(scores: npt.ArrayLike) -> float:
-    """Sum of the scores: how many different domains there are, as the kernel and ridge see it."""
-    return float(np.sum(np.asarray(scores, dtype=np.float64)))

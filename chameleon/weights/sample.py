@@ -1,6 +1,6 @@
-"""The windows of a domain as a sample of it: its mean, and how far off that may be.
+"""The embedded windows of a domain as a sample of it: their mean, and its sampling noise.
 
-Shapes: n windows, u units (documents, or groups of them) that they are of, d width of an embedding.
+Shapes: n windows, u independent units (documents, or groups of them) of windows, d width of an embedding.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,17 +11,13 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.arrays import Array, real_array
+from chameleon.common.arrays import Array, Floats, real_array
 from chameleon.common.errors import InputError
 
-Rows = npt.NDArray[np.floating]
-
-
-# With fewer documents than this their spread says little, and windows are taken as independent.
+# The spread of fewer documents than this says little, so windows are then taken as independent.
 LEAST_UNITS = 8
 
-
-# More units than this are put together at random: it is their sums that count, and so many say enough.
+# More units than this are grouped at random: only their sums matter, and this many are enough.
 _MOST_UNITS = 256
 
 
@@ -30,18 +26,18 @@ class Sample:
     """Embeddings of some windows of a domain.
 
     Attributes:
-        name: The domain's.
-        source: Its rows, or what reads them each time that they are looked at.
-        units: (n,) int64, for each window a number from 0 to u - 1 of the unit that it is of. Units are
-            independent of each other; windows of one unit may be alike. There are at most 256.
-        num_documents: Documents that the windows begin in; None where that is not known.
-        fraction: Part of the domain's windows that these are, up to 1. The mean of all of them is known.
+        name: Domain name.
+        source: (n, d) embeddings, or a function that reads them each time they are needed.
+        units: (n,) int64 unit of each window, from 0 to u - 1 with u <= 256. Units are independent of each
+            other; windows of one unit may be similar.
+        num_documents: Documents that the windows begin in; None where unknown.
+        fraction: Part of the domain's windows that these are, from 0 to 1. At 1 the mean is exact.
         is_exact: Whether the only row is the domain's own mean, without error.
-        parts: Of a domain that is several put together: the share of each, and its sample.
+        parts: For a merged domain, the share and sample of each part.
     """
 
     name: str
-    source: Rows | Callable[[], Rows]
+    source: Floats | Callable[[], Floats]
     units: npt.NDArray[np.int64]
     num_documents: int | None
     fraction: float
@@ -50,7 +46,12 @@ class Sample:
 
     @classmethod
     def merged(cls, name: str, parts: Mapping["Sample", float]) -> Self:
-        """Several domains as one, each with the share that it has in what they make together."""
+        """Several domains merged into one.
+
+        Args:
+            name: Name of the merged domain.
+            parts: Sample of each part to its share of the merged domain, in any scale.
+        """
         samples, total = list(parts), sum(parts.values())
         begins = np.cumsum([0, *(sample.num_units for sample in samples)])
         units = [sample.units + begin for sample, begin in zip(samples, begins, strict=False)]
@@ -73,17 +74,17 @@ class Sample:
         documents: npt.NDArray[np.int64] | None = None,
         available: int | None = None,
     ) -> Self:
-        """A sample of windows, checked.
+        """A sample from embeddings, checked.
 
         Args:
-            name: The domain's.
-            embeddings: (n, d) of windows, or (d,) the domain's mean.
-            documents: (n,) names of the documents that the windows begin in, which are then the units
-                if there are at least 8; else each window is one.
-            available: Windows that the domain has in all; endlessly many by default.
+            name: Domain name.
+            embeddings: (n, d) embeddings of windows, or (d,) the domain's own mean.
+            documents: (n,) number of the document that each window begins in. Documents are the units if
+                there are at least 8; else each window is a unit.
+            available: Windows that the domain has in all; by default infinitely many.
 
         Raises:
-            InputError: The embeddings have another shape, or are not finite (names domain and window).
+            InputError: The embeddings have another shape or are not finite (named by domain and window).
         """
         rows = embeddings if isinstance(embeddings, np.ndarray) else np.empty(0)
         if rows.dtype != np.float32:
@@ -99,26 +100,26 @@ class Sample:
                 f"domain {name}: the embedding of window {int(np.argmin(finite))} is not finite "
                 f"({np.count_nonzero(~finite)} of {len(rows)} windows); embed it again with --dtype float32"
             )
-        units, found = np.arange(len(rows)), None
+        units, num_documents = np.arange(len(rows)), None
         if documents is not None:
             _, first, numbers = np.unique(documents, return_index=True, return_inverse=True)
-            found = len(first)
-            if found >= LEAST_UNITS:  # numbered as they come up, which is at random
+            num_documents = len(first)
+            if num_documents >= LEAST_UNITS:  # numbered in the order of windows, which is random
                 units = np.argsort(np.argsort(first, kind="stable"), kind="stable")[numbers]
         units %= _MOST_UNITS
         fraction = 0.0 if available is None else min(1.0, len(rows) / max(available, 1))
-        return cls(name, rows, units, found, fraction, is_exact)
+        return cls(name, rows, units, num_documents, fraction, is_exact)
 
     @property
-    def rows(self) -> Rows:
-        """(n, d) embeddings, float32 or float64, all finite."""
+    def rows(self) -> Floats:
+        """(n, d) finite embeddings, float32 or float64."""
         return self.source() if callable(self.source) else self.source
 
-    def read_by(self, read: Callable[[], Rows]) -> Self:
-        """The same sample without its rows in memory: of them its mean and noise are known, others are read.
+    def read_by(self, read: Callable[[], Floats]) -> Self:
+        """The same sample with its mean and noise in memory, and its rows read when needed.
 
         Args:
-            read: Gives the rows.
+            read: Returns the (n, d) rows.
         """
         other = replace(self, source=read)
         for name in ("mean", "noise"):
@@ -130,17 +131,17 @@ class Sample:
 
     @property
     def width(self) -> int:
-        """d."""
+        """Width of an embedding, d."""
         return len(self.mean)
 
     @cached_property
     def num_units(self) -> int:
-        """u."""
+        """Number of units, u."""
         return int(self.units.max()) + 1
 
     @property
     def says_spread(self) -> bool:
-        """Whether it says how far off its mean may be: from two windows on, or where it cannot be."""
+        """Whether the error of the mean is known: from two windows on, or where it is zero."""
         if self.parts:
             return all(sample.says_spread for _, sample in self.parts)
         return self.is_exact or self.fraction == 1 or len(self) > 1
@@ -150,14 +151,14 @@ class Sample:
         """(d,) float64 mean of the rows."""
         if self.parts:
             return np.asarray(sum(share * sample.mean for share, sample in self.parts))
-        with np.errstate(over="ignore", invalid="ignore"):  # an infinite mean is refused by the kernel
+        with np.errstate(over="ignore", invalid="ignore"):  # the kernel refuses an infinite mean
             return np.asarray(self.rows.mean(axis=0, dtype=np.float64))
 
     @cached_property
     def noise(self) -> float:
-        """Expected squared distance of `mean` from the mean of all of the domain's windows.
+        """Expected squared distance of `mean` from the mean of all windows of the domain.
 
-        trace(C) / n with the windows' covariance C, times the part of the domain that was not looked at.
+        It is (1 - fraction) trace(C) / n with the covariance C of the windows.
         """
         if self.parts:
             return sum(share**2 * sample.noise for share, sample in self.parts)
@@ -168,14 +169,13 @@ class Sample:
         return (1 - self.fraction) * squares / (len(self) - 1) / len(self)
 
     def influences(self) -> npt.NDArray[np.float32]:
-        """(u, d) what each unit moves the mean by, so scaled that the covariance of the mean is the sum
-        of their outer products: with u / (u - 1) for the mean's own degree of freedom, and the part of the
-        domain that was not looked at. None (u = 0) where the mean is exact, or one window says nothing.
+        """(u, d) influence of each unit on the mean, scaled so that the sum of their outer products is the
+        covariance of the mean: by sqrt(u / (u - 1)) for the mean's degree of freedom and sqrt(1 - fraction).
+        No rows where the mean is exact, or where there is a single unit.
         """
         if self.parts:
-            moves = [np.float32(share) * sample.influences() for share, sample in self.parts]
-            return np.concatenate(moves)
-        # Kept where they are few beside the rows, so that what is kept does not double the memory.
+            return np.concatenate([np.float32(share) * sample.influences() for share, sample in self.parts])
+        # Cached only where they are few beside the rows, so that the cache does not double the memory.
         is_small = 4 * self.num_units <= len(self) and not callable(self.source)
         return self._few_influences if is_small else self._influences()
 
@@ -192,9 +192,7 @@ class Sample:
         if u == len(self):
             return deviations
         whole, rest = divmod(len(self), u)
-        if (
-            self.units == np.arange(len(self)) % u
-        ).all():  # in turn: what the sort below would take longer for
+        if (self.units == np.arange(len(self)) % u).all():  # units in turn, which is faster than sorting
             sums = deviations[: whole * u].reshape(whole, u, -1).sum(axis=0)
             sums[:rest] += deviations[whole * u :]
             return np.asarray(sums)
@@ -211,8 +209,11 @@ class Sample:
 def samples_of(embeddings: Mapping[str, "npt.ArrayLike | Sample"]) -> list[Sample]:
     """Samples of at least two domains, all of one width.
 
+    Args:
+        embeddings: Domain name to its (n, d) or (d,) embeddings, or a sample.
+
     Raises:
-        InputError: They are fewer, or do not fit each other, or are not finite.
+        InputError: There are fewer domains, their widths differ, or embeddings are not finite.
     """
     if len(embeddings) < 2:
         raise InputError(f"weights need at least 2 domains, got {len(embeddings)}: {', '.join(embeddings)}")
@@ -231,5 +232,5 @@ def means_of(samples: list[Sample]) -> Array:
 
 
 def noise_of(samples: list[Sample]) -> Array:
-    """(k,) float64 noise."""
+    """(k,) float64 sampling noise."""
     return np.array([sample.noise for sample in samples])

@@ -1,4 +1,4 @@
-"""Files written whole or not at all, places told unwritable beforehand, and digests."""
+"""Atomic writes, checks before writing, and digests."""
 
 import os
 from collections.abc import Iterator
@@ -29,7 +29,7 @@ def umask(request: pytest.FixtureRequest) -> Iterator[int]:
 
 
 @pytest.mark.parametrize("content", [b"", b"text\n", bytes(range(256)) * 5000])
-def test_content_arrives_as_it_is_and_alone(tmp_path: Path, content: bytes) -> None:
+def test_content_is_written_unchanged_and_nothing_else(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "odd näme .txt"
     write_atomically(path, content)
     assert path.read_bytes() == content
@@ -38,19 +38,19 @@ def test_content_arrives_as_it_is_and_alone(tmp_path: Path, content: bytes) -> N
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_missing_directories_are_made(tmp_path: Path) -> None:
+def test_missing_directories_are_created(tmp_path: Path) -> None:
     write_atomically(tmp_path / "a" / "b" / "c", b"x")
     assert (tmp_path / "a" / "b" / "c").read_bytes() == b"x"
 
 
-def test_permissions_follow_the_umask_and_leave_it(tmp_path: Path, umask: int) -> None:
+def test_permissions_follow_the_umask(tmp_path: Path, umask: int) -> None:
     write_atomically(tmp_path / "file", b"x")
     assert (tmp_path / "file").stat().st_mode & 0o777 == 0o666 & ~umask
     before = os.umask(umask)
     assert before == umask
 
 
-def test_the_old_file_stands_until_the_new_one_is_whole_on_the_same_disk(
+def test_the_old_file_is_intact_until_the_new_one_is_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -66,7 +66,7 @@ def test_the_old_file_stands_until_the_new_one_is_whole_on_the_same_disk(
 
 @pytest.mark.parametrize("existing", [True, False])
 @pytest.mark.parametrize("step", ["fsync", "chmod", "replace"])
-def test_a_write_that_fails_half_way_leaves_what_was_there(
+def test_a_write_that_fails_half_way_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str, existing: bool
 ) -> None:
     path = tmp_path / "file"
@@ -82,7 +82,7 @@ def test_a_write_that_fails_half_way_leaves_what_was_there(
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"] * existing
 
 
-def test_an_interrupt_half_way_passes_and_leaves_what_was_there(
+def test_an_interrupt_half_way_propagates_and_leaves_the_old_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "file"
@@ -97,7 +97,7 @@ def test_an_interrupt_half_way_passes_and_leaves_what_was_there(
     assert [p.read_bytes() for p in tmp_path.iterdir()] == [b"old"]
 
 
-def test_a_file_or_directory_in_the_way_is_told(tmp_path: Path) -> None:
+def test_a_file_or_directory_in_the_way_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"kept")
     with pytest.raises(InputError, match=r"cannot write .*file/inner: File exists"):
         write_atomically(tmp_path / "file" / "inner", b"x")
@@ -110,7 +110,7 @@ def test_a_file_or_directory_in_the_way_is_told(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b"kept"
 
 
-def test_check_writable_takes_what_can_be_written_and_makes_nothing(
+def test_check_writable_accepts_writable_paths_and_creates_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_bytes(b"kept")
@@ -121,7 +121,7 @@ def test_check_writable_takes_what_can_be_written_and_makes_nothing(
     assert (tmp_path / "file").read_bytes() == b"kept"
 
 
-def test_check_writable_tells_what_is_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_writable_reports_what_is_in_the_way(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match=f"cannot write {tmp_path}: it is a directory; name a file"):
         check_writable(tmp_path)
@@ -143,14 +143,14 @@ def test_the_longest_names_are_written(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["a" * 256, "é" * 128, "new/" + "a" * 256, "a" * 300 + "/file"])
-def test_names_too_long_for_a_file_are_told_before_and_after(tmp_path: Path, name: str) -> None:
+def test_names_too_long_for_a_file_are_refused_before_and_while_writing(tmp_path: Path, name: str) -> None:
     with pytest.raises(InputError, match=r"cannot write .*: a name in it is over 255 bytes; shorten it"):
         check_writable(tmp_path / name)
     with pytest.raises(InputError, match=r"cannot write .*: File name too long"):
         write_atomically(tmp_path / name, b"x")
 
 
-def test_a_symbolic_link_stays_one_and_what_it_points_to_is_written(tmp_path: Path) -> None:
+def test_a_symbolic_link_is_followed_and_stays_one(tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     real, link, dangling = tmp_path / "elsewhere" / "real", tmp_path / "link", tmp_path / "dangling"
     real.write_bytes(b"old")
@@ -167,7 +167,7 @@ def test_a_symbolic_link_stays_one_and_what_it_points_to_is_written(tmp_path: Pa
         check_writable(tmp_path / "to directory")
 
 
-def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
+def test_links_in_a_circle_are_reported(tmp_path: Path) -> None:
     (tmp_path / "a").symlink_to(tmp_path / "b")
     (tmp_path / "b").symlink_to(tmp_path / "a")
     with pytest.raises(InputError, match=r"cannot write .*a/file: "):
@@ -176,7 +176,7 @@ def test_links_in_a_circle_are_told(tmp_path: Path) -> None:
         write_atomically(tmp_path / "a" / "file", b"x")
 
 
-def test_devices_and_pipes_are_written_as_they_stand(tmp_path: Path) -> None:
+def test_devices_and_pipes_are_written_directly(tmp_path: Path) -> None:
     check_writable(Path(os.devnull))
     write_atomically(Path(os.devnull), b"x")
     assert Path(os.devnull).is_char_device()
@@ -192,7 +192,7 @@ def test_devices_and_pipes_are_written_as_they_stand(tmp_path: Path) -> None:
     assert pipe.is_fifo()
 
 
-def test_digest_of_files_tells_content_names_and_order_but_not_place(tmp_path: Path) -> None:
+def test_digest_of_files_depends_on_content_names_and_order_but_not_on_the_directory(tmp_path: Path) -> None:
     def files(place: str, **content: str) -> list[Path]:
         (tmp_path / place).mkdir()
         for name, text in content.items():
@@ -210,7 +210,7 @@ def test_digest_of_files_tells_content_names_and_order_but_not_place(tmp_path: P
 
 @seeded
 @given(st.dictionaries(st.text(), json_values, min_size=2, max_size=6), st.randoms(use_true_random=False))
-def test_digest_of_json_is_of_the_content_whatever_the_order_of_keys(value: dict[str, Any], rng: Any) -> None:  # noqa: ANN401
+def test_digest_of_json_does_not_depend_on_the_order_of_keys(value: dict[str, Any], rng: Any) -> None:  # noqa: ANN401
     keys = list(value)
     rng.shuffle(keys)
     assert digest_of_json({"outer": value}) == digest_of_json({"outer": {key: value[key] for key in keys}})
@@ -223,5 +223,5 @@ def test_digest_of_json_is_of_the_content_whatever_the_order_of_keys(value: dict
      ({"a": 1}, {"b": 1}), ([1, 23], [12, 3]),
      ("é", "e\u0301"), ([[1], 2], [1, [2]]), ({"a": {"b": 1}}, {"b": {"a": 1}})],
 )  # fmt: skip
-def test_digest_of_json_tells_values_apart(one: Any, other: Any) -> None:  # noqa: ANN401
+def test_digest_of_json_differs_between_values(one: Any, other: Any) -> None:  # noqa: ANN401
     assert digest_of_json(one) != digest_of_json(other)

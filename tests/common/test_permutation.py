@@ -1,4 +1,4 @@
-"""The random order: a bijection, had in parts, named by its key, and as good as random."""
+"""The keyed permutation: a bijection, computed in parts, and as good as random."""
 
 import hashlib
 
@@ -32,7 +32,7 @@ def test_every_index_has_one_image(size: int, key: int) -> None:
 
 
 @pytest.mark.parametrize("size", [3, 255, 1000, 10**12])
-def test_any_part_is_that_part_of_the_whole(size: int) -> None:
+def test_any_part_agrees_with_the_whole(size: int) -> None:
     indices = np.arange(min(size, 2000))
     whole = permuted(indices, size, 7)
     for part in (slice(0, 1), slice(1, 3), slice(100, 700), slice(None, None, -3), slice(0, 0)):
@@ -49,7 +49,7 @@ def test_indices_are_not_modified() -> None:
 
 @pytest.mark.parametrize("key", [0, 12345, 2**64 - 8])
 @pytest.mark.parametrize("change", [1, 2, 2**32, 2**63])
-def test_other_keys_name_other_orders(key: int, change: int) -> None:
+def test_different_keys_give_different_orders(key: int, change: int) -> None:
     one, other = permuted(np.arange(2000), 2000, key), permuted(np.arange(2000), 2000, key ^ change)
     assert (one == other).sum() < 10  # 1 by chance
     np.testing.assert_array_equal(one, permuted(np.arange(2000), 2000, key))
@@ -75,7 +75,7 @@ def test_an_image_is_uniform_over_keys(size: int, index: int) -> None:
 
 
 @pytest.mark.parametrize("step", [1, 2, 256, 512])
-def test_images_of_near_indices_are_unrelated(step: int) -> None:
+def test_images_of_neighbouring_indices_are_unrelated(step: int) -> None:
     indices = np.arange(0, 2**16, 2 * step)
     near, far = permuted(indices, 2**16, key_of(1)), permuted(indices + step, 2**16, key_of(1))
     differences = near ^ far
@@ -85,7 +85,7 @@ def test_images_of_near_indices_are_unrelated(step: int) -> None:
     assert excess((differences & 15).tolist(), 16) < 5
 
 
-def test_orders_stay_what_they_were() -> None:
+def test_orders_are_stable_across_versions() -> None:
     # Stored embeddings are of windows in this order: another one must come with another window scheme.
     assert permuted(np.arange(6), 1000, 12345).tolist() == [29, 479, 466, 696, 340, 620]
     assert permuted(np.arange(3), 10**12, 2**64 - 1).tolist() == [146768832504, 338638339776, 414079205616]

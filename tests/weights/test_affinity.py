@@ -1,4 +1,4 @@
-"""Kernels between domains, against pair-by-pair kernels and the laws that they keep."""
+"""Kernels between domains, against kernels computed pair by pair and their invariants."""
 
 import math
 from collections.abc import Callable
@@ -66,7 +66,7 @@ def test_rbf_of_two_points_at_a_known_distance() -> None:
     np.testing.assert_allclose(affinity, [[1, math.exp(-25 / 8)], [math.exp(-25 / 8), 1]], rtol=1e-14)
 
 
-def test_two_domains_have_their_distance_as_width() -> None:
+def test_the_median_width_of_two_domains_is_their_distance() -> None:
     x = [[1.0, 1.0], [4.0, 5.0]]
     assert median_sigma(x) == pytest.approx(5, rel=1e-14)
     assert rbf_affinity(x)[0, 1] == pytest.approx(math.exp(-0.5), rel=1e-14)
@@ -102,7 +102,7 @@ def test_moving_all_domains_together_changes_nothing(kernel: Kernel, seed: int) 
 @pytest.mark.parametrize("kernel", KERNELS)
 @seeded
 @given(seeds)
-def test_turning_all_domains_together_changes_nothing(kernel: Kernel, seed: int) -> None:
+def test_rotating_all_domains_together_changes_nothing(kernel: Kernel, seed: int) -> None:
     x = means_of(seed)
     turn = np.linalg.qr(np.random.default_rng(seed).normal(size=(x.shape[1], x.shape[1])))[0]
     np.testing.assert_allclose(kernel(x @ turn), kernel(x), rtol=1e-9, atol=1e-9)
@@ -111,7 +111,7 @@ def test_turning_all_domains_together_changes_nothing(kernel: Kernel, seed: int)
 @pytest.mark.parametrize("kernel", KERNELS)
 @seeded
 @given(seeds)
-def test_rows_and_columns_go_with_the_domains(kernel: Kernel, seed: int) -> None:
+def test_rows_and_columns_follow_the_order_of_the_domains(kernel: Kernel, seed: int) -> None:
     x = means_of(seed)
     order = np.random.default_rng(seed).permutation(len(x))
     np.testing.assert_allclose(kernel(x[order]), kernel(x)[np.ix_(order, order)], rtol=1e-9, atol=1e-11)
@@ -120,7 +120,7 @@ def test_rows_and_columns_go_with_the_domains(kernel: Kernel, seed: int) -> None
 @pytest.mark.parametrize("factor", [1e-6, 1e-3, 1e6])
 @seeded
 @given(seeds)
-def test_linear_grows_with_the_square_of_the_embeddings_and_rbf_not_at_all(factor: float, seed: int) -> None:
+def test_linear_scales_with_the_square_of_the_embeddings_and_rbf_not_at_all(factor: float, seed: int) -> None:
     x = means_of(seed)
     tiny = 1e-12 * factor**2 * np.trace(linear_affinity(x))
     np.testing.assert_allclose(linear_affinity(factor * x), factor**2 * linear_affinity(x), atol=tiny)
@@ -130,7 +130,7 @@ def test_linear_grows_with_the_square_of_the_embeddings_and_rbf_not_at_all(facto
 
 @pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.int16])
-def test_low_precision_input_is_computed_in_double(kernel: Kernel, dtype: type[np.number]) -> None:
+def test_low_precision_input_is_computed_in_float64(kernel: Kernel, dtype: type[np.number]) -> None:
     x = (np.random.default_rng(0).normal(size=(5, 8)) * 100 + 1000).astype(dtype)
     affinity = kernel(x)
     assert affinity.dtype == np.float64
@@ -152,7 +152,7 @@ def test_coinciding_domains_have_an_affinity_of_one_at_a_given_width() -> None:
 
 @pytest.mark.parametrize("function", [rbf_affinity, median_sigma])
 @pytest.mark.parametrize("different", [0, 1, 2])
-def test_no_width_comes_from_domains_that_mostly_coincide(
+def test_domains_that_mostly_coincide_have_no_median_width(
     function: Callable[[Array], object], different: int
 ) -> None:
     x = np.full((9, 3), 0.1)
@@ -162,14 +162,14 @@ def test_no_width_comes_from_domains_that_mostly_coincide(
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, math.nan, math.inf])
-def test_a_width_that_is_no_positive_number_is_refused(sigma: float) -> None:
+def test_a_width_that_is_not_a_positive_number_is_refused(sigma: float) -> None:
     with pytest.raises(InputError, match=f"sigma must be a positive number, got {sigma}"):
         rbf_affinity(np.eye(3), sigma)
 
 
 @pytest.mark.parametrize("function", [linear_affinity, rbf_affinity, median_sigma])
 @pytest.mark.parametrize("shape", [(), (3,), (1, 4), (0, 4), (3, 0), (2, 3, 4)])
-def test_what_is_no_array_of_domains_is_refused(
+def test_arrays_of_another_shape_are_refused(
     function: Callable[[Array], object], shape: tuple[int, ...]
 ) -> None:
     with pytest.raises(InputError, match="at least 2 domains") as caught:
@@ -188,13 +188,13 @@ def test_rows_that_are_not_finite_are_named(function: Callable[[Array], object],
 
 @pytest.mark.parametrize("function", [linear_affinity, rbf_affinity, median_sigma])
 @pytest.mark.parametrize("means", [[[1, 2], [3]], [["a"], ["b"]], [[1j], [2]], [None, None], {"a": 1}])
-def test_what_holds_no_real_numbers_is_refused(function: Callable[[Any], object], means: object) -> None:
+def test_values_other_than_real_numbers_are_refused(function: Callable[[Any], object], means: object) -> None:
     with pytest.raises(InputError, match="domain embeddings must be"):
         function(means)
 
 
 @pytest.mark.parametrize("far", [1e3, 1e7, 1e12])
-def test_one_domain_far_away_leaves_the_affinities_of_the_others(far: float) -> None:
+def test_one_domain_far_away_does_not_change_the_affinities_of_the_others(far: float) -> None:
     x = np.random.default_rng(0).normal(size=(6, 20))
     x[5] *= far
     affinity = rbf_affinity(x, sigma=3.0)
@@ -203,24 +203,24 @@ def test_one_domain_far_away_leaves_the_affinities_of_the_others(far: float) -> 
 
 
 @pytest.mark.parametrize("sigma", [5e-324, 1e-200, 1e-160])
-def test_at_a_vanishing_width_each_domain_stands_alone(sigma: float) -> None:
+def test_at_a_vanishing_width_domains_have_no_affinity(sigma: float) -> None:
     np.testing.assert_array_equal(rbf_affinity(np.eye(4), sigma), np.eye(4))
     np.testing.assert_array_equal(rbf_affinity(np.ones((4, 2)), sigma), np.ones((4, 4)))
 
 
 @pytest.mark.parametrize("sigma", [1e160, 1e200, 1e308])
-def test_at_an_immense_width_all_domains_are_one(sigma: float) -> None:
+def test_at_a_huge_width_all_affinities_are_one(sigma: float) -> None:
     np.testing.assert_array_equal(rbf_affinity(np.eye(4), sigma), np.ones((4, 4)))
 
 
 @pytest.mark.parametrize("size", [1e-300, 1e-170, 1e160, 1e300])
-def test_rbf_takes_embeddings_whose_squares_are_no_numbers(size: float) -> None:
+def test_rbf_accepts_embeddings_whose_squares_overflow(size: float) -> None:
     x = np.random.default_rng(0).normal(size=(5, 3))
     np.testing.assert_allclose(rbf_affinity(size * x), rbf_affinity(x), rtol=1e-12)
     assert median_sigma(size * x) == pytest.approx(size * median_sigma(x), rel=1e-12)
 
 
 @pytest.mark.parametrize("size", [1e160, 1.7e308])
-def test_linear_refuses_embeddings_whose_squares_are_no_numbers(size: float) -> None:
+def test_linear_refuses_embeddings_whose_squares_overflow(size: float) -> None:
     with pytest.raises(InputError, match=r"of up to 1.*e\+\d+ are too large for a linear kernel"):
         linear_affinity(size * np.eye(3))

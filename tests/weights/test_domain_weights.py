@@ -1,4 +1,4 @@
-"""The weights value and its file, how it is made, and what is refused on the way in and out."""
+"""`DomainWeights` and its file: what is written, what is read, and what is refused."""
 
 import dataclasses
 import json
@@ -79,7 +79,7 @@ def test_a_file_is_readable_text_in_the_order_of_the_names(tmp_path: Path) -> No
     assert next(iter(content)) == "weights"
 
 
-def test_weights_go_by_name_whatever_the_order_of_the_facts() -> None:
+def test_facts_are_matched_by_name_whatever_their_order() -> None:
     domains = {"b": {"score": 0.2}, "a": {"score": 0.1, "windows": 4}}
     content = DomainWeights(("a", "b", "c"), np.array([0.5, 0.3, 0.2]), "m", domains=domains).to_dict(DATE)
     assert content["weights"] == {"a": 0.5, "b": 0.3, "c": 0.2}
@@ -126,7 +126,7 @@ def test_the_schema_lists_each_key_and_its_docstring_names_the_function_that_wri
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 @pytest.mark.parametrize("place", ["settings", "diagnostics", "provenance", "domains"])
-def test_no_file_holds_what_is_no_json_number(tmp_path: Path, place: str, value: float) -> None:
+def test_no_file_holds_nan_or_infinity(tmp_path: Path, place: str, value: float) -> None:
     facts: dict[str, Any] = {place: {"日本語": {"score": value}}}
     weights = dataclasses.replace(full(), **facts)
     with pytest.raises(ValueError, match="not JSON compliant"):
@@ -143,13 +143,13 @@ def test_only_weights_must_be_in_a_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("excess", [-5e-7, 0.0, 5e-7])
-def test_sums_that_differ_from_one_by_rounding_are_taken(excess: float) -> None:
+def test_sums_that_differ_from_one_by_rounding_are_accepted(excess: float) -> None:
     weights = np.array([0.5, 0.5 + excess])
     np.testing.assert_array_equal(DomainWeights(("a", "b"), weights, "m").weights, weights)
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "message"),
     [
         ([0.5, 0.4], "sum to 0.9$"),
         ([0.5, 0.500002], "sum to 1"),
@@ -157,18 +157,18 @@ def test_sums_that_differ_from_one_by_rounding_are_taken(excess: float) -> None:
         ([0.5, 0.5 + 1e-5], "sum to 1.00001$"),
     ],
 )
-def test_weights_that_are_no_shares_are_refused(weights: list[float], told: str) -> None:
-    with pytest.raises(InputError, match=f"shares that sum to 1, these {told}"):
+def test_weights_that_are_not_shares_are_refused(weights: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=f"shares that sum to 1, these {message}"):
         DomainWeights(("a", "b"), np.array(weights), "m")
 
 
 @pytest.mark.parametrize(
-    ("weights", "told"),
+    ("weights", "message"),
     [([1.25, -0.25], "b is -0.25"), ([math.nan, 1.0], "a is nan"), ([0.5, math.inf], "b is inf"),
      ([math.inf, -math.inf], "a is inf")],
 )  # fmt: skip
-def test_a_weight_that_is_no_share_is_named(weights: list[float], told: str) -> None:
-    with pytest.raises(InputError, match=f"each weight must be a share from 0 to 1, that of {told}$"):
+def test_a_weight_that_is_not_a_share_is_named(weights: list[float], message: str) -> None:
+    with pytest.raises(InputError, match=f"each weight must be a share from 0 to 1, that of {message}$"):
         DomainWeights(("a", "b"), np.array(weights), "m")
 
 
@@ -241,9 +241,7 @@ def test_content_without_numbers_by_name_is_refused(content: Mapping[str, Any]) 
         (b'{"weights": {"a": 0.5, "b": 0.6}}', "sum to 1.1"),
     ],
 )
-def test_files_that_are_no_weights_files_are_refused_by_name(
-    tmp_path: Path, content: bytes, expected: str
-) -> None:
+def test_other_files_are_refused_by_name(tmp_path: Path, content: bytes, expected: str) -> None:
     path = tmp_path / "some file"
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"some file is not a weights file: ") as caught:

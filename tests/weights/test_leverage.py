@@ -1,4 +1,4 @@
-"""Leverage scores, against an eigendecomposition, exact fractions and the laws that they keep."""
+"""Leverage scores against an eigendecomposition, exact fractions and their invariants."""
 
 import math
 from collections.abc import Sequence
@@ -71,14 +71,14 @@ def test_small_scores_keep_their_digits(sizes: Sequence[float]) -> None:
     np.testing.assert_allclose(leverage_scores(K, 0.5), exact, rtol=1e-13)
 
 
-def test_scores_of_domains_that_share_nothing_are_their_own() -> None:
+def test_scores_of_orthogonal_domains_depend_on_themselves_alone() -> None:
     sizes = np.array([1e-300, 1e-9, 0.0, 2.0, 1e9])
     np.testing.assert_allclose(leverage_scores(np.diag(sizes), 0.3), sizes / (sizes + 1.5), rtol=1e-14)
 
 
 @seeded
 @given(seeds, lambdas)
-def test_scores_lie_from_zero_to_below_one(seed: int, lambda_reg: float) -> None:
+def test_scores_are_in_zero_to_below_one(seed: int, lambda_reg: float) -> None:
     scores = leverage_scores(affinity_of(seed), lambda_reg)
     assert ((scores >= 0) & (scores < 1)).all()
 
@@ -115,7 +115,7 @@ def test_scores_fall_as_lambda_grows(seed: int, lambda_reg: float) -> None:
 
 @seeded
 @given(seeds, lambdas)
-def test_scores_go_with_their_domains(seed: int, lambda_reg: float) -> None:
+def test_scores_follow_the_order_of_the_domains(seed: int, lambda_reg: float) -> None:
     K = affinity_of(seed)
     order = np.random.default_rng(seed).permutation(len(K))
     moved = leverage_scores(K[np.ix_(order, order)], lambda_reg)
@@ -168,7 +168,7 @@ def test_exact_copies_share_one_score(copies: int) -> None:
     np.testing.assert_allclose(scores, 1 / (copies + 0.5), rtol=1e-12)
 
 
-def test_no_affinity_at_all_scores_zero() -> None:
+def test_a_zero_affinity_scores_zero() -> None:
     np.testing.assert_array_equal(leverage_scores(np.zeros((3, 3)), 1.0), np.zeros(3))
 
 
@@ -180,7 +180,7 @@ def test_affinity_is_not_modified() -> None:
     np.testing.assert_array_equal(K, before)
 
 
-def test_lists_and_low_precision_are_computed_in_double() -> None:
+def test_lists_and_low_precision_are_computed_in_float64() -> None:
     K = [[1.0, 0.5], [0.5, 2.0]]
     expected = leverage_scores(np.array(K), 0.1)
     assert expected.dtype == np.float64
@@ -189,7 +189,7 @@ def test_lists_and_low_precision_are_computed_in_double() -> None:
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 3), (2, 2, 2), ()])
-def test_what_is_not_square_is_refused(shape: tuple[int, ...]) -> None:
+def test_matrices_that_are_not_square_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(InputError, match="square affinity matrix") as caught:
         leverage_scores(np.ones(shape), 1.0)
     assert str(caught.value).endswith(f"got shape {shape}")
@@ -207,18 +207,18 @@ def test_an_affinity_that_is_not_symmetric_is_refused(K: npt.ArrayLike) -> None:
         leverage_scores(K, 1.0)
 
 
-def test_an_affinity_that_is_symmetric_but_for_rounding_is_taken() -> None:
+def test_an_affinity_symmetric_but_for_rounding_is_accepted() -> None:
     assert np.isfinite(leverage_scores([[1.0, 0.3], [0.3 * (1 + 1e-12), 1.0]], 1.0)).all()
 
 
 @pytest.mark.parametrize("lambda_reg", [0.0, -1.0, math.nan, math.inf])
-def test_a_lambda_that_is_no_positive_number_is_refused(lambda_reg: float) -> None:
+def test_a_lambda_that_is_not_a_positive_number_is_refused(lambda_reg: float) -> None:
     with pytest.raises(InputError, match=f"lambda must be a positive number, got {lambda_reg}"):
         leverage_scores(np.eye(2), lambda_reg)
 
 
 @pytest.mark.parametrize("size", [1e-12, 1.0, 1e20])
-def test_a_lambda_lost_in_the_rounding_is_refused_with_one_that_is_not(size: float) -> None:
+def test_a_lambda_lost_in_rounding_is_refused_with_one_that_is_large_enough(size: float) -> None:
     K = size * linear_affinity(np.random.default_rng(0).normal(size=(7, 50)))
     with pytest.raises(InputError, match=r"lambda 1e-16 is too small .*trace .*; give [0-9.e+-]+ or more"):
         leverage_scores(K / size, 1e-16)
@@ -256,6 +256,6 @@ def test_an_indefinite_affinity_is_refused(K: npt.ArrayLike, lambda_reg: float) 
 
 
 @pytest.mark.parametrize("K", [[["a"]], [[1j]], [[1, 2], [3]], [[None]]])
-def test_what_holds_no_real_numbers_is_refused(K: npt.ArrayLike) -> None:
+def test_affinities_other_than_real_numbers_are_refused(K: npt.ArrayLike) -> None:
     with pytest.raises(InputError, match="affinities must be"):
         leverage_scores(K, 1.0)

@@ -1,4 +1,4 @@
-"""Many domains: each way against the plain one, derivatives against differences, errors against draws."""
+"""Many domains: scores against the formula, gradients against differences, errors against the bootstrap."""
 
 import json
 from dataclasses import replace
@@ -11,20 +11,19 @@ import pytest
 from conftest import ROOT
 from described import described
 
-from chameleon.common import machine as memory
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
+from chameleon.common.machine import available_memory
+from chameleon.confidence.analytic_errors import analytic_errors
 from chameleon.confidence.bootstrap import replicate
 from chameleon.confidence.diagnostics import near_duplicates
-from chameleon.confidence.many_domains import analytic_errors
 from chameleon.pipeline.options import Options
 from chameleon.pipeline.score import score_samples, windows_wanted
 from chameleon.weights.affinity import linear_affinity, median_sigma, rbf_affinity, usable_noise
 from chameleon.weights.compute import compute_weights, solve
 from chameleon.weights.formula import Formula
 from chameleon.weights.leverage import least_score, leverage_scores
-from chameleon.weights.many_domains import blocks as found
-from chameleon.weights.many_domains import fourier
+from chameleon.weights.many_domains import fourier, subsets
 from chameleon.weights.many_domains import fourier as approximate
 from chameleon.weights.many_domains import gpu as on_gpu
 from chameleon.weights.many_domains.exact import exact_scores, linear_scores
@@ -71,7 +70,7 @@ def test_linear_scores_are_those_of_the_matrix_of_all_pairs() -> None:
     np.testing.assert_allclose(linear_scores(means, 0.01).scores, expected, rtol=1e-10)
 
 
-def test_linear_scores_refuse_what_rounding_would_decide() -> None:
+def test_linear_scores_are_refused_where_rounding_would_decide_them() -> None:
     means = means_in_groups(1500, 20)
     with pytest.raises(InputError, match=r"lambda 1e-18 is too small .* give .* or more"):
         linear_scores(means, 1e-18)
@@ -84,7 +83,7 @@ def test_linear_scores_refuse_what_rounding_would_decide() -> None:
 
 @pytest.mark.parametrize("noisy", [False, True])
 @pytest.mark.parametrize("lambda_reg", [1e-5, 1e-2, 50.0])
-def test_exact_scores_in_place_are_the_plain_ones(lambda_reg: float, noisy: bool) -> None:
+def test_exact_scores_in_place_are_those_of_the_formula(lambda_reg: float, noisy: bool) -> None:
     """With lambda 50 they are below 1e-4, where they are solved for without cancellation."""
     means = means_in_groups(600, 20)
     noise = np.random.default_rng(2).uniform(size=600) if noisy else None
@@ -113,7 +112,7 @@ def test_exact_scores_on_a_gpu_are_those_of_the_cpu() -> None:
 
 
 @pytest.mark.parametrize("noisy", [False, True])
-def test_own_derivatives_are_those_by_differences(noisy: bool) -> None:
+def test_gradients_are_those_by_finite_differences(noisy: bool) -> None:
     k, d, sigma, lambda_reg = 300, 8, 3.0, 0.01
     means = means_in_groups(k, d)
     noise = np.full(k, 0.5) * np.random.default_rng(3).uniform(size=k) if noisy else np.zeros(k)
@@ -135,7 +134,7 @@ def test_own_derivatives_are_those_by_differences(noisy: bool) -> None:
     assert linear.gradients(slice(7, 8))[0] @ along == pytest.approx(numerical, rel=3 / k)
 
 
-def test_approximate_scores_tend_to_exact_ones_as_features_are_added() -> None:
+def test_approximate_scores_converge_to_exact_ones_as_features_are_added() -> None:
     means = means_in_groups(1200, 20)
     expected = exact_scores(means, 1e-2, 4.0, None, with_gradients=False).scores
     errors = []
@@ -175,12 +174,12 @@ def test_streamed_scores_are_those_of_a_dense_solve_with_the_features(
     np.testing.assert_array_equal(stored.scores, again.scores)
 
 
-def test_float32_is_for_ridges_that_it_does_not_decide() -> None:
+def test_float32_is_used_only_where_its_rounding_is_small() -> None:
     assert fourier.dtype_for(1e-2) is np.float32
     assert fourier.dtype_for(1e-5) is np.float64
 
 
-def test_approximate_scores_say_how_far_they_are_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_approximate_scores_report_their_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(approximate, "CHECKED_ON", 600)
     means = means_in_groups(2000, 20)
     good = approximate_scores(means, 1e-2, None, None, None)
@@ -195,34 +194,34 @@ def test_approximate_scores_say_how_far_they_are_off(monkeypatch: pytest.MonkeyP
     poor = approximate_scores(means, 1e-3, None, None, 20)
     assert "raise --num_features to" in poor.notice
     hopeless = approximate_scores(means, 1e-6, None, None, 100)
-    assert "too many for features to tell apart: raise --lambda_reg, or merge domains" in hopeless.notice
+    assert "too many for random features: raise --lambda_reg, or merge domains" in hopeless.notice
     np.testing.assert_array_equal(
         approximate_scores(means, 1e-2, None, None, None).scores.scores, good.scores.scores
     )
 
 
-def test_the_width_of_random_pairs_is_refused_where_most_coincide() -> None:
+def test_random_pairs_that_mostly_coincide_have_no_median_width() -> None:
     with pytest.raises(InputError, match="more than half of the pairs"):
         width_of_pairs(np.ones((50, 3)), None, 1.0)
 
 
-def test_ranks_are_compared_as_spearman_does() -> None:
+def test_the_rank_correlation_is_spearmans() -> None:
     facts = errors_of(np.array([0.1, 0.2, 0.2, 0.4]), np.array([0.1, 0.3, 0.2, 0.4]))
     assert facts["rank_correlation"] == pytest.approx(0.9486832980505138)
 
 
 def test_a_matrix_that_does_not_fit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "available_memory", lambda: 3 << 30)
+    monkeypatch.setattr("chameleon.weights.many_domains.solve.available_memory", lambda: 3 << 30)
     formula = Formula.of(25_000)
     with pytest.raises(
         InputError, match=r"25,000 domains need 5.4 GiB .* 3.0 GiB are free: lower --exact_up"
     ):
         solve_many(np.zeros((25_000, 2)), None, formula)
-    assert memory.available_memory() is not None
+    assert available_memory() is not None
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_analytic_errors_are_about_those_of_the_bootstrap(
+def test_analytic_errors_are_close_to_those_of_the_bootstrap(
     kernel: Kernel,
 ) -> None:
     samples = samples_in_groups(300)
@@ -239,16 +238,14 @@ def test_analytic_errors_are_about_those_of_the_bootstrap(
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])
-def test_judging_many_domains_is_judging_few_but_quicker(
-    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_domains_are_scored_like_few(kernel: Kernel, monkeypatch: pytest.MonkeyPatch) -> None:
     k = 400
     samples = samples_in_groups(k)
     available = {sample.name: ENDLESS for sample in samples}
     options = Options(kernel=kernel, lambda_reg=1e-2, target_se=1e-9)
     few = score_samples(samples, available, options)
     assert few.displayed == list(range(k))
-    monkeypatch.setattr(found, "FEW", 100)
+    monkeypatch.setattr(subsets, "FEW", 100)
     many = score_samples(samples, available, options)
     np.testing.assert_allclose(many.solution.scores, few.solution.scores, rtol=1e-9)
     np.testing.assert_allclose(many.weights, few.weights, rtol=1e-9)
@@ -267,10 +264,10 @@ def test_judging_many_domains_is_judging_few_but_quicker(
     jsonschema.validate(weights.to_dict(), SCHEMA)
 
 
-def test_many_domains_by_features_from_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_domains_by_random_features_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     samples = samples_in_groups(1200, windows=4)
     available = {sample.name: ENDLESS for sample in samples}
-    monkeypatch.setattr(found, "HEAVIEST_SHOWN", 250)
+    monkeypatch.setattr(subsets, "HEAVIEST_DISPLAYED", 250)
     options = Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600)
     scored = score_samples(samples, available, options)
     weights = described(scored, options)
@@ -299,9 +296,9 @@ def test_near_duplicates_of_many_are_found_in_groups() -> None:
     assert groups == [[0, *range(100, 110)], [599, 600]]
 
 
-def test_up_to_a_thousand_domains_nothing_is_another() -> None:
-    assert not found.is_many(1000)
-    assert found.is_many(1001)
+def test_up_to_a_thousand_domains_are_few() -> None:
+    assert not subsets.is_many(1000)
+    assert subsets.is_many(1001)
     samples = samples_in_groups(50)
     solution = solve(samples, Formula.of(50), with_gradients=True)
     assert solution.many is None

@@ -29,7 +29,7 @@ def test_independent_windows_have_the_textbook_variance() -> None:
     assert sample.noise == pytest.approx(np.trace(np.cov(rows.T)) / 40, rel=1e-4)
 
 
-def test_what_was_looked_at_is_no_longer_uncertain() -> None:
+def test_noise_shrinks_with_the_part_of_the_domain_that_is_embedded() -> None:
     rows = np.random.default_rng(0).normal(size=(40, 3))
     half, whole = Sample.of("a", rows, available=80), Sample.of("a", rows, available=40)
     assert half.noise == pytest.approx(Sample.of("a", rows).noise / 2)
@@ -50,7 +50,7 @@ def test_windows_of_one_document_count_as_one_unit() -> None:
     np.testing.assert_allclose(covariance_of_mean(thrice), covariance_of_mean(once), rtol=1e-4)
 
 
-def test_few_documents_are_no_units() -> None:
+def test_with_few_documents_windows_are_the_units() -> None:
     rows = np.random.default_rng(0).normal(size=(30, 2))
     sample = Sample.of("a", rows, np.arange(30) % (LEAST_UNITS - 1))
     assert (sample.num_documents, sample.num_units) == (LEAST_UNITS - 1, 30)
@@ -68,7 +68,7 @@ def test_many_units_in_groups_have_the_same_variance_on_average(copies: int) -> 
     assert np.mean(traces) == pytest.approx(4 / 1000, rel=0.03)
 
 
-def test_merged_domains_are_their_union_by_size() -> None:
+def test_merged_domains_are_the_union_of_their_parts_by_size() -> None:
     generator = np.random.default_rng(2)
     a, b = (Sample.of(name, generator.normal(size=(30, 3)) + 5 * (name == "b")) for name in "ab")
     merged = Sample.merged("ab", {a: 300.0, b: 100.0})
@@ -89,12 +89,14 @@ def test_merged_domains_are_their_union_by_size() -> None:
         ({"a": [[1.0]], "b": [["x"]]}, "domain b"),
     ],
 )
-def test_what_is_no_sample_is_refused(embeddings: dict[str, np.ndarray], expected: str) -> None:
+def test_embeddings_that_are_not_a_sample_are_refused(
+    embeddings: dict[str, np.ndarray], expected: str
+) -> None:
     with pytest.raises(InputError, match=expected):
         samples_of(embeddings)
 
 
-def test_noise_taken_off_leaves_distances_right_on_average() -> None:
+def test_distances_with_noise_taken_off_are_unbiased() -> None:
     """Squared distances between means of 10 windows, and what their average is without and with noise."""
     generator = np.random.default_rng(3)
     centres = generator.normal(size=(3, 50))
@@ -113,7 +115,7 @@ def test_noise_taken_off_leaves_distances_right_on_average() -> None:
 
 @seeded
 @given(seeds)
-def test_whatever_the_noise_the_kernel_with_its_ridge_stays_definite(seed: int) -> None:
+def test_with_any_noise_the_kernel_and_its_ridge_are_positive_definite(seed: int) -> None:
     generator = np.random.default_rng(seed)
     k = int(generator.integers(2, 12))
     means = generator.normal(size=(k, 4)) * generator.choice([1e-3, 1.0, 1e3])
@@ -130,7 +132,7 @@ def test_whatever_the_noise_the_kernel_with_its_ridge_stays_definite(seed: int) 
     assert (solution.affinity.diagonal() == 1).all()
 
 
-def test_noise_next_to_distances_is_all_taken() -> None:
+def test_noise_that_is_small_beside_distances_is_all_taken_off() -> None:
     means = np.random.default_rng(0).normal(size=(7, 30)) * 10
     noise = np.full(7, 1.0)
     sigma = median_sigma(means)

@@ -1,4 +1,4 @@
-"""Scores to weights and the whole numerical way, against the formulas written out and known numbers."""
+"""Scores to weights, and embeddings to weights, against the formulas written out and known numbers."""
 
 import json
 import math
@@ -113,7 +113,7 @@ def test_weights_are_positive_shares_and_scores_below_one(recipe: str, mode: Mod
 @pytest.mark.parametrize("mode", MODES)
 @seeded
 @given(seeds)
-def test_weights_go_with_the_names_in_any_order(recipe: str, mode: Mode, seed: int) -> None:
+def test_weights_follow_the_names_in_any_order(recipe: str, mode: Mode, seed: int) -> None:
     domains = domains_of(seed)
     order = np.random.default_rng(seed).permutation(list(domains)).tolist()
     one = compute_weights(domains, mode, recipe=recipe)
@@ -163,7 +163,7 @@ def test_hundreds_of_domains_neither_overflow_nor_collapse() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])
-def test_windows_of_low_precision_are_averaged_in_double(dtype: type[np.floating]) -> None:
+def test_windows_of_low_precision_are_averaged_in_float64(dtype: type[np.floating]) -> None:
     rows = np.full((20_000, 1), 0.1, dtype=dtype)
     means = means_of(samples_of({"a": rows, "b": [7]}))
     assert means.dtype == np.float64
@@ -187,7 +187,7 @@ def test_inputs_are_not_modified() -> None:
 
 
 @pytest.mark.parametrize("given_scores", [[2.0, 3.0, 5.0], [0.2, 0.3, 0.5], [2e-310, 3e-310, 5e-310]])
-def test_softmaxes_written_out(given_scores: list[float]) -> None:
+def test_weights_are_the_softmax_written_out(given_scores: list[float]) -> None:
     up = [math.exp(1 / p / 4) for p in (0.2, 0.3, 0.5)]
     np.testing.assert_allclose(pretrain_weights(given_scores, 4), np.array(up) / sum(up), rtol=1e-9)
     down = [math.exp(p / 0.1) for p in (0.2, 0.3, 0.5)]
@@ -208,7 +208,7 @@ def test_weights_are_flatter_as_the_temperature_grows(
 
 @pytest.mark.parametrize(("mode", "softmax"), list(zip(MODES, SOFTMAXES, strict=True)))
 @pytest.mark.parametrize("times", [2, 5, 100])
-def test_temperature_adapted_to_more_domains_leaves_their_proportions(
+def test_temperature_scaled_to_more_domains_keeps_their_proportions(
     mode: Mode, softmax: Softmax, times: int
 ) -> None:
     seven = np.array([0.1, 0.2, 0.25, 0.3, 0.4, 0.5, 0.8])
@@ -238,7 +238,7 @@ def test_scores_that_are_all_zero_weigh_the_same(softmax: Softmax) -> None:
     np.testing.assert_allclose(softmax([0.0] * 4), [0.25] * 4)
 
 
-def test_scores_and_temperatures_at_the_ends_of_float64_give_shares() -> None:
+def test_extreme_scores_and_temperatures_give_shares() -> None:
     np.testing.assert_array_equal(finetune_weights([0.5, 0.5], 1e-310), [0.5, 0.5])
     np.testing.assert_array_equal(finetune_weights([0.4, 0.6], 1e-310), [0, 1])
     np.testing.assert_array_equal(pretrain_weights([0.4, 0.6], 1e-310), [1, 0])
@@ -247,7 +247,7 @@ def test_scores_and_temperatures_at_the_ends_of_float64_give_shares() -> None:
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 @pytest.mark.parametrize("bad", [[0.5, -0.1], [0.5, math.nan], [math.inf, 1], [], [[]], [[0.1], [-0.1]], 0.5])
-def test_what_are_no_scores_is_refused(softmax: Softmax, bad: npt.ArrayLike) -> None:
+def test_values_that_are_not_scores_are_refused(softmax: Softmax, bad: npt.ArrayLike) -> None:
     with pytest.raises(InputError, match="vector of finite numbers, none negative") as caught:
         softmax(bad)
     assert str(np.asarray(bad, dtype=np.float64)) in str(caught.value)
@@ -255,6 +255,6 @@ def test_what_are_no_scores_is_refused(softmax: Softmax, bad: npt.ArrayLike) -> 
 
 @pytest.mark.parametrize("softmax", SOFTMAXES)
 @pytest.mark.parametrize("temperature", [0.0, -2.0, math.nan, math.inf])
-def test_a_temperature_that_is_no_positive_number_is_refused(softmax: Softmax, temperature: float) -> None:
+def test_a_temperature_that_is_not_a_positive_number_is_refused(softmax: Softmax, temperature: float) -> None:
     with pytest.raises(InputError, match=f"temperature must be a positive number, got {temperature}"):
         softmax([0.1, 0.2], temperature)

@@ -1,10 +1,12 @@
-"""Exact scores of the RBF kernel, and their derivatives, in the place of one matrix of all pairs.
+"""Exact leverage scores of many domains, and their gradients, within one matrix of memory.
 
-The matrix holds squared distances, then the affinity K, then the inverse of the Cholesky factor of
-K + mu I beside the other half of K (`chameleon.weights.leverage.scores_in_place`). For
-derivatives it then holds the inverse of K + mu I beside that half, and last the products of both.
+RBF kernel: one (k, k) matrix holds the squared distances, then the affinity K, then the inverse of the
+Cholesky factor of K + mu I beside one half of K (`chameleon.weights.leverage.scores_in_place`). For gradients
+it then holds the inverse of K + mu I beside that half, and last their products.
 
-Shapes: k domains, d width of an embedding.
+Linear kernel: a (d, d) matrix suffices, since S_i = x_i^T (X^T X + mu I)^-1 x_i for centred rows x_i.
+
+Shapes: k domains, d width of an embedding, r rows; mu = k lambda is the ridge.
 """
 
 from dataclasses import dataclass
@@ -12,19 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import blas, lapack
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.common.errors import InputError
 from chameleon.weights.affinity import (
     affinity_of_distances,
-    median_of_pairs,
     sigma_of_distances,
     sigma_of_median,
-    squared_distances,
     usable_noise,
 )
-from chameleon.weights.formula import Means
-from chameleon.weights.leverage import least_score, ridge_of, scores_in_place, settled
-from chameleon.weights.many_domains.blocks import blocks_of_rows, checked_rows
+from chameleon.weights.distances import median_of_pairs, squared_distances
+from chameleon.weights.leverage import clipped, least_score, ridge_of, scores_in_place
+from chameleon.weights.many_domains.subsets import checked_rows
 
 # Rows and columns of a tile: 2 MiB.
 _TILE = 512
@@ -32,28 +32,27 @@ _TILE = 512
 
 @dataclass(frozen=True, eq=False)
 class ExactScores:
-    """Exact scores of means under the RBF kernel, and what their derivatives take.
+    """Exact scores with the RBF kernel, and what their gradients need.
 
     Attributes:
-        means: (k, d) as given.
+        means: (k, d) domain embeddings.
         sigma: Width in the unit of the means.
-        noise: (k,) what was taken off squared distances.
-        scores: (k,) float64 in [0, 1).
-        pulls: (k, k) the products (K + mu I)^-1_ij K_ij, 0 on the diagonal; None where they were not asked
-            for.
+        noise: (k,) noise that was taken off squared distances.
+        scores: (k,) float64 scores in [0, 1).
+        pulls: (k, k) products (K + mu I)^-1_ij K_ij, 0 on the diagonal; None without gradients.
     """
 
-    means: Means
+    means: Floats
     sigma: float
     noise: Array
     scores: Array
     pulls: Array | None
 
     def gradients(self, rows: slice) -> Array:
-        """(r, d) derivatives of scores by their own means, all else and the width as they are.
+        """(r, d) derivatives of the scores of some rows by their own means, at a fixed width.
 
-        - 2 mu / sigma^2 A^-1_ii sum_b A^-1_ib K_ib (x_i - x_b) with A = K + mu I, of which mu A^-1_ii is
-        1 - S_i.
+        dS_i / dx_i = -2 mu / sigma^2 A^-1_ii sum_b A^-1_ib K_ib (x_i - x_b) with A = K + mu I, where
+        mu A^-1_ii = 1 - S_i.
         """
         assert self.pulls is not None
         pulls = self.pulls[rows]
@@ -63,19 +62,19 @@ class ExactScores:
 
 
 def exact_scores(
-    means: Means, lambda_reg: float, sigma: float | None, noise: Array | None, with_gradients: bool
+    means: Floats, lambda_reg: float, sigma: float | None, noise: Array | None, with_gradients: bool
 ) -> ExactScores:
-    """Exact scores of domains under the RBF kernel: the numbers of `Formula.solve`.
+    """Exact scores with the RBF kernel, the same numbers as from `Formula.solve`.
 
     Args:
         means: (k, d) domain embeddings.
         lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
         sigma: Width; None for the median distance over all pairs.
-        noise: (k,) noise to take off squared distances so far as it can be; None for none.
-        with_gradients: Whether derivatives will be asked for. They take a third more time, not more memory.
+        noise: (k,) noise to take off squared distances where possible; None for none.
+        with_gradients: Whether to prepare gradients. They take a third more time, and no more memory.
 
     Raises:
-        InputError: As of `rbf_affinity` and `leverage_scores`.
+        InputError: See `rbf_affinity` and `leverage_scores`.
     """
     k = len(means)
     ridge, rounding = ridge_of(lambda_reg, k, float(k))
@@ -88,12 +87,12 @@ def exact_scores(
     if sigma is None:
         sigma = sigma_of_distances(matrix, unit, taken)
     affinity_of_distances(matrix, unit, sigma, taken)
-    scores = settled(
+    scores = clipped(
         scores_in_place(matrix, ridge), rounding, None if taken is None else least_score(k, ridge)
     )
     pulls = None
     if with_gradients:
-        # The factor's inverse lies in the lower triangle of the transpose, that of the matrix goes there.
+        # The lower triangle of the transpose holds the factor's inverse; that of the matrix overwrites it.
         _, failed = lapack.dlauum(matrix.T, lower=1, overwrite_c=1)
         if failed:
             raise ArithmeticError(f"the product of an inverse factor failed ({failed})")
@@ -102,7 +101,7 @@ def exact_scores(
 
 
 def _products_in_place(matrix: Array) -> Array:
-    """A symmetric matrix of the products of what a (k, k) matrix has above and below its diagonal."""
+    """The (k, k) products of elements mirrored at the diagonal, which is 0; overwrites its input."""
     k = len(matrix)
     tiles = [slice(begin, min(begin + _TILE, k)) for begin in range(0, k, _TILE)]
     for number, rows in enumerate(tiles):
@@ -120,24 +119,24 @@ def _products_in_place(matrix: Array) -> Array:
 
 @dataclass(frozen=True, eq=False)
 class LinearScores:
-    """Scores of means under the linear kernel, and what their derivatives take.
+    """Scores with the linear kernel, and what their gradients need.
 
     Attributes:
-        means: (k, d) as given.
-        centre: (d,) their mean.
-        inverse: (d, d) inverse of the lower Cholesky factor of X^T X + mu I, by columns; zero above.
-        scores: (k,) float64 in [0, 1).
+        means: (k, d) domain embeddings.
+        centre: (d,) mean of the rows.
+        inverse: (d, d) inverse of the lower Cholesky factor of X^T X + mu I in column order; zero above.
+        scores: (k,) float64 scores in [0, 1).
     """
 
-    means: Means
+    means: Floats
     centre: Array
     inverse: Array
     scores: Array
 
     def gradients(self, rows: slice) -> Array:
-        """(r, d) derivatives of scores by their own means, 2 (1 - S_i) (X^T X + mu I)^-1 x_i.
+        """(r, d) derivatives of the scores of some rows by their own means.
 
-        That the centre moves with a mean, by a k-th of it, is left out.
+        dS_i / dx_i = 2 (1 - S_i) (X^T X + mu I)^-1 x_i; the centre moves by 1/k of a mean, which is ignored.
         """
         centred = np.asarray(self.means[rows], dtype=np.float64) - self.centre
         halves = blas.dtrmm(1.0, self.inverse, centred.T, lower=1)
@@ -145,16 +144,16 @@ class LinearScores:
         return np.asarray(2 * (1 - self.scores[rows])[:, None] * solved.T)
 
 
-def linear_scores(means: Means, lambda_reg: float) -> LinearScores:
-    """Scores of domains under the centred linear kernel, in three passes over their rows.
+def linear_scores(means: Floats, lambda_reg: float) -> LinearScores:
+    """Scores with the centred linear kernel, in three passes over the rows.
 
     Args:
         means: (k, d) domain embeddings, float32 or float64, in memory or on disk.
         lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
 
     Raises:
-        InputError: Means are not finite, or so large that their squares are not; lambda is not positive,
-            or rounding would decide the scores.
+        InputError: Means or their squares are not finite, lambda is not positive, or rounding would decide
+            the scores.
     """
     k, d = means.shape
     centre = sum((checked_rows(means, rows).sum(axis=0) for rows in blocks_of_rows(k, d)), np.zeros(d)) / k

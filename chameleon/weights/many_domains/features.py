@@ -1,11 +1,12 @@
-"""Random Fourier features: vectors whose inner products are about the RBF affinities of domains.
+"""Random Fourier features: vectors z(x) whose inner products approximate the RBF affinity of domains.
 
-With frequencies w_j drawn from the kernel's spectrum, a normal distribution of standard deviation 1 / sigma,
-z(x) = sqrt(2 / D) [cos(w_j x), sin(w_j x)] has the expected inner product z(x) z(y) = K(x, y), and exactly 1
-with itself. (Rahimi & Recht, 2007.) Frequencies are orthogonal in groups of d, which lowers the spread of the
+    z(x) = sqrt(2 / D) [cos(w_1 . x), ..., sin(w_1 . x), ...],    z(x) . z(y) ~ K(x, y),    |z(x)| = 1
+
+with D / 2 frequencies w drawn from the kernel's spectrum, a normal distribution of standard deviation
+1 / sigma (Rahimi & Recht, 2007). Frequencies are orthogonal in groups of d, which lowers the variance of the
 products (Yu et al., 2016).
 
-Shapes: d width of an embedding, D features, half of them frequencies, r rows.
+Shapes: k domains, d width of an embedding, D features, r rows, p pairs.
 """
 
 from dataclasses import dataclass
@@ -13,21 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.weights.affinity import sigma_of_median, usable_noise
-from chameleon.weights.formula import Means
-from chameleon.weights.many_domains.blocks import blocks_of_rows
-
-Floats = npt.NDArray[np.floating]
 
 
 @dataclass(frozen=True, eq=False)
 class RandomFeatures:
-    """The map from means to features.
+    """The map from domain embeddings to features.
 
     Attributes:
-        frequencies: (d, D / 2) float64.
-        centre: (d,) about which means are taken: it changes no product, and keeps the phases small.
+        frequencies: (d, D / 2) float64 frequencies, one a column.
+        centre: (d,) point subtracted from embeddings, which changes no product and keeps phases small.
     """
 
     frequencies: Array
@@ -38,10 +35,10 @@ class RandomFeatures:
         """Features for an RBF kernel.
 
         Args:
-            count: D, rounded up to an even number.
+            count: Number of features D, rounded up to an even number.
             sigma: Width of the kernel.
-            centre: (d,) as above.
-            seed: Of the frequencies.
+            centre: (d,) point to subtract from embeddings.
+            seed: Seed of the frequencies.
         """
         generator = np.random.default_rng(seed)
         d, pairs = len(centre), (count + 1) // 2
@@ -56,47 +53,47 @@ class RandomFeatures:
 
     @property
     def count(self) -> int:
-        """D."""
+        """Number of features D."""
         return 2 * int(self.frequencies.shape[1])
 
-    def values(self, means: Means, rows: slice, dtype: npt.DTypeLike) -> Floats:
-        """(r, D) features of some rows of means, cosines first, computed in a dtype."""
+    def values(self, means: Floats, rows: slice, dtype: npt.DTypeLike) -> Floats:
+        """(r, D) features of some rows of (k, d) embeddings, cosines first, computed in `dtype`."""
         centred = (np.asarray(means[rows], dtype=np.float64) - self.centre).astype(dtype, copy=False)
         phases = centred @ self.frequencies.astype(dtype, copy=False)
         pairs = self.frequencies.shape[1]
-        found = np.empty((len(phases), 2 * pairs), dtype=dtype)
-        np.cos(phases, out=found[:, :pairs])
-        np.sin(phases, out=found[:, pairs:])
-        found *= np.sqrt(1 / pairs).astype(dtype)
-        return found
+        features = np.empty((len(phases), 2 * pairs), dtype=dtype)
+        np.cos(phases, out=features[:, :pairs])
+        np.sin(phases, out=features[:, pairs:])
+        features *= np.sqrt(1 / pairs).astype(dtype)
+        return features
 
-    def back(self, values: Floats, slopes: Floats) -> Floats:
-        """(r, d) derivatives by means of what has (r, D) derivatives by their features.
+    def backpropagated(self, values: Floats, slopes: Floats) -> Floats:
+        """(r, d) derivatives by the embeddings, from derivatives by the features.
 
         Args:
-            values: (r, D) the features.
-            slopes: (r, D).
+            values: (r, D) features.
+            slopes: (r, D) derivatives by them.
         """
         pairs = self.frequencies.shape[1]
         by_phase = values[:, :pairs] * slopes[:, pairs:] - values[:, pairs:] * slopes[:, :pairs]
         return np.asarray(by_phase @ self.frequencies.T.astype(values.dtype, copy=False))
 
 
-# The median of so many is known to a thousandth of the spread of distances.
+# With this many random pairs the median is known to a thousandth of the spread of distances.
 PAIRS = 1 << 20
 
 
 def width_of_pairs(
-    means: Means, noise: Array | None, ridge: float, pairs: int = PAIRS, seed: int = 0
+    means: Floats, noise: Array | None, ridge: float, pairs: int = PAIRS, seed: int = 0
 ) -> tuple[float, Array]:
-    """The median distance of random pairs of domains, and how much noise can be taken off with that width.
+    """The median distance of random pairs of domains, and the (k,) noise that can be taken off at that width.
 
     Args:
-        means: (k, d) domain embeddings, in memory or on disk.
-        noise: (k,) noise to take off squared distances so far as it can be; None for none.
-        ridge: k lambda, which bounds it.
-        pairs: How many, each of two different domains, drawn with replacement.
-        seed: Of the draws.
+        means: (k, d) domain embeddings, in memory or mapped from disk.
+        noise: (k,) noise to take off squared distances where possible; None for none.
+        ridge: Ridge k lambda, which bounds the noise.
+        pairs: Number of pairs of two different domains, drawn with replacement.
+        seed: Seed of the draws.
 
     Raises:
         InputError: More than half of the pairs coincide.
@@ -116,9 +113,9 @@ def width_of_pairs(
 
 
 def squared_distances_of_pairs(
-    means: Means, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
+    means: Floats, one: npt.NDArray[np.int64], other: npt.NDArray[np.int64]
 ) -> Array:
-    """(p,) float64 squared distances of p pairs of rows, from the differences of their coordinates."""
+    """(p,) float64 squared distances of pairs of rows, from the differences of their coordinates."""
     squared = np.empty(len(one))
     for some in blocks_of_rows(len(one), means.shape[1]):
         apart = np.asarray(means[one[some]], dtype=np.float64) - means[other[some]]

@@ -1,7 +1,7 @@
-"""Approximate scores of the RBF kernel for any number of domains, from random features of some at a time.
+"""Approximate RBF leverage scores of any number of domains, from random features of some rows at a time.
 
 With features Z the affinity K is about Z Z^T. Where noise is taken off, K becomes A K A off the diagonal and
-1 on it, with the diagonal matrix A of a_i = exp(noise_i / (2 sigma^2)). So with the ridge mu
+1 on it, with A = diag(a) and a_i = exp(noise_i / (2 sigma^2)). So with the ridge mu
 
     K + mu I = B B^T + diag(D_i),  B = A Z,  D_i = mu + 1 - a_i^2,
 
@@ -10,10 +10,10 @@ M = I + C^T C and h_i = c_i^T M^-1 c_i, the inverse has the diagonal (1 - h_i) /
 
     S_i = 1 - (mu / D_i) (1 - h_i) = (mu h_i + 1 - a_i^2) / D_i,
 
-which without noise is h_i: a sum of squares, which loses no digits. Two passes over the rows: one for M, one
-for the scores.
+which without noise is h_i, a sum of squares that loses no digits. It takes two passes over the rows: one for
+M, one for the scores.
 
-Shapes: k domains, d width of an embedding, D features.
+Shapes: k domains, d width of an embedding, D features, r rows.
 """
 
 from collections.abc import Mapping
@@ -24,38 +24,47 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import get_blas_funcs, lapack
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.weights.affinity import usable_noise
-from chameleon.weights.formula import Means
 from chameleon.weights.leverage import effective_dimension, least_score, ridge_of
-from chameleon.weights.many_domains.blocks import blocks_of_rows, checked_rows, some_of
 from chameleon.weights.many_domains.exact import exact_scores
-from chameleon.weights.many_domains.features import PAIRS, Floats, RandomFeatures, width_of_pairs
+from chameleon.weights.many_domains.features import PAIRS, RandomFeatures, width_of_pairs
+from chameleon.weights.many_domains.subsets import checked_rows, some_of
 
-# How far float32 may move M, as a share of its least eigenvalue, and so the scores as a share of
-# themselves: far less than the features do.
+# Relative error of float32 in the least eigenvalue of M, and so in the scores, that is allowed: far less than
+# the error of the features.
 _WORST_SINGLE = 1e-3
 
-
-# Numbers of a block of features: 64 MiB of float32.
+# Features computed at once: 64 MiB of float32.
 _AT_ONCE = 1 << 24
+
+# Random domains whose exact scores are computed too, to report the error of approximate ones.
+CHECKED_ON = 4000
+
+# Features for each effective dimension of the affinity: errors of 2 to 5 % (docs/decisions).
+PER_DIMENSION = 40
+FEWEST_FEATURES, MOST_FEATURES = 512, 4096
+
+# With fewer features for each dimension than this, or larger errors, the notice says what to do.
+_TOO_FEW = 10
+_WORST_ERROR, _WORST_CORRELATION = 0.05, 0.99
 
 
 @dataclass(frozen=True, eq=False)
 class FourierScores:
-    """Scores of means by features, and what their derivatives take.
+    """Approximate scores, and what their gradients need.
 
     Attributes:
-        means: (k, d) as given.
-        features: What maps them.
-        scales: (k,) what features are multiplied by for C: a_i / sqrt(D_i).
+        means: (k, d) domain embeddings.
+        features: Map from embeddings to features.
+        scales: (k,) a_i / sqrt(D_i), the factors from features to C.
         shares: (k,) mu / D_i.
-        inverse: (D, D) inverse of the lower Cholesky factor of M, by columns, in the dtype of the features.
+        inverse: (D, D) inverse of the lower Cholesky factor of M in column order, of the features' dtype.
         captured: (k,) h_i.
-        scores: (k,) float64 in [0, 1).
+        scores: (k,) float64 scores in [0, 1).
     """
 
-    means: Means
+    means: Floats
     features: RandomFeatures
     scales: Array
     shares: Array
@@ -64,9 +73,9 @@ class FourierScores:
     scores: Array
 
     def gradients(self, rows: slice) -> Array:
-        """(r, d) derivatives of scores by their own means, the width and the noise as they are.
+        """(r, d) derivatives of the scores of some rows by their own means, at a fixed width and noise.
 
-        2 (mu / D_i) (1 - h_i) (M^-1 c_i)^T dc_i, through the features' own derivatives.
+        dS_i = 2 (mu / D_i) (1 - h_i) (M^-1 c_i)^T dc_i, through the derivatives of the features.
         """
         values = self.features.values(self.means, rows, self.inverse.dtype)
         scales = self.scales[rows, None]
@@ -74,34 +83,34 @@ class FourierScores:
         halves = trmm(1.0, self.inverse, (values * scales.astype(values.dtype)).T, lower=1, overwrite_b=1)
         solved = trmm(1.0, self.inverse, halves, lower=1, trans_a=1, overwrite_b=1).T
         factors = 2 * self.shares[rows] * (1 - self.captured[rows])
-        return np.asarray(factors[:, None] * scales * self.features.back(values, solved))
+        return np.asarray(factors[:, None] * scales * self.features.backpropagated(values, solved))
 
 
 def dtype_for(lambda_reg: float) -> type[np.float32] | type[np.float64]:
-    """In what features can be computed: float32 where its rounding, epsilon trace(K) / (k lambda), is small.
+    """float32 for features where its rounding, epsilon trace(K) / (k lambda), is small; else float64.
 
-    The trace is k, so it hangs on lambda alone: from about 1e-4 on.
+    The trace is k, so this depends on lambda alone: float32 from about 1e-4 on.
     """
     return np.float32 if np.finfo(np.float32).eps / lambda_reg <= _WORST_SINGLE else np.float64
 
 
 def fourier_scores(
-    means: Means,
+    means: Floats,
     features: RandomFeatures,
     lambda_reg: float,
     sigma: float,
     noise: Array,
     dtype: npt.DTypeLike | None = None,
 ) -> FourierScores:
-    """Scores of domains with the affinity that random features give.
+    """Scores with the affinity that given random features stand for.
 
     Args:
-        means: (k, d) domain embeddings, float32 or float64, in memory or on disk, all finite.
-        features: Of the kernel.
+        means: (k, d) domain embeddings, float32 or float64, in memory or mapped from disk, all finite.
+        features: Features of the kernel.
         lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
         sigma: Width of the kernel.
-        noise: (k,) noise to take off, as of `usable_noise`; of zeros for none.
-        dtype: Of the features and of products of them, whose sums are float64; by default `dtype_for`.
+        noise: (k,) noise to take off squared distances (see `usable_noise`); zeros for none.
+        dtype: dtype of the features and their products, summed in float64; by default `dtype_for`.
 
     Raises:
         InputError: lambda is not positive, or rounding would decide the scores.
@@ -136,35 +145,17 @@ def fourier_scores(
     return FourierScores(means, features, scales, ridge / diagonal, inverse, captured, scores)
 
 
-# Domains whose exact scores are looked at, taken at random.
-CHECKED_ON = 4000
-
-
-# Features for each dimension of the affinity: errors of 2 to 5 % (docs/decisions.md).
-PER_DIMENSION = 40
-
-
-FEWEST_FEATURES, MOST_FEATURES = 512, 4096
-
-
-# Below so many for each dimension, or beyond these errors, a reader must know.
-_TOO_FEW = 10
-
-
-_WORST_ERROR, _WORST_CORRELATION = 0.05, 0.99
-
-
 @dataclass(frozen=True, eq=False)
 class Approximation:
-    """Approximate scores of domains.
+    """Approximate scores of domains, and how far off they are.
 
     Attributes:
-        scores: They, with what their derivatives take.
+        scores: Scores, and what their gradients need.
         sigma: Width of the kernel.
-        sigma_from: Where that is from, in words.
-        noise: (k,) what was taken off squared distances.
-        facts: How far off they are, for the weights file.
-        notice: The same in words, and what to do where it is much.
+        sigma_from: Where the width is from, in words.
+        noise: (k,) noise that was taken off squared distances.
+        facts: Errors of the scores, for the weights file.
+        notice: The same in words, and what to do where they are large.
     """
 
     scores: FourierScores
@@ -176,60 +167,61 @@ class Approximation:
 
 
 def approximate_scores(
-    means: Means,
+    means: Floats,
     lambda_reg: float,
     sigma: float | None,
     noise: Array | None,
     num_features: int | None,
     seed: int = 0,
 ) -> Approximation:
-    """Scores of domains under the RBF kernel by random features.
+    """Scores with the RBF kernel by random features, compared with exact scores of some domains.
 
     Args:
-        means: (k, d) domain embeddings, float32 or float64, in memory or on disk.
+        means: (k, d) domain embeddings, float32 or float64, in memory or mapped from disk.
         lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
         sigma: Width; None for the median distance of random pairs.
-        noise: (k,) noise to take off squared distances so far as it can be; None for none.
-        num_features: D; None for 40 times the effective dimension of some of the domains, 512 to 4,096.
-        seed: Of the features.
+        noise: (k,) noise to take off squared distances where possible; None for none.
+        num_features: Number of features D; None for 40 times the effective dimension of some of the domains,
+            from 512 to 4,096.
+        seed: Seed of the features.
 
     Raises:
-        InputError: As of `chameleon.weights.affinity.rbf_affinity` and `leverage_scores`.
+        InputError: See `chameleon.weights.affinity.rbf_affinity` and `leverage_scores`.
     """
     k = len(means)
     ridge, _ = ridge_of(lambda_reg, k, float(k))
-    looked_at = some_of(k, CHECKED_ON)
-    some = checked_rows(means[looked_at], slice(0, len(looked_at)))
+    checked = some_of(k, CHECKED_ON)
+    some = checked_rows(means[checked], slice(0, len(checked)))
     if sigma is None:
         sigma, taken = width_of_pairs(means, noise, ridge)
         sigma_from = f"median distance of {PAIRS:,} random pairs"
     else:
         taken = np.zeros(k) if noise is None else usable_noise(noise, sigma, ridge, from_median=False)
         sigma_from = "given"
-    exact = exact_scores(some, lambda_reg, sigma, taken[looked_at], with_gradients=False)
+    exact = exact_scores(some, lambda_reg, sigma, taken[checked], with_gradients=False)
     dimension = effective_dimension(exact.scores)
     count = features_for(dimension) if num_features is None else num_features
     features = RandomFeatures.of(count, sigma, some.mean(axis=0), seed)
-    checked = fourier_scores(some, features, lambda_reg, sigma, exact.noise)
+    of_some = fourier_scores(some, features, lambda_reg, sigma, exact.noise)
     scores = fourier_scores(means, features, lambda_reg, sigma, taken)
     facts = {
         "approximate": True,
         "features": features.count,
         "effective_dimension": dimension,
         "checked_on": len(some),
-        **errors_of(checked.scores, exact.scores),
+        **errors_of(of_some.scores, exact.scores),
     }
     return Approximation(scores, sigma, sigma_from, taken, facts, _notice(k, facts))
 
 
 def features_for(dimension: float) -> int:
-    """An even number of features for an effective dimension."""
+    """The default number of features, which is even, for an effective dimension."""
     wanted = 2 * int(np.ceil(PER_DIMENSION * dimension / 2))
     return min(max(wanted, FEWEST_FEATURES), MOST_FEATURES)
 
 
 def errors_of(scores: Array, exact: Array) -> dict[str, float]:
-    """How far scores are off exact ones: relative errors, and how well the order is kept."""
+    """Relative errors of (m,) approximate scores against exact ones, and their rank correlation."""
     relative = np.abs(scores - exact) / np.maximum(exact, np.finfo(np.float64).tiny)
     one, other = _ranks(scores), _ranks(exact)
     spreads = float(one.std() * other.std())
@@ -242,7 +234,7 @@ def errors_of(scores: Array, exact: Array) -> dict[str, float]:
 
 
 def _ranks(values: Array) -> Array:
-    """Ranks, those of equal values their mean."""
+    """(m,) ranks, with the mean rank for equal values."""
     _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
     return np.asarray((np.cumsum(counts) - (counts - 1) / 2)[places])
 
@@ -251,13 +243,13 @@ def _notice(k: int, facts: Mapping[str, Any]) -> str:
     features, dimension, some = facts["features"], facts["effective_dimension"], facts["checked_on"]
     error, correlation = facts["median_relative_error"], facts["rank_correlation"]
     said = (
-        f"scores are approximate: {features:,} random features for {k:,} domains; on {some:,} of them half "
-        f"lie within {100 * error:.2g} % of the exact ones (rank correlation {correlation:.3f})"
+        f"scores are approximate: {features:,} random features for {k:,} domains; on {some:,} of them the "
+        f"median error is {100 * error:.2g} % of the exact score (rank correlation {correlation:.3f})"
     )
     if dimension > some / 4:
         return (
-            f"{said}. These {some:,} alone have an effective dimension of {dimension:,.0f}, too many for "
-            "features to tell apart: raise --lambda_reg, or merge domains"
+            f"{said}. The effective dimension of these {some:,} alone is {dimension:,.0f}, too many for "
+            "random features: raise --lambda_reg, or merge domains"
         )
     is_poor = error > _WORST_ERROR or correlation < _WORST_CORRELATION or features < _TOO_FEW * dimension
     if is_poor:

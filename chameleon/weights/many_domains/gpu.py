@@ -1,7 +1,8 @@
-"""Exact scores of the RBF kernel on a GPU, in the place of one matrix of all pairs.
+"""Exact RBF leverage scores on a GPU, within one (k, k) matrix of memory.
 
-The numbers of `chameleon.weights.many_domains.exact`, in float64, to a few units in the tenth digit. What
-needs columns of an inverse solves for some of them at a time, so nothing of the matrix's size is beside it.
+The numbers agree with `chameleon.weights.many_domains.exact` to a few units in the tenth digit; all
+arithmetic is float64. Columns of an inverse are solved for some at a time, so that no second matrix of that
+size is needed.
 
 Shapes: k domains, d width of an embedding, r some of the domains.
 """
@@ -11,42 +12,38 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, Floats
 from chameleon.common.machine import gibibytes
 from chameleon.weights.affinity import sigma_of_median, usable_noise
-from chameleon.weights.formula import Means
-from chameleon.weights.leverage import least_score, ridge_of, settled
+from chameleon.weights.leverage import clipped, least_score, ridge_of
 
 if TYPE_CHECKING:
     import torch
 
-# Fewer domains than this are solved for on the CPU before a GPU is ready.
+# Fewer domains than this are solved on the CPU before a GPU is ready.
 WORTH_IT = 4000
 
-
-# Scores below this are solved for without cancellation, and distances below this share of |x|^2 + |y|^2
-# are computed anew, as on the CPU.
+# As on the CPU, smaller scores are solved for without cancellation, and distances below this share of
+# |x|^2 + |y|^2 are computed from differences.
 _CANCELLED_SCORE, _CANCELLED_DISTANCE = 1e-4, 1e-3
 
-
-# Columns at a time, by their numbers: 512 MiB.
+# Numbers of the columns processed at once: 512 MiB.
 _AT_ONCE = 1 << 26
-
 
 _LEADING_BITS = 20
 
 
 @dataclass(frozen=True, eq=False)
 class GpuScores:
-    """Exact scores from a GPU, and what their derivatives take.
+    """Exact scores from a GPU, and what their gradients need.
 
     Attributes:
-        x: (k, d) float64 on the device, about the centroid, in the unit.
-        unit: Power of two that x is in.
+        x: (k, d) float64 embeddings about their centroid, in multiples of `unit`, on the device.
+        unit: Power of two.
         sigma: Width in the unit of the means.
-        noise: (k,) what was taken off squared distances.
+        noise: (k,) noise that was taken off squared distances.
         factor: (k, k) lower Cholesky factor of K + mu I, on the device.
-        scores: (k,) float64 in [0, 1), on the CPU.
+        scores: (k,) float64 scores in [0, 1), on the CPU.
     """
 
     x: "torch.Tensor"
@@ -57,18 +54,18 @@ class GpuScores:
     scores: Array
 
     def gradients(self, rows: slice) -> Array:
-        """(r, d) derivatives of scores by their own means: as of `ExactScores.gradients`."""
+        """(r, d) derivatives of the scores of some rows by their own means. See `ExactScores.gradients`."""
         import torch
 
-        found = []
+        gradients = []
         for some in _blocks(rows.start or 0, len(self.x) if rows.stop is None else rows.stop, len(self.x)):
             solved, affinity = _columns(self.factor, self.x, some, self.sigma / self.unit, self._less())
             affinity[some.start : some.stop].diagonal().zero_()
             pulls = solved * affinity
             towards = pulls.sum(dim=0)[:, None] * self.x[some] - pulls.mT @ self.x
             remaining = torch.as_tensor(1 - self.scores[some], device=self.x.device)
-            found.append((remaining[:, None] * towards).cpu().numpy())
-        return np.asarray(-2 * self.unit / self.sigma**2 * np.concatenate(found))
+            gradients.append((remaining[:, None] * towards).cpu().numpy())
+        return np.asarray(-2 * self.unit / self.sigma**2 * np.concatenate(gradients))
 
     def _less(self) -> "torch.Tensor":
         import torch
@@ -77,7 +74,7 @@ class GpuScores:
 
 
 def gpu_of(device: str) -> str | None:
-    """The CUDA device that a --device names or finds; None for any other."""
+    """The CUDA device that --device names or, with auto, finds; else None."""
     if device != "auto" and not device.startswith("cuda"):
         return None
     import torch
@@ -88,7 +85,7 @@ def gpu_of(device: str) -> str | None:
 
 
 def lacking_on(device: str, k: int, d: int) -> str | None:
-    """Words on why the exact scores of k domains do not fit on a CUDA device; None where they do."""
+    """Why the exact scores of k domains do not fit on a CUDA device, in words; None where they do."""
     import torch
 
     free, _ = torch.cuda.mem_get_info(torch.device(device))
@@ -99,19 +96,19 @@ def lacking_on(device: str, k: int, d: int) -> str | None:
 
 
 def gpu_scores(
-    means: Means, lambda_reg: float, sigma: float | None, noise: Array | None, device: str
+    means: Floats, lambda_reg: float, sigma: float | None, noise: Array | None, device: str
 ) -> GpuScores:
-    """Exact scores of domains under the RBF kernel, on a device.
+    """Exact scores with the RBF kernel, computed on a CUDA device.
 
     Args:
         means: (k, d) domain embeddings.
         lambda_reg: Regularisation lambda > 0; the ridge is k lambda.
         sigma: Width; None for the median distance over all pairs.
-        noise: (k,) noise to take off squared distances so far as it can be; None for none.
-        device: As torch names it.
+        noise: (k,) noise to take off squared distances where possible; None for none.
+        device: torch's name of the device.
 
     Raises:
-        InputError: As of `chameleon.weights.many_domains.exact.exact_scores`.
+        InputError: See `chameleon.weights.many_domains.exact.exact_scores`.
     """
     import torch
 
@@ -140,14 +137,14 @@ def gpu_scores(
     for rows in _blocks(0, k, k):
         matrix[rows] = _affinity(matrix[rows].mT, rows, sigma / unit, less).mT
     matrix.diagonal().add_(ridge)
-    # The transpose is the same matrix in the order of columns that the factorisation works in, in place.
+    # The factorisation works in column order, in which the transpose is the same symmetric matrix.
     factor = matrix.mT
     info = torch.empty((), dtype=torch.int32, device=device)
     torch.linalg.cholesky_ex(factor, out=(factor, info))
     if int(info):
         raise ArithmeticError(f"an affinity matrix with its ridge is not positive definite ({int(info)})")
     scores = _scores(factor, x, ridge, sigma / unit, less)
-    settled(scores, rounding, None if taken is None else least_score(k, ridge))
+    clipped(scores, rounding, None if taken is None else least_score(k, ridge))
     return GpuScores(x, unit, sigma, np.zeros(k) if taken is None else taken, factor, scores)
 
 
@@ -188,7 +185,7 @@ def _columns(
 
 
 def _squared(x: "torch.Tensor", rows: slice) -> "torch.Tensor":
-    """(k, r) squared distances to some domains, anew from differences where the product loses digits."""
+    """(k, r) squared distances to some domains, from differences where the products lose digits."""
     import torch
 
     sizes = x.square().sum(dim=1)
@@ -202,20 +199,17 @@ def _squared(x: "torch.Tensor", rows: slice) -> "torch.Tensor":
 
 
 def _affinity(squared: "torch.Tensor", rows: slice, sigma: float, less: "torch.Tensor") -> "torch.Tensor":
-    """(k, r) affinities to some domains; `less` is what to take off in units of the squared width."""
-    found = (squared / sigma / sigma - less[:, None] - less[rows]).mul_(-0.5).exp_()
-    found[rows].diagonal().fill_(1.0)
-    return found
+    """(k, r) affinities to some domains; `less` is the noise to take off, in units of the squared width."""
+    affinity = (squared / sigma / sigma - less[:, None] - less[rows]).mul_(-0.5).exp_()
+    affinity[rows].diagonal().fill_(1.0)
+    return affinity
 
 
 def _median(squared: "torch.Tensor", less: "torch.Tensor") -> float:
-    """Median over pairs of squared distances less what is taken off: as of `median_of_pairs`."""
+    """Median of squared distances less the noise over pairs. See `median_of_pairs`."""
     import torch
 
     k = len(squared)
-
-    def parts() -> "list[slice]":
-        return _blocks(0, k, k)
 
     def values(rows: slice) -> "torch.Tensor":
         places = torch.arange(k, device=squared.device)
@@ -229,21 +223,21 @@ def _median(squared: "torch.Tensor", less: "torch.Tensor") -> float:
 
     middle = ((k * (k - 1) // 2 - 1) // 2, k * (k - 1) // 2 // 2)
     counts = torch.zeros(1 << _LEADING_BITS, dtype=torch.int64, device=squared.device)
-    for rows in parts():
+    for rows in _blocks(0, k, k):
         counts += torch.bincount(leading(values(rows)), minlength=len(counts))
     upto = counts.cumsum(0).cpu().numpy()
     first, last = (int(np.searchsorted(upto, rank, side="right")) for rank in middle)
-    found = []
-    for rows in parts():
+    candidates = []
+    for rows in _blocks(0, k, k):
         part = values(rows)
         bins = leading(part)
-        found.append(part[(bins >= first) & (bins <= last)])
-    inside = torch.cat(found).sort().values
+        candidates.append(part[(bins >= first) & (bins <= last)])
+    inside = torch.cat(candidates).sort().values
     before = int(upto[first] - counts[first])
     return float(sum(float(inside[rank - before]) for rank in middle) / 2)
 
 
 def _blocks(begin: int, end: int, k: int) -> list[slice]:
-    """Rows from one to another, so many that their columns hold what can be had at once."""
+    """Slices from row `begin` to `end`, of a size whose columns of k numbers are processed at once."""
     size = max(1, _AT_ONCE // k)
     return [slice(each, min(each + size, end)) for each in range(begin, end, size)]

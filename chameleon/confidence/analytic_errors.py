@@ -1,13 +1,14 @@
-"""How sure the weights of many domains are, without a bootstrap of all of them.
+"""Standard errors of many domains' weights, without a bootstrap of all of them.
 
-To first order the variance of a score is the sum over domains of what their windows move it by. Most of that
+To first order the variance of a score is the sum over domains of what their windows contribute. Most of it
 is from the domain's own windows: 90 to 94 % of a weight's variance at 50 to 500 domains, and never under
-79 %. So here it is sum_u (moves_u . g_i)^2, with the moves of domain i's own mean by its units and the
-derivative g_i of its score by that mean. The bootstrap, which also has what is beyond first order, gives up
-to twice that and more where noise is large. So all variances are multiplied by one number: on some of the
-domains, taken at random and looked at by themselves at the same width and lambda, the sum of the bootstrap's
-variances over that of these. Scores are then taken to vary independently, and weights by the derivatives of
-the softmax.
+79 %. So here it is sum_u (m_u . g_i)^2, with the influences m_u of the units of domain i on its mean and the
+gradient g_i of its score by that mean.
+
+The bootstrap also has the terms beyond first order, and gives up to twice that and more where noise is large.
+So all variances are multiplied by one factor: on some of the domains at random, taken alone with the same
+width and lambda, the sum of the bootstrap's variances over the sum of these. Scores are then taken to vary
+independently, and weights follow by the derivatives of the softmax.
 
 Shapes: k domains, u units of a domain, d width of an embedding.
 """
@@ -15,34 +16,29 @@ Shapes: k domains, u units of a domain, d width of an embedding.
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, blocks_of_rows
 from chameleon.confidence.bootstrap import Spread, intervals_of, replicate
 from chameleon.weights.formula import Formula, Gradients, Solution
 from chameleon.weights.kept_ratios import KeptRatios
-from chameleon.weights.many_domains.blocks import blocks_of_rows
 from chameleon.weights.many_domains.exact import exact_scores, linear_scores
 from chameleon.weights.sample import Sample, means_of, noise_of
 
-# Domains of the bootstrap that variances are fitted to, and its replicates.
+# Domains and replicates of the bootstrap that the factor is fitted to.
 FITTED_ON = 300
-
-
 _REPLICATES = 200
 
-
-# A share of the scores below this has all the pretrain weight, and nothing moves.
+# A domain with a smaller share of the scores has all the pretrain weight, which then does not move.
 _VANISHING = 1e-150
 
 
 @dataclass(frozen=True, eq=False)
 class AnalyticErrors:
-    """How sure the weights and scores of k domains are.
+    """Analytic standard errors of k domains.
 
     Attributes:
-        weights, scores: Their errors and intervals.
-        how: Where these are from, in words.
+        weights, scores: Errors and intervals of the weights and of the scores.
+        how: Where they are from, in words.
     """
 
     weights: Spread
@@ -51,40 +47,38 @@ class AnalyticErrors:
 
 
 def analytic_errors(
-    samples: list[Sample], formula: Formula, solution: Solution, kept: KeptRatios | None = None
+    samples: list[Sample], formula: Formula, solution: Solution, ratios: KeptRatios | None = None
 ) -> AnalyticErrors:
     """Analytic standard errors and intervals.
 
     Args:
-        samples: Of the k domains, each saying its spread.
+        samples: k samples, each of more than one window.
         formula: From means to weights.
-        solution: What it gave, with derivatives.
-        kept: Shares that are kept from before, if any are; they are taken as they stand.
+        solution: The formula's solution for the samples, with gradients.
+        ratios: Shares kept from earlier weights, if any; they are taken to be exact.
     """
     assert solution.many is not None
     assert solution.many.gradients is not None
     own = own_variances(samples, solution.many.gradients)
     fitted_on, factor = _fitted(samples, formula, solution, own)
     variances = factor * own
-    moved = weight_variances(variances, formula, solution, kept)
-    weights = solution.weights if kept is None else kept.mixed(solution.weights)
+    weights = solution.weights if ratios is None else ratios.mixed(solution.weights)
+    errors = np.sqrt(weight_variances(variances, formula, solution, ratios))
     degrees = np.array([max(sample.num_units - 1, 1) for sample in samples], dtype=np.float64)
     how = "analytic, from each domain's own windows"
     if fitted_on:
         how += f", times {factor:.2f} by a bootstrap of {fitted_on:,} domains"
     return AnalyticErrors(
-        _spread(weights, np.sqrt(moved), degrees),
-        _spread(solution.scores, np.sqrt(variances), degrees),
-        how,
+        _spread(weights, errors, degrees), _spread(solution.scores, np.sqrt(variances), degrees), how
     )
 
 
 def own_variances(samples: list[Sample], gradients: Gradients) -> Array:
-    """(k,) variances of the scores by their own domains' windows, to first order.
+    """(k,) variances of the scores from their own domains' windows, to first order.
 
     Args:
-        samples: Of the k domains, with u units each.
-        gradients: Derivatives of some rows' scores by their means.
+        samples: k samples of u units each.
+        gradients: Derivatives of the scores of some rows by their means.
     """
     variances = np.zeros(len(samples))
     for rows in blocks_of_rows(len(samples), samples[0].width):
@@ -92,21 +86,23 @@ def own_variances(samples: list[Sample], gradients: Gradients) -> Array:
         sizes = np.sqrt(np.einsum("ij,ij->i", slopes, slopes))
         directions = (slopes / np.where(sizes > 0, sizes, 1.0)[:, None]).astype(np.float32)
         for i, direction, size in zip(range(rows.start, rows.stop), directions, sizes, strict=True):
-            moves = samples[i].influences()
-            if len(moves):
-                along = moves @ direction
+            influences = samples[i].influences()
+            if len(influences):
+                along = influences @ direction
                 variances[i] = size**2 * float(np.vdot(along, along))
     return variances
 
 
 def weight_variances(
-    variances: Array, formula: Formula, solution: Solution, kept: KeptRatios | None = None
+    variances: Array, formula: Formula, solution: Solution, ratios: KeptRatios | None = None
 ) -> Array:
-    """(k,) variances of weights whose scores vary independently with (k,) variances, to first order.
+    """(k,) variances of weights from (k,) variances of scores that vary independently, to first order.
 
-    With the exponents' derivatives by the shares e_j, shares p_j and c = sum w_j e_j p_j, a weight moves with
-    score j by w_i / sum(S) times (e_i if j is i, else 0) - e_i p_i - w_j e_j + c. Of weights whose ratios
-    are kept, those of before move together, as the sum of their own.
+    With the derivatives e_j of the exponents by the shares p_j = S_j / sum(S) and c = sum_j w_j e_j p_j,
+
+        dw_i / dS_j = w_i / sum(S) ([i = j] e_i - e_i p_i - w_j e_j + c).
+
+    Where ratios are kept, the weights of existing domains move together, as their sum does.
     """
     total = float(solution.scores.sum())
     shares, weights = solution.scores / total, solution.weights
@@ -125,21 +121,20 @@ def weight_variances(
     others = sum_of_all * np.square(rests - middle) + float(np.square(pulls - middle) @ variances)
     others -= np.square(rests - pulls) * variances
     own = np.square(slopes + rests - pulls) * variances
-    found = np.square(weights / total) * (np.maximum(others, 0.0) + own)
-    if kept is None:
-        return np.asarray(found)
-    old = kept.is_old
+    moved = np.square(weights / total) * (np.maximum(others, 0.0) + own)
+    if ratios is None:
+        return np.asarray(moved)
+    old = ratios.is_old
     share_of_old = float(weights[old].sum())
     together = np.where(old, pulls, 0.0) - float(pulls[old] @ shares[old]) - share_of_old * (pulls - level)
     of_sum = float(np.square(together / total) @ variances)
-    ratios = kept.shares / kept.shares.sum()
-    return np.asarray(np.where(old, np.square(ratios) * of_sum, found))
+    return np.asarray(np.where(old, np.square(ratios.shares / ratios.shares.sum()) * of_sum, moved))
 
 
 def _fitted(samples: list[Sample], formula: Formula, solution: Solution, own: Array) -> tuple[int, float]:
-    """On how many domains the analytic variances were fitted to the bootstrap's, and the factor.
+    """Number of domains that variances were fitted to the bootstrap on, and the factor.
 
-    Domains without variance say nothing of it, and are taken where there are too few others.
+    Domains without variance come last in the choice, since the ratio says nothing of them.
     """
     if not own.any():
         return 0, 1.0
@@ -162,35 +157,3 @@ def _spread(values: Array, errors: Array, degrees: Array) -> Spread:
     """Errors with intervals: on the scale of the logit errors are wider by 1 / (x (1 - x))."""
     inside = np.clip(values, 1e-300, np.nextafter(1.0, 0.0))
     return Spread(errors, intervals_of(values, errors, errors / (inside * (1 - inside)), degrees))
-
-
-Counts = npt.NDArray[np.int64]
-
-
-def errors_with(variances: Array, counts: Counts, wholes: Counts, then: Counts) -> Array:
-    """(k,) standard errors of weights with other numbers of windows.
-
-    Args:
-        variances: (k,) of the weights now.
-        counts: (k,) windows looked at now.
-        wholes: (k,) windows that there are.
-        then: (k,) windows that would be looked at.
-    """
-    now = np.maximum(1 / counts - 1 / wholes, 1e-300)
-    return np.sqrt(variances * np.maximum(1 / then - 1 / wholes, 0.0) / now)
-
-
-def counts_for(target: float, variances: Array, counts: Counts, wholes: Counts, ends: Counts) -> Counts:
-    """(k,) windows, doubled until each weight's error is within a target or the domain at its end.
-
-    Args:
-        target: The largest standard error that is enough.
-        variances, counts, wholes: As of `errors_with`.
-        ends: (k,) windows at most.
-    """
-    wanted = counts.copy()
-    while True:
-        more = (errors_with(variances, counts, wholes, wanted) > target) & (wanted < ends)
-        if not more.any():
-            return wanted
-        wanted = np.where(more, np.minimum(2 * wanted, ends), wanted)
