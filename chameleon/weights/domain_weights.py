@@ -36,7 +36,7 @@ class DomainFacts(TypedDict, total=False):
         score: Leverage score, in [0, 1). Written by `chameleon.pipeline.describe.describe`; for weights of
             arrays by `chameleon.weights.compute.weights_of`.
         standard_error: Standard error of the weight. By `chameleon.pipeline.describe.describe`; over seeds,
-            by `chameleon.methods.run._errors`.
+            by `chameleon.methods.proxy_runs._standard_errors`.
         interval: 95 % interval of the weight, [from, to]. By `chameleon.pipeline.describe.describe`.
         score_standard_error: Standard error of the score. By the same.
         score_interval: 95 % interval of the score, [from, to]. By the same.
@@ -47,17 +47,17 @@ class DomainFacts(TypedDict, total=False):
         tokens_at_hand: Tokens of the domain that limits are computed from. By the same.
         epochs: Times that its tokens would be seen within the budget. By the same.
         spread_of_best: Standard deviation of the share among RegMix's best mixtures. By
-            `chameleon.methods.run._by_runs`.
+            `chameleon.methods.regmix.method.weights_by_regmix`.
         windows: Windows embedded. By `chameleon.pipeline.amounts.amounts_of`.
         windows_available: Windows that the domain has in all, as far as known. By the same.
         tokens: Tokens embedded, counted by the proxy's tokenizer. By the same.
         corpus_tokens: Tokens of the whole domain. By the same, or as the manifest states them
             (`chameleon.text.corpora.manifest.open_manifest`); for other methods
-            `chameleon.methods.token_counts.method_weights`.
+            `chameleon.methods.outcome.method_weights`.
         corpus_tokens_standard_error: Standard error of that number; 0 for a count. By
             `chameleon.pipeline.amounts.amounts_of`.
         natural_share: Share of the tokens of all domains. By `chameleon.pipeline.amounts.amounts_of` and
-            `chameleon.methods.token_counts.method_weights`.
+            `chameleon.methods.outcome.method_weights`.
         weight_in_use: Share that the manifest says is trained with now. By
             `chameleon.text.corpora.manifest.open_manifest`.
     """
@@ -99,10 +99,10 @@ class Diagnostics(TypedDict, total=False):
         sensitivity: Largest move of a weight by setting, block and seed. By the same.
         sources: Weight and number of domains of each source. By the same.
         cost: Operations, tokens and seconds of another method. By `chameleon.methods.cost.to_dict`.
-        seeds: Weights of each seed of DoReMi or DoGE. By `chameleon.methods.run._by_proxies`.
+        seeds: Weights of each seed of DoReMi or DoGE. By `chameleon.methods.proxy_runs.weights_by_proxies`.
         seeds_apart: Largest distance between the weights of two seeds. By the same.
         regressor: RegMix's regression, and the following keys. By
-            `chameleon.methods.regmix.method.diagnostics`.
+            `chameleon.methods.regmix.search.diagnostics`.
         relative_errors: Squared error of each regression on runs left out, over the variance.
         rank_correlation: Between predicted and measured mean losses of runs left out.
         rank_correlation_interval: Its 95 % interval, [from, to].
