@@ -1,10 +1,10 @@
 """How far the weights move when the proxy computes in bfloat16, against float32 on the same windows.
 
-Weights of both modes by the whole pipeline with the default recipe, from two proxies: a GPT-2 of
-82M parameters with random weights, and the small stand-in trained on the corpus. Where bfloat16 is
-not in hardware, torch multiplies matrices in it hundreds of times more slowly; there the products
-are made as the hardware makes them: exact products of bfloat16 numbers, summed in float32, the sum
-rounded to bfloat16. How far that is from torch's own products stands beside the movements.
+Computes weights of both modes by the whole pipeline with the default recipe, from two proxies: a GPT-2 of
+82M parameters with random weights, and the small stand-in trained on the corpus. Without bfloat16 in
+hardware, torch multiplies matrices in it hundreds of times more slowly; the benchmark then computes products
+as the hardware does: exact products of bfloat16 numbers, summed in float32, the sum rounded to bfloat16. How
+far that is from torch's own products is reported too.
 """
 
 import argparse
@@ -40,8 +40,8 @@ _PRODUCTS = (_ATEN.mm.default, _ATEN.addmm.default, _ATEN.bmm.default, _ATEN.lin
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--device", default="auto", help="as of the command (default: auto)")
-    parser.add_argument("--num_samples", type=whole, default=64, help="windows a domain (default: 64)")
+    parser.add_argument("--device", default="auto", help="device of the proxy (default: auto)")
+    parser.add_argument("--num_samples", type=whole, default=64, help="windows per domain (default: 64)")
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     in_hardware = choose_dtype("auto", device) == torch.bfloat16
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             "random 82M": random_checkpoint(arguments.dataset, directory / "random"),
             "stand-in": standin_checkpoint([domain.text for domain in domains], directory, device),
         }
-        products = nullcontext if in_hardware else _ProductsAsInHardware
+        products = nullcontext if in_hardware else _HardwareProducts
         figures = tuple(
             figure
             for proxy, checkpoint in checkpoints.items()
@@ -71,8 +71,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     return publish(Report("bfloat16", "float32, the same windows", conditions, figures), arguments.output)
 
 
-class _ProductsAsInHardware(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Matrix products of bfloat16 numbers by way of float32, which holds each product exactly."""
+class _HardwareProducts(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Matrix products of bfloat16 numbers computed in float32, which holds each product exactly."""
 
     def __torch_dispatch__(
         self,
@@ -88,15 +88,15 @@ class _ProductsAsInHardware(TorchDispatchMode):  # type: ignore[no-untyped-call]
 
 
 def _distance_to_torch(checkpoint: Path, device: torch.device) -> tuple[float, float]:
-    """Relative distance of an embedding with the products above to torch's own and to float32."""
+    """Relative distances of embeddings: products as above to torch's own, and torch's own to float32."""
     tokens = np.arange(64, dtype=np.int32)[None]
     proxy, exact = (load_proxy(checkpoint, device, dtype) for dtype in (torch.bfloat16, torch.float32))
     embed = partial(Proxy.embed, tokens=tokens, lengths=np.array([64]))
     own, float32 = embed(proxy), embed(exact)
-    with _ProductsAsInHardware():  # type: ignore[no-untyped-call]
-        here = embed(proxy)
+    with _HardwareProducts():  # type: ignore[no-untyped-call]
+        emulated = embed(proxy)
     size = float(float32.norm())
-    return float((here - own).norm()) / size, float((own - float32).norm()) / size
+    return float((emulated - own).norm()) / size, float((own - float32).norm()) / size
 
 
 def _movements(
@@ -106,7 +106,7 @@ def _movements(
     device: str,
     products: Callable[[], AbstractContextManager[Any]],
 ) -> Iterator[Figure]:
-    """For each mode the largest movement of a weight."""
+    """The largest movement of a weight in each mode."""
     for mode in MODES:
         weights = {}
         for dtype in ("float32", "bfloat16"):

@@ -1,7 +1,7 @@
-"""Two models on opposite mixtures of the sample, each measured on what it saw more and less of.
+"""Two models on opposite mixtures, each evaluated on the domains it saw more and less of.
 
-The real commands: one model has four fifths of its tokens from one half of the domains, the other from the
-other half. Reported are the differences of held-out loss, with their standard errors.
+Runs the real commands: one model takes four fifths of its tokens from one half of the domains, the other
+model from the other half. Reports the differences of held-out loss, with their standard errors.
 """
 
 import json
@@ -31,14 +31,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
         (directory / "model.json").write_text(json.dumps(MODEL))
-        for number, mine in enumerate(halves):
+        for number, more in enumerate(halves):
             shares = {
-                each: SHARE / len(mine) if each in mine else (1 - SHARE) / (len(names) - len(mine))
+                each: SHARE / len(more) if each in more else (1 - SHARE) / (len(names) - len(more))
                 for each in names
             }
             (directory / f"{number}.json").write_text(json.dumps(shares))
             _command(
-                "training", "--dataset", arguments.dataset, "--model", str(directory / "model.json"),
+                "train", "--dataset", arguments.dataset, "--model", str(directory / "model.json"),
                 "--vocab_size", "4096", "--sample_length", "256", "--batch_size", "8",
                 "--learning_rate", "2e-3",
                 "--weights", str(directory / f"{number}.json"), "--max_steps", str(arguments.steps),
@@ -46,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 "--output_dir", str(directory / f"model{number}"),
             )  # fmt: skip
         _command(
-            "evaluation", str(directory / "model0"), str(directory / "model1"),
+            "evaluate", str(directory / "model0"), str(directory / "model1"),
             "--dataset", arguments.dataset, "--packed_dir", str(directory / "packed"),
             "--output", str(directory / "e.json"),
         )  # fmt: skip

@@ -1,9 +1,9 @@
 """Packing text into arrays of tokens, against the tokenizer's own batched rate.
 
-A corpus of JSON Lines is made from the documents of another, repeated in random order up to a size; a BPE
-with GPT-2's number of entries is learnt from it. The baseline encodes the first part of the same
-documents, a thousand at once, and takes their ids: all that packing does besides (reading, hashing, the
-split, writing) comes on top. Peak memory is that of a process of its own.
+A JSON Lines corpus is made from the documents of another one, repeated in random order up to a size, and a
+BPE with as many entries as GPT-2's is trained on it. The baseline encodes the first part of the same
+documents, a thousand at a time, and takes their ids. Packing also reads, hashes, divides and writes them.
+Peak memory is that of a separate process.
 """
 
 import json
@@ -29,9 +29,11 @@ AT_ONCE = 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--megabytes", type=whole, default=1000, help="of text (default: 1000)")
-    parser.add_argument("--repeats", type=whole, default=3, help="of each way, in turn (default: 3)")
-    parser.add_argument("--child", type=Path, help="pack this directory, and say how fast and in what memory")
+    parser.add_argument("--megabytes", type=whole, default=1000, help="megabytes of text (default: 1000)")
+    parser.add_argument("--repeats", type=whole, default=3, help="repeats of each, in turn (default: 3)")
+    parser.add_argument(
+        "--child", type=Path, help="only pack this directory, and print seconds and peak memory"
+    )
     arguments = parser.parse_args(argv)
     if arguments.child:
         return _child(arguments.child)
@@ -39,8 +41,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         directory = Path(name)
         size = _make_corpus(arguments.dataset, directory / "corpus", arguments.megabytes * 10**6)
         domains = open_corpus(CorpusRequest(str(directory / "corpus"))).domains
-        made = train_tokenizer([domain.text for domain in domains], VOCABULARY, 1 << 21)
-        made.save_pretrained(directory / "tokenizer")
+        tokenizer = train_tokenizer([domain.text for domain in domains], VOCABULARY, 1 << 21)
+        tokenizer.save_pretrained(directory / "tokenizer")
         small = directory / "small"
         _make_corpus(arguments.dataset, small / "corpus", size // 16)
         (small / "tokenizer").symlink_to(directory / "tokenizer")
@@ -68,48 +70,48 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _make_corpus(dataset: str, directory: Path, size: int) -> int:
-    """Write a file a domain, all of about the same size; bytes of text in all."""
+    """Write a file per domain, all of about the same size; returns the bytes of text in all."""
     directory.mkdir(parents=True)
     texts = texts_of(dataset)
     rng = random.Random(0)
     written = 0
     for name, documents in texts.items():
-        here = 0
+        size_of_domain = 0
         with (directory / f"{name}.jsonl").open("w") as file:
-            while here < size / len(texts):
+            while size_of_domain < size / len(texts):
                 for document in rng.sample(documents, len(documents)):
                     file.write(json.dumps({"text": document}, ensure_ascii=False) + "\n")
-                    here += len(document.encode())
-                    if here >= size / len(texts):
+                    size_of_domain += len(document.encode())
+                    if size_of_domain >= size / len(texts):
                         break
-        written += here
+        written += size_of_domain
     return written
 
 
 def _baseline(directory: Path, size: int) -> float:
-    """Bytes a second of the tokenizer alone, on the beginning of each file."""
+    """Bytes per second of the tokenizer alone, on the beginning of each file."""
     tokenizer = load_tokenizer(directory / "tokenizer")
     backend = tokenizer.tokenizer.backend_tokenizer
     paths = sorted((directory / "corpus").iterdir())
     seconds = done = 0.0
     for path in paths:
         batch: list[str] = []
-        here = 0
+        size_of_domain = 0
         with path.open() as file:
             for line in file:
                 text = json.loads(line)["text"]
                 batch.append(text)
-                here += len(text.encode())
-                if len(batch) < AT_ONCE and here < size / len(paths):
+                size_of_domain += len(text.encode())
+                if len(batch) < AT_ONCE and size_of_domain < size / len(paths):
                     continue
                 begin = perf_counter()
-                found = [each.ids for each in backend.encode_batch_fast(batch, add_special_tokens=False)]
+                ids = [each.ids for each in backend.encode_batch_fast(batch, add_special_tokens=False)]
                 seconds += perf_counter() - begin
-                assert found
+                assert ids
                 batch = []
-                if here >= size / len(paths):
+                if size_of_domain >= size / len(paths):
                     break
-        done += here
+        done += size_of_domain
     return done / seconds
 
 

@@ -1,8 +1,8 @@
 """Training through the Trainer, against a bare loop in torch on the same batches.
 
-Both train the same model from the same weights, in turn, with the same optimizer, clipping and schedule;
-seconds a step are counted after a few steps of warm-up. Model FLOPs are those of the matrix products,
-forward and backward, with half of attention's (it is causal).
+Both train the same model from the same weights, in turn, with the same optimizer, clipping and schedule.
+Steps are timed after a few steps of warm-up. Model FLOPs are those of the matrix products, forward and
+backward, counting half of attention's, since it is causal.
 """
 
 import sys
@@ -37,7 +37,7 @@ VOCABULARY = 50257
 
 @dataclass(frozen=True)
 class Setup:
-    """What both ways train, and on what."""
+    """What both loops train, and on what."""
 
     model: str
     rows: StreamDataset
@@ -51,14 +51,16 @@ class Setup:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run it."""
+    """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
-    parser.add_argument("--model", choices=tuple(SIZES), default="82M", help="shape (default: 82M)")
-    parser.add_argument("--batch_size", type=whole, default=2, help="rows of a step (default: 2)")
-    parser.add_argument("--steps", type=whole, default=6, help="steps that are timed (default: 6)")
-    parser.add_argument("--warm_up", type=whole, default=2, help="steps before (default: 2)")
-    parser.add_argument("--repeats", type=whole, default=3, help="of each way, in turn (default: 3)")
+    parser.add_argument(
+        "--model", choices=tuple(SIZES), default="82M", help="shape of the model (default: 82M)"
+    )
+    parser.add_argument("--batch_size", type=whole, default=2, help="rows per step (default: 2)")
+    parser.add_argument("--steps", type=whole, default=6, help="timed steps (default: 6)")
+    parser.add_argument("--warm_up", type=whole, default=2, help="steps before timing (default: 2)")
+    parser.add_argument("--repeats", type=whole, default=3, help="repeats of each loop, in turn (default: 3)")
     parser.add_argument("--compile", action="store_true", help="compile the model")
     arguments = parser.parse_args(argv)
     device = torch.device(arguments.device)
@@ -77,7 +79,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             Path(directory),
         )
         repeats = [
-            (_measured(setup, _by_trainer), _measured(setup, _by_bare_loop)) for _ in range(arguments.repeats)
+            (_measure(setup, _train_by_trainer), _measure(setup, _train_by_bare_loop))
+            for _ in range(arguments.repeats)
         ]
         reading = _reading_time(setup)
     trainer, bare = medians(repeats)
@@ -113,12 +116,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def flops_a_token(blocks: int, width: int) -> float:
-    """Forward and backward: matrices and head three times two a weight, attention over half a row."""
+    """Forward and backward: 3 x 2 per weight of the matrices and the head, attention over half a row."""
     return 6 * (12 * blocks * width**2 + VOCABULARY * width) + 6 * blocks * LENGTH * width
 
 
 def _rows(dataset: str, directory: Path, number: int) -> StreamDataset:
-    """Rows of equal shares of a corpus's domains, packed as the command packs them."""
+    """Rows from equal shares of a corpus's domains, packed as by the command."""
     with quiet_transformers():
         corpus = open_corpus(CorpusRequest(dataset, scratch=directory))
         texts = [domain.text for domain in corpus.domains]
@@ -127,17 +130,17 @@ def _rows(dataset: str, directory: Path, number: int) -> StreamDataset:
         corpus.close()
     sizes = np.array([each.tokens // LENGTH for each in packed], dtype=np.int64)
     uniform = np.full(len(packed), 1 / len(packed))
-    mixture = RowStream(tuple(each.name for each in packed), sizes, (Phase(0, uniform),), 0)
-    return StreamDataset(mixture, [each.array() for each in packed], LENGTH, number)
+    stream = RowStream(tuple(each.name for each in packed), sizes, (Phase(0, uniform),), 0)
+    return StreamDataset(stream, [each.array() for each in packed], LENGTH, number)
 
 
-def _measured(setup: Setup, way: Callable[[PreTrainedModel, Setup], float]) -> float:
-    """Seconds a step of one way."""
+def _measure(setup: Setup, train: Callable[[PreTrainedModel, Setup], float]) -> float:
+    """Seconds per step of one loop."""
     reset: Any = torch.compiler.reset
     reset()
     model = build_model(ModelSource(setup.model), VOCABULARY, 0, LENGTH, 0, False)
     move: Any = model.to
-    seconds = way(move(setup.device), setup)
+    seconds = train(move(setup.device), setup)
     del model
     if setup.device.type == "cuda":
         torch.cuda.empty_cache()
@@ -145,7 +148,7 @@ def _measured(setup: Setup, way: Callable[[PreTrainedModel, Setup], float]) -> f
 
 
 class _Clock(TrainerCallback):
-    """When the warm-up ended, and when all did."""
+    """Records when the warm-up ended, and when the run ended."""
 
     def __init__(self, warm_up: int, device: torch.device) -> None:
         self._warm_up = warm_up
@@ -154,15 +157,15 @@ class _Clock(TrainerCallback):
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
         if state.global_step == self._warm_up:
-            _finish(self._device)
+            _synchronize(self._device)
             self.begin = perf_counter()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401
-        _finish(self._device)
+        _synchronize(self._device)
         self.end = perf_counter()
 
 
-def _by_trainer(model: PreTrainedModel, setup: Setup) -> float:
+def _train_by_trainer(model: PreTrainedModel, setup: Setup) -> float:
     steps = setup.steps + setup.warm_up
     settings = TrainingArguments(
         output_dir=str(setup.directory / "trainer"),
@@ -191,7 +194,7 @@ def _by_trainer(model: PreTrainedModel, setup: Setup) -> float:
     return float(clock.end - clock.begin) / setup.steps
 
 
-def _by_bare_loop(model: PreTrainedModel, setup: Setup) -> float:
+def _train_by_bare_loop(model: PreTrainedModel, setup: Setup) -> float:
     steps = setup.steps + setup.warm_up
     model.train()
     decayed = [each for each in model.parameters() if each.ndim > 1]
@@ -207,7 +210,7 @@ def _by_bare_loop(model: PreTrainedModel, setup: Setup) -> float:
     begin = 0.0
     for step in range(steps):
         if step == setup.warm_up:
-            _finish(setup.device)
+            _synchronize(setup.device)
             begin = perf_counter()
         first = step * setup.batch_size
         ids = collate(setup.rows.__getitems__(range(first, first + setup.batch_size)))["input_ids"]
@@ -222,12 +225,12 @@ def _by_bare_loop(model: PreTrainedModel, setup: Setup) -> float:
         optimizer.zero_grad(set_to_none=True)
         if step % 10 == 9:
             loss.item()
-    _finish(setup.device)
+    _synchronize(setup.device)
     return (perf_counter() - begin) / setup.steps
 
 
 def _reading_time(setup: Setup) -> float:
-    """Seconds to have the rows of a step."""
+    """Seconds to read the rows of a step."""
     rows, size = setup.rows, setup.batch_size
     starts = range(0, len(rows) - size + 1, size)
     times = []
@@ -244,15 +247,15 @@ def _product_rate(device: torch.device, dtype: torch.dtype) -> float:
     left, right = (torch.randn(size, size, device=device, dtype=dtype) for _ in range(2))
     times = []
     for _ in range(13):
-        _finish(device)
+        _synchronize(device)
         begin = perf_counter()
         torch.mm(left, right)
-        _finish(device)
+        _synchronize(device)
         times.append(perf_counter() - begin)
     return float(2 * size**3 / median(times[3:]))
 
 
-def _finish(device: torch.device) -> None:
+def _synchronize(device: torch.device) -> None:
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 

@@ -29,6 +29,7 @@ FORMAT = "chameleon-packed/1"
 HASHES = ".hashes"
 _COUNTS = ".json"
 _HELDOUT = ".heldout.safetensors"
+_HELDOUT_ARRAYS = ("tokens", "ends", "sizes", "hashes")
 
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
@@ -152,9 +153,7 @@ class PackedDomain:
         path = self.file(_HELDOUT)
         try:
             with safe_open(path, framework="numpy") as file:
-                arrays: dict[str, Any] = {
-                    name: file.get_tensor(name) for name in ("tokens", "ends", "sizes", "hashes")
-                }
+                arrays: dict[str, Any] = {name: file.get_tensor(name) for name in _HELDOUT_ARRAYS}
                 documents = int((file.metadata() or {})["documents"])
         except (SafetensorError, OSError, KeyError, ValueError) as error:
             raise InputError(
@@ -168,11 +167,6 @@ class PackedDomain:
         Raises:
             InputError: The file cannot be written.
         """
-        arrays: dict[str, Any] = {
-            "tokens": heldout.tokens,
-            "ends": heldout.ends,
-            "sizes": heldout.sizes,
-            "hashes": heldout.hashes,
-        }
+        arrays: dict[str, Any] = {name: getattr(heldout, name) for name in _HELDOUT_ARRAYS}
         metadata = {"format": FORMAT, "domain": self.name, "documents": str(heldout.documents)}
         write_atomically(self.file(_HELDOUT), save(arrays, metadata))

@@ -44,21 +44,17 @@ class PackingTokenizer(Protocol):
     @property
     def end_of_text(self) -> int:
         """The token between documents."""
-        ...
 
     @property
     def digest(self) -> str:
         """Identifies the tokenizer."""
-        ...
 
     @property
     def vocabulary(self) -> int:
         """Ids are 0 to vocabulary - 1."""
-        ...
 
     def ids(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
         """The tokens of each text, without special tokens."""
-        ...
 
 
 class Packer:

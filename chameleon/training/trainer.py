@@ -8,6 +8,7 @@ Shapes: b rows of a batch, t tokens of a row.
 
 import shutil
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,33 +25,26 @@ from chameleon.training.row_stream import RowStream
 from chameleon.training.run_directory import last_checkpoint, mark_complete
 
 
+@dataclass(eq=False)
 class StreamDataset(Dataset[dict[str, torch.Tensor]]):
     """The first rows of a stream as the Trainer's dataset.
 
-    Args:
-        stream: The stream of rows.
+    Attributes:
+        stream: Stream of rows.
         arrays: (k,) training tokens of each domain.
         length: t.
-        rows: Number of rows.
+        num_rows: Number of rows.
         with_domains: Whether batches also name the domain of each row.
     """
 
-    def __init__(
-        self,
-        stream: RowStream,
-        arrays: Sequence[TokenArray],
-        length: int,
-        rows: int,
-        with_domains: bool = False,
-    ) -> None:
-        self._stream = stream
-        self._arrays = arrays
-        self._length = length
-        self._rows = rows
-        self._with_domains = with_domains
+    stream: RowStream
+    arrays: Sequence[TokenArray]
+    length: int
+    num_rows: int
+    with_domains: bool = False
 
     def __len__(self) -> int:
-        return self._rows
+        return self.num_rows
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
         return {name: values[0] for name, values in self.__getitems__([index]).items()}
@@ -58,13 +52,13 @@ class StreamDataset(Dataset[dict[str, torch.Tensor]]):
     def __getitems__(self, indices: Sequence[int]) -> dict[str, torch.Tensor]:
         """A batch, which the loader requests at once: (b, t) int64 input_ids, and (b,) int64 domains."""
         first = min(indices)
-        domains, _, places = self._stream.rows(first, max(indices) + 1)
-        batch = np.empty((len(indices), self._length), dtype=np.int64)
+        domains, _, places = self.stream.rows(first, max(indices) + 1)
+        batch = np.empty((len(indices), self.length), dtype=np.int64)
         for row, index in zip(batch, indices, strict=True):
-            begin = int(places[index - first]) * self._length
-            row[:] = self._arrays[int(domains[index - first])][begin : begin + self._length]
+            begin = int(places[index - first]) * self.length
+            row[:] = self.arrays[int(domains[index - first])][begin : begin + self.length]
         tensors = {"input_ids": torch.from_numpy(batch)}
-        if self._with_domains:
+        if self.with_domains:
             tensors["domains"] = torch.from_numpy(domains[np.asarray(indices) - first])
         return tensors
 

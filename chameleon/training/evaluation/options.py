@@ -2,12 +2,18 @@
 
 import argparse
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from chameleon.common.command_line import fraction, nonempty, nonempty_path, positive_int
 from chameleon.proxy.options import add_dtype_flag, add_trust_flag
 from chameleon.text.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, ReadingOptions, add_domains_flag
-from chameleon.training.options import DEFAULT_HELDOUT_SHARE, DEFAULT_PACKED_DIR, add_packed_dir_flag
+from chameleon.training.options import (
+    DEFAULT_HELDOUT_SHARE,
+    DEFAULT_PACKED_DIR,
+    add_flag,
+    add_packed_dir_flag,
+)
 
 DEFAULT_EVALUATION_FILE = "chameleon_evaluation.json"
 DEFAULT_EVALUATED_TOKENS = 1 << 18
@@ -56,34 +62,25 @@ def add_result_flags(parser: argparse.ArgumentParser) -> None:
 def add_text_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of the documents to evaluate on."""
     group = parser.add_argument_group("held-out documents")
-    group.add_argument(
-        "--dataset",
-        type=nonempty,
-        default=DEFAULT_DATASET,
-        metavar="NAME",
-        help=f"corpus, as in training or another one (default: {DEFAULT_DATASET})",
-    )
+    add = partial(add_flag, group, options=EvaluationOptions)
+    add("--dataset NAME", nonempty, f"corpus, as in training or another one (default: {DEFAULT_DATASET})")
     add_domains_flag(group)
-    group.add_argument(
-        "--heldout_share",
-        type=fraction,
-        metavar="SHARE",
-        help="share of documents that are held out (default: as recorded by the checkpoints' training, "
+    add(
+        "--heldout_share SHARE",
+        fraction,
+        "share of documents that are held out (default: as recorded by the checkpoints' training, "
         f"otherwise {DEFAULT_HELDOUT_SHARE}). Use 1 for a corpus that is for testing only",
     )
-    group.add_argument(
-        "--max_tokens",
-        type=positive_int,
-        default=DEFAULT_EVALUATED_TOKENS,
-        metavar="N",
-        help=f"tokens to evaluate per domain, in whole documents (default: {DEFAULT_EVALUATED_TOKENS}). "
+    add(
+        "--max_tokens N",
+        positive_int,
+        f"tokens to evaluate per domain, in whole documents (default: {DEFAULT_EVALUATED_TOKENS}). "
         "Raise it for smaller standard errors",
     )
-    group.add_argument(
-        "--sample_length",
-        type=positive_int,
-        metavar="TOKENS",
-        help=f"tokens per row (default: {DEFAULT_SAMPLE_LENGTH}, but at most the shortest context of the "
+    add(
+        "--sample_length TOKENS",
+        positive_int,
+        f"tokens per row (default: {DEFAULT_SAMPLE_LENGTH}, but at most the shortest context of the "
         "checkpoints). Use the length of training",
     )
     add_packed_dir_flag(group)
@@ -92,11 +89,12 @@ def add_text_flags(parser: argparse.ArgumentParser) -> None:
 def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     """Add the flags of batch size, device and precision."""
     group = parser.add_argument_group("machine")
-    group.add_argument(
-        "--batch_size",
-        type=positive_int,
-        metavar="N",
-        help="rows per forward pass (default: chosen for the device). Lower it if memory runs out",
+    add_flag(
+        group,
+        "--batch_size N",
+        positive_int,
+        "rows per forward pass (default: chosen for the device). Lower it if memory runs out",
+        EvaluationOptions,
     )
     group.add_argument(
         "--device",
