@@ -15,8 +15,9 @@ _HEAD = """# Command line
 
 Every flag of every command, generated from the parsers by `make docs`.
 
-Exit codes: 0 success; 1 problems found by `check`; 2 bad input, with one line on stderr that says what
-was expected, what came and what to do; 130 interrupted; 143 terminated. Finished work is never lost."""
+Exit codes: 0 success; 1 problems found by `check`; 2 bad input, with one line on stderr that says
+what was expected, what came and what to do; 130 interrupted; 143 terminated. Finished work is never
+lost."""
 
 
 def page() -> str:
