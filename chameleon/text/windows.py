@@ -110,13 +110,13 @@ def pending_windows_from(
 
 
 class VisitRange(NamedTuple):
-    """Visits that are gone through to have so many windows more, in chunks that are cut at once.
+    """A range of visits, in chunks that are cut at once.
 
-    Chunks end at multiples of `chunk`, so that they are the same for whoever cuts them: one after the
-    other, or pieces of some chunks apart.
+    Chunks end at multiples of `chunk`, so they are the same whether one worker cuts them in order or several
+    workers cut one each.
 
     Attributes:
-        begin, end: The first visit, and that after the last.
+        begin, end: The first visit, and the one after the last.
         chunk: Visits of a chunk.
     """
 
@@ -126,9 +126,9 @@ class VisitRange(NamedTuple):
 
     @classmethod
     def of(cls, grid: Grid, have: int, visit: int, wanted: int, at_once: int) -> "VisitRange":
-        """From `visit` on to where there are the windows wanted on average, wherever it goes on.
+        """The visits from `visit` on that on average give `wanted` windows in all, after `have` before them.
 
-        Some visits may give none; so there may be too few, and then another span is to follow.
+        Visits may give no window, so there may be too few; then another range has to follow.
         """
         visits = grid.num_visits / grid.num_windows
         end = round(wanted * visits)

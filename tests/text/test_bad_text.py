@@ -129,7 +129,7 @@ def test_large_files_without_lines(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         opened(tmp_path / "c").domains[0].text.unit(0).passage(1 << 18)
 
 
-def test_bad_lines_of_large_files_are_told_or_left_out(
+def test_bad_lines_of_large_files_are_errors_or_skipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chameleon.text.corpora.formats.WHOLE_BYTES", 0)
@@ -315,7 +315,7 @@ def test_a_column_of_files_that_have_none(tmp_path: Path) -> None:
         (b'{"text": "x", "from": [1]}', 'line 2: expected a label in the field "from", got \\[1\\]'),
     ],
 )  # fmt: skip
-def test_bad_lines_of_mixed_files_are_told_or_left_out(line: bytes, expected: str, tmp_path: Path) -> None:
+def test_bad_lines_of_mixed_files_are_errors_or_skipped(line: bytes, expected: str, tmp_path: Path) -> None:
     good = [b'{"text": "a1", "from": "a"}', b"", b'{"text": "b1", "from": "b"}', b'{"text": "", "from": "c"}']
     put(tmp_path / "c" / "x.jsonl", b"\n".join([good[0], line, *good[1:]]))
     with pytest.raises(InputError, match=f"x.jsonl, {expected}.*--skip_bad_lines"):

@@ -122,7 +122,7 @@ def test_streams_in_several_members_and_with_padding_are_whole(tmp_path: Path) -
         assert documents(domain.text) == [text.encode() for text in TEXTS["law"]]
 
 
-def test_text_that_grows_without_bound_when_unpacked_is_kept_within_bounds(
+def test_text_that_grows_without_bound_when_unpacked_is_stored_within_bounds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("chameleon.text.corpora.spool.MAX_STORED_BYTES", 1 << 22)

@@ -99,12 +99,12 @@ def test_a_server_that_fails_for_a_while_is_asked_again(served: Served, tmp_path
     corpus.close()
 
 
-def test_a_server_that_goes_on_failing_is_told(served: Served, tmp_path: Path) -> None:
+def test_a_server_that_keeps_failing_is_an_error(served: Served, tmp_path: Path) -> None:
     write_formats(served.folder)
     corpus = opened(served.url, scratch=tmp_path)
     served.fail_after = 0
     for domain in corpus.domains:
-        with pytest.raises(InputError, match=r"cannot read http.* after 5 tries .*503.*windows are kept"):
+        with pytest.raises(InputError, match=r"cannot read http.* after 5 tries .*503.*windows embedded so far are stored"):
             documents(domain.text)
     corpus.close()
     served.fail_after = None
@@ -130,7 +130,7 @@ def test_a_file_that_changes_on_the_server_is_noticed(served: Served, tmp_path: 
     corpus.close()
 
 
-def test_what_was_embedded_before_a_server_failed_is_kept(
+def test_what_was_embedded_before_a_server_failed_is_stored(
     served: Served, command: Command, checkpoint: Path, tmp_path: Path
 ) -> None:
     write_mixed(served.folder, rows=2000)

@@ -1,7 +1,7 @@
 """The formats of a corpus's files: their suffixes, and how files become the text of a domain.
 
-`FORMATS` at the end is the table of all formats. A new one needs a line there and a function like those above
-it, which makes a domain of files; what reads the files is a module of its own (`parquet.py`, `streams.py`).
+To add a format, write a reader as a module of its own (like `parquet.py` or `token_arrays.py`), a function
+that opens a domain with it (like those below), and a line of the table `FORMATS` at the end of this file.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -288,6 +288,7 @@ class Format(NamedTuple):
     open: Callable[[CorpusBuilder, str, Sequence[File], str | None], Domain]
 
 
+# Every format that files of a corpus may have.
 FORMATS = {
     "jsonl": Format((".jsonl", ".ndjson", ".json"), _open_lines),
     "text": Format((".txt",), _open_plain_text),
