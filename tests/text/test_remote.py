@@ -104,7 +104,8 @@ def test_a_server_that_keeps_failing_is_an_error(served: Served, tmp_path: Path)
     corpus = opened(served.url, scratch=tmp_path)
     served.fail_after = 0
     for domain in corpus.domains:
-        with pytest.raises(InputError, match=r"cannot read http.* after 5 tries .*503.*windows embedded so far are stored"):
+        expected = r"cannot read http.* after 5 tries .*503.*windows embedded so far are stored"
+        with pytest.raises(InputError, match=expected):
             documents(domain.text)
     corpus.close()
     served.fail_after = None
