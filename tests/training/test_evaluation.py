@@ -1,4 +1,4 @@
-"""Held-out losses: exact where they are known, with the errors that they say."""
+"""Held-out losses against known values, their standard errors, and the evaluation command."""
 
 import json
 import math
@@ -37,19 +37,19 @@ def documents(lengths: list[int], seed: int = 0) -> HeldOutDocuments:
 
 def model(seed: int = 0) -> GPT2LMHeadModel:
     torch.manual_seed(seed)
-    made = GPT2LMHeadModel(
+    untrained = GPT2LMHeadModel(
         GPT2Config(
             vocab_size=VOCABULARY, n_positions=LENGTH, n_embd=8, n_layer=1, n_head=1, initializer_range=1.0
         )
     )
-    evaluated: Any = made.eval
+    evaluated: Any = untrained.eval
     ready: GPT2LMHeadModel = evaluated()
     return ready
 
 
-def test_each_token_is_predicted_once_from_what_is_before_it_in_its_row() -> None:
+def test_each_token_is_predicted_once_from_those_before_it_in_its_row() -> None:
     heldout, net = documents([5, 40, 1, 17, 3]), model()
-    found = document_losses(net, heldout, LENGTH, 3, torch.float32)
+    losses = document_losses(net, heldout, LENGTH, 3, torch.float32)
     tokens = torch.from_numpy(heldout.tokens.astype(np.int64))
     expected, counts = np.zeros(5), np.zeros(5, dtype=int)
     for target in range(1, len(tokens)):
@@ -59,31 +59,31 @@ def test_each_token_is_predicted_once_from_what_is_before_it_in_its_row() -> Non
         document = int(np.searchsorted(heldout.ends, target, side="right"))
         expected[document] += float(nn.functional.cross_entropy(logits, tokens[target]))
         counts[document] += 1
-    assert found.losses == pytest.approx(expected, rel=1e-5)
-    assert found.tokens.tolist() == counts.tolist() == [4, 40, 1, 17, 3]
-    assert found.loss == pytest.approx(expected.sum() / counts.sum(), rel=1e-5)
-    assert found.bits_per_byte == pytest.approx(expected.sum() / (66 * 3) / math.log(2), rel=1e-5)
+    assert losses.losses == pytest.approx(expected, rel=1e-5)
+    assert losses.tokens.tolist() == counts.tolist() == [4, 40, 1, 17, 3]
+    assert losses.loss == pytest.approx(expected.sum() / counts.sum(), rel=1e-5)
+    assert losses.bits_per_byte == pytest.approx(expected.sum() / (66 * 3) / math.log(2), rel=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
-def test_losses_do_not_hang_on_the_batch(batch_size: int) -> None:
+def test_losses_do_not_depend_on_the_batch_size(batch_size: int) -> None:
     heldout, net = documents([30, 7, 21]), model()
     one = document_losses(net, heldout, LENGTH, 5, torch.float32)
     other = document_losses(net, heldout, LENGTH, batch_size, torch.float32)
     assert other.losses == pytest.approx(one.losses, rel=1e-5)
 
 
-def test_a_model_that_knows_nothing_has_the_loss_of_chance() -> None:
+def test_a_model_of_zeros_has_the_loss_of_uniform_guessing() -> None:
     net = model()
     for parameter in net.parameters():
         nn.init.zeros_(parameter)
-    found = document_losses(net, documents([9, 30, 12]), LENGTH, 2, torch.float32)
-    assert found.loss == pytest.approx(math.log(VOCABULARY), rel=1e-6)
-    assert found.standard_error == pytest.approx(0, abs=1e-6)
+    losses = document_losses(net, documents([9, 30, 12]), LENGTH, 2, torch.float32)
+    assert losses.loss == pytest.approx(math.log(VOCABULARY), rel=1e-6)
+    assert losses.standard_error == pytest.approx(0, abs=1e-6)
 
 
 def test_standard_errors_are_those_of_sampling_documents() -> None:
-    """Losses of whole documents rise and fall together, so that windows would be too sure."""
+    """Losses within a document are correlated, so that errors over windows would be too small."""
     rng = np.random.default_rng(0)
 
     def sample(number: int) -> DocumentLosses:
@@ -96,7 +96,7 @@ def test_standard_errors_are_those_of_sampling_documents() -> None:
     spread = np.std([each.loss for each in samples])
     assert np.mean([error for error in errors if error is not None]) == pytest.approx(spread, rel=0.05)
     assert sample(1).standard_error is None
-    # Of documents of one length it is that of a mean.
+    # For documents of equal length it is that of a mean.
     for number in (2, 3, 10):
         losses, same = 100 * (3 + rng.standard_normal(number)), np.full(number, 100)
         expected = np.std(losses / 100, ddof=1) / math.sqrt(number)
@@ -104,7 +104,7 @@ def test_standard_errors_are_those_of_sampling_documents() -> None:
     assert ratio_standard_error(np.zeros(3), 5) == 0
 
 
-def test_only_whole_documents_up_to_a_number_of_tokens_are_looked_at() -> None:
+def test_only_whole_documents_up_to_a_number_of_tokens_are_evaluated() -> None:
     heldout = documents([10, 10, 10])
     assert [len(first_documents(heldout, most).ends) for most in (5, 10, 19, 20, 29, 30, 99)] == [
         1, 1, 1, 2, 2, 3, 3,
@@ -114,7 +114,7 @@ def test_only_whole_documents_up_to_a_number_of_tokens_are_looked_at() -> None:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A corpus and two models that know nothing of it."""
+    """A directory with a corpus and two untrained models."""
     directory = tmp_path_factory.mktemp("evaluation")
     for seed, name in enumerate(("law", "code")):
         write_jsonl(directory / "corpus" / f"{name}.jsonl", make_texts(WORDS[name], seed))
@@ -181,7 +181,7 @@ def test_json_on_stdout_and_the_table_on_stderr(
     assert "<svg" in (tmp_path / "p.svg").read_text()
 
 
-def test_a_loss_beyond_all_numbers_is_still_reported(
+def test_a_perplexity_that_overflows_is_reported_as_infinite(
     evaluate: Callable[..., int], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -213,7 +213,9 @@ def test_a_damaged_record(
     assert "training.json is damaged (heldout_share is" in capsys.readouterr().err
 
 
-def test_more_tokens_make_smaller_errors(evaluate: Callable[..., int], place: Path, tmp_path: Path) -> None:
+def test_more_tokens_give_smaller_standard_errors(
+    evaluate: Callable[..., int], place: Path, tmp_path: Path
+) -> None:
     errors = []
     for most in ("1500", "100000"):
         assert evaluate(str(place / "a"), "--heldout_share", "1", "--max_tokens", most) == 0
@@ -223,7 +225,7 @@ def test_more_tokens_make_smaller_errors(evaluate: Callable[..., int], place: Pa
     assert errors[1][1] < errors[0][1]
 
 
-def test_the_share_held_out_is_that_of_the_training(
+def test_the_heldout_share_is_that_of_the_training(
     evaluate: Callable[..., int], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import shutil
@@ -277,7 +279,7 @@ def test_other_tokenizers_are_compared_by_bits_per_byte(
         (["{a}", "--device", "abacus"], "--device abacus cannot be used here"),
     ],
 )
-def test_what_cannot_be_evaluated(
+def test_bad_input_is_one_line_and_exit_code_2(
     evaluate: Callable[..., int], place: Path, tmp_path: Path, flags: list[str], expected: str,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
@@ -291,7 +293,7 @@ def test_what_cannot_be_evaluated(
     assert captured.out == ""
 
 
-def test_one_document_has_no_error_and_none_is_said(
+def test_a_single_document_has_no_standard_error_and_an_empty_domain_is_noted(
     evaluate: Callable[..., int], place: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     write_jsonl(tmp_path / "c" / "law.jsonl", make_texts(WORDS["law"], 1))

@@ -1,4 +1,4 @@
-"""The training stream: exact shares, whole epochs, and any part of it without the rest."""
+"""The row stream: exact shares, whole epochs, and any part of it without the rest."""
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +17,7 @@ def mixture(weights: Weights, sizes: list[int], seed: int = 0, *later: Phase) ->
     return RowStream(names, np.array(sizes, dtype=np.int64), (Phase(0, weights), *later), seed)
 
 
-def counted(rows: StreamRows, k: int) -> npt.NDArray[np.int64]:
+def count_domains(rows: StreamRows, k: int) -> npt.NDArray[np.int64]:
     return np.bincount(rows.domains, minlength=k)
 
 
@@ -33,18 +33,18 @@ def weights_and_sizes(draw: st.DrawFn) -> tuple[Weights, list[int]]:
 
 @given(weights_and_sizes(), st.integers(0, 1 << 40), st.integers(0, 10**9))
 @settings(max_examples=60, deadline=None)
-def test_shares_are_within_a_row_wherever_the_run_ends(
-    given_: tuple[Weights, list[int]], seed: int, total: int
+def test_shares_are_exact_to_a_few_rows_wherever_the_run_ends(
+    example: tuple[Weights, list[int]], seed: int, total: int
 ) -> None:
-    weights, sizes = given_
+    weights, sizes = example
     k = len(sizes)
-    found = mixture(weights, sizes, seed).counts(total)
-    assert found.sum() == total
-    # A row, half a row a domain by which rows and moments differ, and the block that has begun.
-    assert (abs(found - total * weights) <= 1 + weights * k + BLOCK).all()
-    assert not found[weights == 0].any()
+    counts = mixture(weights, sizes, seed).counts(total)
+    assert counts.sum() == total
+    # One row, half a row per domain by which rows and ticks differ, and the unfinished block.
+    assert (abs(counts - total * weights) <= 1 + weights * k + BLOCK).all()
+    assert not counts[weights == 0].any()
     if total > 10**6:
-        assert found / total == pytest.approx(weights, abs=1e-4)
+        assert counts / total == pytest.approx(weights, abs=1e-4)
 
 
 def test_after_a_block_each_domain_is_within_a_row_of_its_share() -> None:
@@ -56,20 +56,20 @@ def test_after_a_block_each_domain_is_within_a_row_of_its_share() -> None:
         assert (abs(stream.counts(before) - before * weights) <= 1 + weights * 2.5).all()
 
 
-def test_rare_domains_come_in_turn_and_not_all_late() -> None:
+def test_rare_domains_take_turns_from_the_beginning() -> None:
     rare = np.full(10, 0.001)
     stream = mixture(np.array([*rare, 0.99]), [100] * 11)
     for rows in range(100, 3000, 100):
-        # Together they have their share at all times, though each has a row in a thousand.
+        # Together they always have their share, though each has one row in a thousand.
         assert stream.counts(rows)[:10].sum() == pytest.approx(rows * 0.01, abs=2)
 
 
 @given(weights_and_sizes(), st.data())
 @settings(max_examples=40, deadline=None)
-def test_any_part_of_the_stream_is_had_without_the_rest(
-    given_: tuple[Weights, list[int]], data: st.DataObject
+def test_any_part_of_the_stream_is_computed_without_the_rest(
+    example: tuple[Weights, list[int]], data: st.DataObject
 ) -> None:
-    weights, sizes = given_
+    weights, sizes = example
     whole = mixture(weights, sizes, 3).rows(0, 6000)
     assert len(whole.domains) == 6000
     first = data.draw(st.integers(0, 6000))
@@ -90,7 +90,7 @@ def test_each_epoch_of_a_domain_is_a_permutation_of_its_rows(size: int) -> None:
     for epoch in range((4500 - BLOCK) // size):
         places = rows.places[mine & (rows.epochs == epoch)]
         np.testing.assert_array_equal(np.sort(places), np.arange(size))
-    # In the order of the stream, each epoch comes as a whole before the next but for the rows of a block.
+    # In the order of the stream, epochs overlap only within a block.
     epochs = rows.epochs[mine]
     assert (np.diff(epochs) >= -(1 + BLOCK // size)).all()
     if size == 500:
@@ -102,17 +102,17 @@ def test_each_epoch_of_a_domain_is_a_permutation_of_its_rows(size: int) -> None:
         assert abs(np.corrcoef(orders[0], np.arange(500))[0, 1]) < 0.15
 
 
-def test_far_rows_are_had_at_once_and_agree_with_those_beside_them() -> None:
+def test_distant_rows_agree_with_their_neighbours() -> None:
     weights = np.array([0.7, 0.2, 0.1])
     for far in (10**6, 10**9, MAX_ROWS - 200):
         rows = mixture(weights, [5, 600, 7000]).rows(far, far + 100)
         assert len(rows.domains) == 100
         again = mixture(weights, [5, 600, 7000]).rows(far + 50, far + 51)
         assert (again.domains[0], again.places[0]) == (rows.domains[50], rows.places[50])
-        assert counted(rows, 3)[0] > 50
+        assert count_domains(rows, 3)[0] > 50
 
 
-def test_a_domains_order_does_not_hang_on_the_others() -> None:
+def test_the_order_of_a_domain_does_not_depend_on_the_others() -> None:
     names = ("a", "b", "c")
     sizes = np.array([500, 600, 700])
     three = RowStream(names, sizes, (Phase(0, np.array([0.2, 0.3, 0.5])),), 1).rows(0, 2000)
@@ -128,14 +128,14 @@ def test_seeds_give_different_streams_of_the_same_shares() -> None:
     one, other = (mixture(weights, [300, 300], seed).rows(0, 1024) for seed in (0, 1))
     assert not np.array_equal(one.domains, other.domains)
     assert not np.array_equal(one.places, other.places)
-    np.testing.assert_array_equal(counted(one, 2), counted(other, 2))
+    np.testing.assert_array_equal(count_domains(one, 2), count_domains(other, 2))
 
 
 def test_rows_of_a_domain_are_spread_over_the_stream() -> None:
     rows = mixture(np.array([0.1, 0.9]), [100, 100]).rows(0, 10_000)
     gaps = np.diff(np.flatnonzero(rows.domains == 0))
     assert gaps.max() <= 10 + 2 * BLOCK
-    # Not at equal distances: the order within a block is by chance.
+    # Not at equal distances: the order within a block is random.
     assert len(set(gaps.tolist())) > 5
 
 
@@ -147,22 +147,22 @@ def test_weights_change_where_the_schedule_says() -> None:
     rows = stream.rows(0, 640)
     assert not rows.domains[: 10 * 32 - BLOCK].any()
     assert rows.domains[10 * 32 + BLOCK :].all()
-    assert counted(rows, 2).tolist() == pytest.approx([320, 320], abs=1)
+    assert count_domains(rows, 2).tolist() == pytest.approx([320, 320], abs=1)
     with pytest.raises(ValueError, match="first phase"):
         RowStream(("a", "b"), np.array([50, 50]), tuple(schedule[1:]), 0)
 
 
-def test_weights_go_over_into_others_gradually() -> None:
+def test_weights_change_gradually() -> None:
     before, after = np.array([0.9, 0.1]), np.array([0.1, 0.9])
     schedule = phases_of([ScheduledWeights(0, 0, before), ScheduledWeights(100, 200, after)], 8)
     stream = RowStream(("a", "b"), np.array([50, 50]), tuple(schedule), 0)
     steps = np.array([stream.counts(8 * step) for step in range(0, 401, 50)])[:, 0] / 8
-    # Steps of "a" alone: 0.9 a step, then a slope from 0.9 to 0.1 over steps 100 to 300, then 0.1.
+    # Steps of "a": 0.9 per step, then falling from 0.9 to 0.1 over steps 100 to 300, then 0.1.
     expected = [0, 45, 90, 130, 160, 180, 190, 195, 200]
     assert steps.tolist() == pytest.approx(expected, abs=1.0)
 
 
-def test_the_mean_of_a_schedule_is_that_of_what_is_asked_over_the_run() -> None:
+def test_mean_weights_are_those_of_the_schedule_over_the_run() -> None:
     schedule = phases_of(
         [ScheduledWeights(0, 0, np.array([1.0, 0.0])), ScheduledWeights(10, 20, np.array([0.0, 1.0]))], 8
     )
@@ -173,7 +173,7 @@ def test_the_mean_of_a_schedule_is_that_of_what_is_asked_over_the_run() -> None:
 
 
 @given(st.lists(st.floats(1e-12, 1), min_size=2, max_size=30))
-def test_weights_in_parts_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
+def test_integer_weights_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
     weights = np.array(raw) / sum(raw)
     parts = integer_weights(weights)
     assert parts.sum() == 1 << 30
@@ -181,6 +181,6 @@ def test_weights_in_parts_sum_to_one_and_none_is_lost(raw: list[float]) -> None:
     assert parts / (1 << 30) == pytest.approx(weights, abs=31 / (1 << 30))
 
 
-def test_what_has_no_rows_cannot_have_a_weight() -> None:
+def test_a_domain_without_rows_cannot_have_a_weight() -> None:
     with pytest.raises(ValueError, match="without rows"):
         mixture(np.array([0.5, 0.5]), [10, 0])

@@ -1,4 +1,4 @@
-"""What a user says of weights, to weights of domains over the run."""
+"""From --weights to the weights of the domains over a run."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ def test_uniform_and_natural() -> None:
     assert read_schedule("natural", DOMAINS)[0].weights.tolist() == [0.6, 0.3, 0.1]
 
 
-def test_a_weights_file_by_name_and_not_by_position(tmp_path: Path) -> None:
+def test_a_weights_file_is_matched_by_name_and_not_by_position(tmp_path: Path) -> None:
     weights = DomainWeights(("cooking", "law", "code"), np.array([0.5, 0.2, 0.3]), method="x")
     weights.write(tmp_path / "w.json")
     (point,) = read_schedule(str(tmp_path / "w.json"), DOMAINS)
@@ -62,12 +62,16 @@ def test_a_renaming_map(tmp_path: Path) -> None:
         ({}, 'expected an object "weights"'),
     ],
 )
-def test_files_that_are_no_weights_of_these_domains(tmp_path: Path, weights: Any, expected: str) -> None:  # noqa: ANN401
+def test_files_without_weights_of_these_domains_are_errors(
+    tmp_path: Path,
+    weights: Any,  # noqa: ANN401
+    expected: str,
+) -> None:
     with pytest.raises(InputError, match=expected):
         read_schedule(written(tmp_path / "w.json", weights), DOMAINS)
 
 
-def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+def test_unreadable_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the weights .*nowhere.*uniform, natural or"):
         read_schedule(str(tmp_path / "nowhere.json"), DOMAINS)
     (tmp_path / "bad.json").write_text("{")
@@ -105,6 +109,6 @@ def test_a_schedule(tmp_path: Path) -> None:
         ([{"step": 0, "weights": {"law": 1}}], "entry 1 of the schedule has weights for law, but"),
     ],
 )  # fmt: skip
-def test_schedules_that_are_none(tmp_path: Path, schedule: Any, expected: str) -> None:  # noqa: ANN401
+def test_malformed_schedules_are_errors(tmp_path: Path, schedule: Any, expected: str) -> None:  # noqa: ANN401
     with pytest.raises(InputError, match=expected):
         read_schedule(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)

@@ -1,4 +1,4 @@
-"""The built-in corpus and the stand-in proxy: the whole method from nothing."""
+"""The built-in corpus and the stand-in proxy: the whole method without data or a model."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ BUILTIN_DOMAINS = [
 ]  # fmt: skip
 
 
-def test_the_builtin_corpus_is_the_same_each_time_and_has_text_enough() -> None:
+def test_the_builtin_corpus_is_reproducible_and_large_enough() -> None:
     one, again = opened("builtin"), opened("builtin")
     assert [domain.name for domain in one.domains] == BUILTIN_DOMAINS
     assert [d.text.fingerprint for d in one.domains] == [d.text.fingerprint for d in again.domains]
@@ -61,7 +61,7 @@ def test_the_same_training_gives_the_same_stand_in(corpus_directory: Path, tmp_p
     assert other.name != paths[0].name
 
 
-def test_training_that_is_interrupted_leaves_nothing(
+def test_interrupted_training_leaves_no_files(
     corpus_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def interrupt(*_: object) -> None:
@@ -74,7 +74,7 @@ def test_training_that_is_interrupted_leaves_nothing(
 
 
 @pytest.mark.slow
-def test_the_flagless_command_is_the_whole_method_from_nothing(command: Command, tmp_path: Path) -> None:
+def test_the_command_without_flags_runs_the_whole_method(command: Command, tmp_path: Path) -> None:
     run = command()
     assert run.returncode == 0, run.stderr
     notices = [line for line in run.stderr.splitlines() if line.startswith("note: ")]
@@ -93,7 +93,7 @@ def test_the_flagless_command_is_the_whole_method_from_nothing(command: Command,
     assert finetune["weights"]["licences"] > finetune["weights"]["docstrings"]
 
 
-def test_of_two_runs_that_train_the_same_stand_in_the_second_uses_the_first(tmp_path: Path) -> None:
+def test_of_two_runs_that_train_the_same_stand_in_the_first_is_used(tmp_path: Path) -> None:
     from chameleon.training.standin import _move_into_place
 
     for name in ("first", "second"):
