@@ -100,6 +100,6 @@ def _save(tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
         tokenizer.save_pretrained(unfinished)
     except OSError:
         raise
-    except Exception as error:  # the library raises a plain Exception when the disk is full
+    except Exception as error:  # the library raises a plain Exception if the disk is full
         raise InputError(f"cannot write a tokenizer in {path.parent}: {error}") from None
     unfinished.replace(path)
