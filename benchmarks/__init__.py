@@ -1,1 +1,1 @@
-"""What the embedding job costs, each measurement against a named baseline: `python -m benchmarks`."""
+"""Benchmarks, each against a named baseline. Run all with `python -m benchmarks`."""

@@ -1,4 +1,4 @@
-"""All benchmarks in turn, each in a process of its own so that none finds what another has loaded."""
+"""All benchmarks in turn, each in a process of its own, so that none profits from what another loaded."""
 
 import json
 import subprocess
@@ -32,7 +32,7 @@ BENCHMARKS = (
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run all; the exit code is 0, or 1 if one of them could not be carried out."""
+    """Run all benchmarks; the exit code is 1 if one of them failed, else 0."""
     arguments = command_line(__doc__).parse_args(argv)
     reports, failed = [], False
     with tempfile.TemporaryDirectory() as directory:

@@ -22,7 +22,7 @@ from torch._ops import OpOverload
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from benchmarks.embedding import random_checkpoint
-from benchmarks.machine import Figure, Report, command_line, publish, whole
+from benchmarks.machine import Figure, Report, command_line, positive_int, publish
 from chameleon.pipeline.options import Options
 from chameleon.pipeline.run import run
 from chameleon.proxy.devices import choose_device, choose_dtype
@@ -41,7 +41,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--device", default="auto", help="device of the proxy (default: auto)")
-    parser.add_argument("--num_samples", type=whole, default=64, help="windows per domain (default: 64)")
+    parser.add_argument(
+        "--num_samples", type=positive_int, default=64, help="windows per domain (default: 64)"
+    )
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     in_hardware = choose_dtype("auto", device) == torch.bfloat16

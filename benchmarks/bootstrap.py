@@ -1,8 +1,8 @@
-"""What it costs to say how sure weights are: time beside a run on stored embeddings, and memory.
+"""Cost of standard errors: time of the bootstrap against a run on stored embeddings, and memory.
 
-- 7 domains of 2048 windows of width 768: what saying it adds to weights from embeddings in memory, beside
-  the rest of the command on stored embeddings (process start to exit).
-- 1,000 domains of 256 windows: time, and the peak memory of a process that does it, embeddings included.
+- 7 domains of 2048 windows of width 768: time that the bootstrap adds to weights from embeddings in memory,
+  against the rest of the command on stored embeddings (process start to exit).
+- 1,000 domains of 256 windows: time, and peak memory of the process, embeddings included.
 """
 
 import resource
@@ -17,7 +17,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, medians, publish, whole
+from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, medians, positive_int, publish
 from benchmarks.skip_embedding import store_embeddings
 from chameleon.confidence.verdict import assess
 from chameleon.weights.compute import solve
@@ -30,9 +30,9 @@ WIDTH = 768
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--repeats", type=whole, default=5, help="of the small case (default: 5)")
+    parser.add_argument("--repeats", type=positive_int, default=5, help="repeats with 7 domains (default: 5)")
     parser.add_argument(
-        "--many", type=int, metavar="K", help="only: K domains in this process, and its figures"
+        "--many", type=int, metavar="K", help="run the bootstrap of K domains in this process only"
     )
     arguments = parser.parse_args(argv)
     if arguments.many:

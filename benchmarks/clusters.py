@@ -1,8 +1,8 @@
-"""The whole command on very many small domains, as clusters of a corpus are: time, memory and files.
+"""The whole command on very many small domains, such as clusters of a corpus: time, memory and files.
 
-One Parquet table with a label for each row, sorted by it, each domain a few lines of a corpus's text; a small
-stand-in as the proxy, one window a domain, so that what a domain costs besides its windows is seen. The
-baseline is a tenth as many domains: a domain must not cost more where there are more of them.
+The corpus is one Parquet table sorted by label, each domain a few lines of text. The proxy is a small
+stand-in and each domain has one window, so that the cost of a domain besides its windows shows. The
+baseline is a tenth as many domains: the cost of a domain must not grow with their number.
 """
 
 import random
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
+from benchmarks.machine import Figure, Report, command_line, positive_int, publish, texts_of
 from benchmarks.memory import peak_and_seconds, trained_standin
 
 _LINES, _LONGEST, _ROWS_AT_ONCE = 3, 400, 100_000
@@ -21,10 +21,10 @@ _FEWEST = 10
 
 
 class Cost(NamedTuple):
-    """Seconds of the command, and of it on stored embeddings; its most memory in bytes; what it leaves."""
+    """Seconds of the command, and on stored embeddings; peak memory in bytes; files and bytes stored."""
 
     seconds: float
-    judging: float
+    rescoring: float
     memory: float
     files: int
     stored: int
@@ -33,7 +33,9 @@ class Cost(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--domains", type=whole, default=100_000, help="how many (default: 100000)")
+    parser.add_argument(
+        "--domains", type=positive_int, default=100_000, help="number of domains (default: 100000)"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -43,15 +45,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         ]
         sizes = _FEWEST, max(_FEWEST, arguments.domains // 10), arguments.domains
         fewest, few, many = (_cost(directory, checkpoint, lines, number) for number in sizes)
-    start = fewest.seconds - fewest.judging  # of the command: libraries and proxy
+    start = fewest.seconds - fewest.rescoring  # loading libraries and the proxy
     compared = dict(zip(sizes[1:], (few, many), strict=True))
-    each = [1e3 * (cost.seconds - cost.judging - start) / number for number, cost in compared.items()]
+    each = [1e3 * (cost.seconds - cost.rescoring - start) / number for number, cost in compared.items()]
     figures = []
     for (number, cost), embedding in zip(compared.items(), each, strict=True):
         figures += [
             Figure(f"{number:,} domains: whole command", cost.seconds, "s"),
             Figure(f"{number:,} domains: embedding", embedding, "ms a domain"),
-            Figure(f"{number:,} domains: on stored embeddings", cost.judging, "s"),
+            Figure(f"{number:,} domains: on stored embeddings", cost.rescoring, "s"),
             Figure(f"{number:,} domains: peak memory", cost.memory / 2**30, "GiB"),
             Figure(f"{number:,} domains: files", cost.files),
             Figure(f"{number:,} domains: stored", cost.stored / number / 1e3, "kB a domain"),
@@ -79,11 +81,13 @@ def _cost(directory: Path, checkpoint: Path, lines: Sequence[str], number: int) 
     ]
     windows = ["--domain_column", "label", "--num_samples", "1", "--sample_length", "32"]
     memory, seconds = peak_and_seconds(directory, str(corpus), *flags, *windows)
-    again, judging = peak_and_seconds(
+    again, rescoring = peak_and_seconds(
         directory, str(corpus), *flags, "--domain_column", "label", "--skip_embedding_generation"
     )
     files = [path for path in embeddings.iterdir() if path.is_file()]
-    cost = Cost(seconds, judging, max(memory, again), len(files), sum(path.stat().st_size for path in files))
+    cost = Cost(
+        seconds, rescoring, max(memory, again), len(files), sum(path.stat().st_size for path in files)
+    )
     shutil.rmtree(embeddings)
     corpus.unlink()
     return cost

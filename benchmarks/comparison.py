@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, publish, whole
+from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, positive_int, publish
 from chameleon.methods.cost import Cost, training_cost
 from chameleon.methods.options import METHODS
 
@@ -36,9 +36,9 @@ _BASELINE = "uniform"
 def main(argv: Sequence[str] | None = None) -> int:
     """Compute weights, train, evaluate and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=whole, default=300, help="steps of each model (default: 300)")
-    parser.add_argument("--runs", type=whole, default=24, help="small models of RegMix (default: 24)")
-    parser.add_argument("--seeds", type=whole, default=3, help="seeds of base models (default: 3)")
+    parser.add_argument("--steps", type=positive_int, default=300, help="steps of each model (default: 300)")
+    parser.add_argument("--runs", type=positive_int, default=24, help="small models of RegMix (default: 24)")
+    parser.add_argument("--seeds", type=positive_int, default=3, help="seeds of base models (default: 3)")
     parser.add_argument("--keep", type=Path, help="directory to keep all files in (default: delete them)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:

@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from benchmarks.machine import Figure, Report, command_line, publish, texts_of, whole
+from benchmarks.machine import Figure, Report, command_line, positive_int, publish, texts_of
 from chameleon.proxy.model import Proxy, load_proxy
 from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
 from chameleon.text.corpora import Corpus, CorpusRequest, formats, open_corpus, storage
@@ -38,8 +38,12 @@ LENGTH = 128
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--num_samples", type=whole, default=32, help="windows of a draw (default: 32)")
-    parser.add_argument("--draws", type=whole, default=60, help="draws per layout and domain (default: 60)")
+    parser.add_argument(
+        "--num_samples", type=positive_int, default=32, help="windows of a draw (default: 32)"
+    )
+    parser.add_argument(
+        "--draws", type=positive_int, default=60, help="draws per layout and domain (default: 60)"
+    )
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)

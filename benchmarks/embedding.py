@@ -26,7 +26,7 @@ import torch
 from torch import nn
 from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LMHeadModel
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
+from benchmarks.machine import Figure, Report, command_line, medians, positive_int, publish, texts_of
 from chameleon.common.libraries import quiet_transformers
 from chameleon.embeddings.embedder import default_batch_size, embed
 from chameleon.embeddings.keys import Task, plan_embedding
@@ -48,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
     parser.add_argument("--device", default="auto", help="as of the command (default: auto)")
-    parser.add_argument("--repeats", type=whole, default=3, help="of each (default: 3)")
-    parser.add_argument("--windows", type=whole, help="of a domain (default: 10 on a CPU, else 2048)")
+    parser.add_argument("--repeats", type=positive_int, default=3, help="of each (default: 3)")
+    parser.add_argument("--windows", type=positive_int, help="of a domain (default: 10 on a CPU, else 2048)")
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     on_cpu = device.type == "cpu"

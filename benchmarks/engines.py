@@ -26,7 +26,7 @@ import numpy as np
 
 from benchmarks.embedding import random_checkpoint
 from benchmarks.faults import kill_a_child, kill_one, ray_actors, until, while_running
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, positive_int, publish, texts_of
 from chameleon.embeddings.store import ARRAYS, read_embeddings
 
 WORKERS = 2
@@ -35,12 +35,16 @@ WORKERS = 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--windows", type=whole, default=64, help="of each domain, for time (default: 64)")
-    parser.add_argument("--repeats", type=whole, default=3, help="of what is timed (default: 3)")
-    parser.add_argument("--few", type=whole, default=12, help="of each domain, for faults (default: 12)")
-    parser.add_argument("--seeds", type=whole, default=10, help="of random faults (default: 10)")
+    parser.add_argument(
+        "--windows", type=positive_int, default=64, help="of each domain, for time (default: 64)"
+    )
+    parser.add_argument("--repeats", type=positive_int, default=3, help="of what is timed (default: 3)")
+    parser.add_argument(
+        "--few", type=positive_int, default=12, help="of each domain, for faults (default: 12)"
+    )
+    parser.add_argument("--seeds", type=positive_int, default=10, help="of random faults (default: 10)")
     parser.add_argument("--gpu", action="store_true", help="workers that share a GPU instead, without Ray")
-    parser.add_argument("--domains", type=whole, default=96, help="made for the GPU (default: 96)")
+    parser.add_argument("--domains", type=positive_int, default=96, help="made for the GPU (default: 96)")
     arguments = parser.parse_args(argv)
     if arguments.gpu:
         return _on_gpu(arguments)

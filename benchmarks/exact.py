@@ -1,20 +1,18 @@
-"""Exact scores of many domains: time and memory beside the plain way, and of the whole from means to scores.
+"""Exact scores of many domains: time and memory against a plain inverse, and from means to scores.
 
-The plain way, the baseline: the inverse of K + mu I, then K times it, of which the diagonal is taken. Ours is
-given the same affinity matrix, which it may write over. Each runs in a process of its own; memory is by how
-much the most in use is over what is in use when it begins (Linux alone). Then affinity, width and scores
-together for more domains than the plain way could do.
+The baseline inverts K + mu I and takes the diagonal of K times the inverse. Ours gets the same affinity
+matrix, which it may overwrite. Each runs in a process of its own; memory is the peak less what is in use at
+the start (Linux only). Then affinity, width and scores together, for more domains than the baseline can do.
 """
 
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from time import perf_counter
 from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
+from benchmarks.machine import Figure, Report, command_line, medians, peak, positive_int, publish, reset_peak
 from benchmarks.range_server import run_in_process
 from chameleon.weights.affinity import rbf_affinity
 from chameleon.weights.leverage import leverage_scores
@@ -23,7 +21,7 @@ WIDTH, RIDGE = 768, 0.5
 
 
 class Cost(NamedTuple):
-    """Seconds, the most memory in use over that at the beginning, in bytes, and the sum of scores."""
+    """Seconds, peak memory over that at the start in bytes, and the sum of scores."""
 
     seconds: float
     memory: float
@@ -33,11 +31,19 @@ class Cost(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--domains", type=whole, default=8000, help="to compare with (default: 8000)")
     parser.add_argument(
-        "--many", type=whole, nargs="+", default=[20_000, 30_000], help="of the whole (default: 20000 30000)"
+        "--domains", type=positive_int, default=8000, help="domains of the baseline (default: 8000)"
     )
-    parser.add_argument("--repeats", type=whole, default=3, help="of what is compared (default: 3)")
+    parser.add_argument(
+        "--many",
+        type=positive_int,
+        nargs="+",
+        default=[20_000, 30_000],
+        help="domains from means to scores (default: 20000 30000)",
+    )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="repeats of the comparison (default: 3)"
+    )
     arguments = parser.parse_args(argv)
     k = arguments.domains
     rows = [(*run_in_process(_plain, k), *run_in_process(_ours, k)) for _ in range(arguments.repeats)]
@@ -69,32 +75,32 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _plain(k: int) -> Cost:
-    affinity = rbf_affinity(_means(k))
+    affinity = rbf_affinity(grouped_means(k))
     _warm_up()
-    before, begin = _in_use(), perf_counter()
+    before, begin = reset_peak(), perf_counter()
     inverse = np.linalg.inv(affinity + RIDGE * np.eye(k))
     total = float(np.diag(affinity @ inverse).sum())
-    return Cost(perf_counter() - begin, _peak() - before, total)
+    return Cost(perf_counter() - begin, peak() - before, total)
 
 
 def _ours(k: int) -> Cost:
-    affinity = rbf_affinity(_means(k))
+    affinity = rbf_affinity(grouped_means(k))
     _warm_up()
-    before, begin = _in_use(), perf_counter()
+    before, begin = reset_peak(), perf_counter()
     total = float(leverage_scores(affinity, RIDGE / k, overwrite=True).sum())
-    return Cost(perf_counter() - begin, _peak() - before, total)
+    return Cost(perf_counter() - begin, peak() - before, total)
 
 
 def _whole(k: int) -> Cost:
-    means = _means(k)
+    means = grouped_means(k)
     _warm_up()
-    before, begin = _in_use(), perf_counter()
+    before, begin = reset_peak(), perf_counter()
     total = float(leverage_scores(rbf_affinity(means), RIDGE / k, overwrite=True).sum())
-    return Cost(perf_counter() - begin, _peak() - before, total)
+    return Cost(perf_counter() - begin, peak() - before, total)
 
 
-def _means(k: int) -> np.ndarray:
-    """Domains in a few hundred groups, the groups further apart than what is in one."""
+def grouped_means(k: int) -> np.ndarray:
+    """(k, d) means of domains in a few hundred groups, which lie further apart than domains of one group."""
     generator = np.random.default_rng(0)
     centres = generator.standard_normal((max(2, k // 50), WIDTH))
     return centres[generator.integers(len(centres), size=k)] + 0.5 * generator.standard_normal((k, WIDTH))
@@ -104,21 +110,6 @@ def _warm_up() -> None:
     small = rbf_affinity(np.random.default_rng(1).standard_normal((300, 8)))
     leverage_scores(small, 1.0)
     np.linalg.inv(small + np.eye(300)) @ small
-
-
-def _in_use() -> float:
-    """Memory in use; from here on its peak is counted anew."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _of_status("VmRSS")
-
-
-def _peak() -> float:
-    return _of_status("VmHWM")
-
-
-def _of_status(name: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 if __name__ == "__main__":

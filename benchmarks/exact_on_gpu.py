@@ -1,6 +1,6 @@
-"""Exact RBF scores on a CUDA GPU: time and memory of many domains, and that they are the CPU's numbers.
+"""Exact RBF scores on a CUDA GPU: time and memory of many domains, and agreement with the CPU.
 
-The CPU's scores, the baseline, are of fewer domains, and the GPU's of as many beside them.
+The baseline is the CPU on fewer domains, which the GPU scores too.
 """
 
 import sys
@@ -9,8 +9,8 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.exact import _means as means_of
-from benchmarks.machine import Figure, Report, command_line, publish, whole
+from benchmarks.exact import grouped_means
+from benchmarks.machine import Figure, Report, command_line, positive_int, publish
 from chameleon.weights.many_domains.exact import exact_scores
 from chameleon.weights.many_domains.gpu import gpu_scores
 
@@ -20,15 +20,19 @@ RIDGE = 0.5
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--domains", type=whole, default=6000, help="to compare with (default: 6000)")
-    parser.add_argument("--many", type=whole, default=30_000, help="on the GPU alone (default: 30000)")
-    parser.add_argument("--device", default="cuda", help="as torch names it (default: cuda)")
+    parser.add_argument(
+        "--domains", type=positive_int, default=6000, help="domains on CPU and GPU (default: 6000)"
+    )
+    parser.add_argument(
+        "--many", type=positive_int, default=30_000, help="domains on the GPU only (default: 30000)"
+    )
+    parser.add_argument("--device", default="cuda", help="torch's name of the device (default: cuda)")
     arguments = parser.parse_args(argv)
     import torch
 
     k, device = arguments.domains, arguments.device
-    gpu_scores(means_of(500), RIDGE / 500, None, None, device)  # loads what comes with the first
-    means, lambda_reg = means_of(k), RIDGE / k
+    gpu_scores(grouped_means(500), RIDGE / 500, None, None, device)  # loads libraries and kernels
+    means, lambda_reg = grouped_means(k), RIDGE / k
     begin = perf_counter()
     cpu = exact_scores(means, lambda_reg, None, None, with_gradients=True)
     seconds = perf_counter() - begin
@@ -42,7 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     is_cuda = torch.device(device).type == "cuda"
     if is_cuda:
         torch.cuda.reset_peak_memory_stats(device)
-    many = means_of(arguments.many)
+    many = grouped_means(arguments.many)
     begin = perf_counter()
     gpu = gpu_scores(many, RIDGE / arguments.many, None, None, device)
     many_seconds = perf_counter() - begin

@@ -1,4 +1,4 @@
-"""What the benchmarks share: the facts of machine and commit, medians, the command line and the report."""
+"""What benchmarks share: flags, medians, memory of a process, and reports with the machine and commit."""
 
 import argparse
 import json
@@ -11,6 +11,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from chameleon.common.command_line import positive_int as positive_int
+from chameleon.common.machine import available_cores
 from chameleon.text.corpora import CorpusRequest, open_corpus
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -23,8 +25,8 @@ class Figure:
     """One number of a report.
 
     Attributes:
-        name, value, unit: What it is; `unit` may be empty.
-        at_least, at_most: The target, where there is one.
+        name, value, unit: Number and what it measures; `unit` may be empty.
+        at_least, at_most: Target, if there is one.
     """
 
     name: str
@@ -35,7 +37,7 @@ class Figure:
 
     @property
     def verdict(self) -> str:
-        """The target and whether it is met, or nothing."""
+        """The target and whether it is met; empty without a target."""
         if self.at_least is not None:
             return f"at least {self.at_least:g}: {'met' if self.value >= self.at_least else 'MISSED'}"
         if self.at_most is not None:
@@ -54,7 +56,7 @@ class Report:
 
 
 def command_line(description: str) -> argparse.ArgumentParser:
-    """The flags that every benchmark takes."""
+    """A parser with the flags that every benchmark takes."""
     parser = argparse.ArgumentParser(description=description)
     dataset = os.path.relpath(_SAMPLE) if _SAMPLE.is_dir() else "builtin"
     parser.add_argument("--dataset", default=dataset, help=f"corpus (default: {dataset})")
@@ -74,17 +76,25 @@ def texts_of(dataset: str) -> dict[str, list[str]]:
     }
 
 
-def whole(text: str) -> int:
-    """A whole number of at least 1, for argparse."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"expected at least 1, got {number}")
-    return number
-
-
 def medians(rows: Iterable[Sequence[float]]) -> list[float]:
-    """The median of each column: a row is one repeat, in which all that is compared was measured."""
+    """The median of each column, where a row is one repeat with all measurements that are compared."""
     return [median(column) for column in zip(*rows, strict=True)]
+
+
+def reset_peak() -> float:
+    """Bytes of memory in use by this process; its peak is counted from here on (Linux only)."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _memory_status("VmRSS")
+
+
+def peak() -> float:
+    """Peak memory of this process in bytes, since `reset_peak`."""
+    return _memory_status("VmHWM")
+
+
+def _memory_status(name: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:"))
 
 
 def publish(report: Report, output: Path | None) -> int:
@@ -109,13 +119,12 @@ def publish(report: Report, output: Path | None) -> int:
 
 
 def _hardware() -> dict[str, Any]:
-    # Loaded when all is measured: a benchmark of start-up time or memory must not have it in its process.
+    # Loaded after the measurements, which may be of start-up time or memory.
     import torch
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": _cpu(),
-        "cores": cores,
+        "cores": available_cores(),
         "threads": torch.get_num_threads(),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         "python": platform.python_version(),

@@ -1,9 +1,9 @@
-"""Scores of many domains: the linear kernel's of 100,000 and approximate RBF ones of a million.
+"""Scores of many domains: 100,000 with the linear kernel, and a million approximately with the RBF kernel.
 
 Seconds and memory, each in a process of its own. The baseline of the linear kernel is the matrix of all
-pairs, at as many domains as it can do. The means of the million lie on disk in float32, and are made
-beforehand: groups of domains, the groups further apart than what is in one. Memory is by how much the most in
-use is over what is in use when the work begins, the pages of the file among it (Linux alone).
+pairs, at as many domains as it can do. The means of the million lie on disk in float32, written beforehand:
+groups of domains, which lie further apart than domains of one group. Memory is the peak less what is in use
+at the start, pages of the file included (Linux only).
 """
 
 import sys
@@ -15,9 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.exact import _in_use as in_use
-from benchmarks.exact import _peak as peak
-from benchmarks.machine import Figure, Report, command_line, publish, whole
+from benchmarks.machine import Figure, Report, command_line, peak, positive_int, publish, reset_peak
 from benchmarks.range_server import run_in_process
 from chameleon.weights.affinity import linear_affinity
 from chameleon.weights.leverage import leverage_scores
@@ -29,7 +27,7 @@ RBF_LAMBDA, LINEAR_LAMBDA = 1e-2, 1e-2
 
 
 class Cost(NamedTuple):
-    """Seconds, bytes over those in use at the beginning, the sum of scores, and what is said of errors."""
+    """Seconds, peak memory over that at the start in bytes, the sum of scores, and errors of the scores."""
 
     seconds: float
     memory: float
@@ -40,9 +38,18 @@ class Cost(NamedTuple):
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--domains", type=whole, default=8000, help="of the baseline (default: 8000)")
-    parser.add_argument("--linear", type=whole, default=100_000, help="linear kernel (default: 100000)")
-    parser.add_argument("--rbf", type=whole, default=1_000_000, help="RBF kernel (default: 1000000)")
+    parser.add_argument(
+        "--domains", type=positive_int, default=8000, help="domains of the baseline (default: 8000)"
+    )
+    parser.add_argument(
+        "--linear",
+        type=positive_int,
+        default=100_000,
+        help="domains with the linear kernel (default: 100000)",
+    )
+    parser.add_argument(
+        "--rbf", type=positive_int, default=1_000_000, help="domains with the RBF kernel (default: 1000000)"
+    )
     arguments = parser.parse_args(argv)
     plain = run_in_process(_plain, arguments.domains)
     same = run_in_process(_linear, arguments.domains)
@@ -90,15 +97,15 @@ def _rbf(k: int, path: Path) -> Cost:
     means = np.memmap(path, dtype=np.float32, mode="r", shape=(k, WIDTH))
 
     def work(means: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-        found = approximate_scores(means, RBF_LAMBDA, None, None, None)
-        return found.scores.scores, dict(found.facts)
+        approximation = approximate_scores(means, RBF_LAMBDA, None, None, None)
+        return approximation.scores.scores, dict(approximation.facts)
 
     return _cost(means, work)
 
 
 def _cost(means: np.ndarray, work: Callable[[np.ndarray], tuple[np.ndarray, dict[str, float]]]) -> Cost:
-    linear_scores(np.eye(300, 8), 1.0)  # loads what comes with the first
-    before, begin = in_use(), perf_counter()
+    linear_scores(np.eye(300, 8), 1.0)  # loads libraries
+    before, begin = reset_peak(), perf_counter()
     scores, facts = work(means)
     return Cost(perf_counter() - begin, peak() - before, float(scores.sum()), facts)
 
@@ -121,7 +128,7 @@ def _centres() -> np.ndarray:
 
 
 def _block(centres: np.ndarray, begin: int, count: int) -> np.ndarray:
-    """Some domains, of groups of very different sizes, some further from the middle of theirs."""
+    """Means of some domains, in groups of very different sizes, some far from the centre of theirs."""
     generator = np.random.default_rng([1, begin])
     groups = (len(centres) * generator.random(count) ** 2).astype(np.int64)
     within = generator.uniform(0.1, 0.6, size=(count, 1))

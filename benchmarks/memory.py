@@ -1,8 +1,7 @@
-"""Peak resident memory of embedding as many windows of a large corpus as of a small one.
+"""Peak memory of embedding equally many windows of a large and of a small corpus.
 
-The real command with a small stand-in as its proxy, on two corpora made of the same documents,
-repeated and shuffled; the baseline is the small corpus. What the command holds must not grow with
-the text that it draws from.
+The real command with a small stand-in as its proxy, on two corpora of the same documents, repeated and
+shuffled. The baseline is the small corpus: memory must not grow with the size of the corpus.
 """
 
 import json
@@ -16,18 +15,20 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, texts_of, whole
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, positive_int, publish, texts_of
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--small", type=whole, default=50, help="MB of the small corpus (default: 50)")
-    parser.add_argument("--large", type=whole, default=800, help="MB of the large corpus (default: 800)")
-    parser.add_argument("--num_samples", type=whole, default=32, help="windows a domain (default: 32)")
-    parser.add_argument("--repeats", type=whole, default=3, help="of each (default: 3)")
+    parser.add_argument("--small", type=positive_int, default=50, help="MB of the small corpus (default: 50)")
+    parser.add_argument(
+        "--large", type=positive_int, default=800, help="MB of the large corpus (default: 800)"
+    )
+    parser.add_argument("--num_samples", type=positive_int, default=32, help="windows a domain (default: 32)")
+    parser.add_argument("--repeats", type=positive_int, default=3, help="repeats (default: 3)")
     arguments = parser.parse_args(argv)
-    # Ended from outside, it takes its child and a gigabyte of text with it.
+    # Exit normally when terminated, so that the child and a gigabyte of text are removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _write_corpus(dataset: str, directory: Path, num_bytes: int) -> None:
-    """Domains of equal size, each its documents again and again, every time in another order."""
+    """Domains of equal size, each of its documents repeated, in another order each time."""
     directory.mkdir()
     domains = texts_of(dataset)
     shuffler = random.Random(0)
@@ -76,7 +77,7 @@ def _write_corpus(dataset: str, directory: Path, num_bytes: int) -> None:
 
 
 def trained_standin(directory: Path, dataset: str) -> Path:
-    """Checkpoint of the small proxy that the command trains for a corpus in a directory without any."""
+    """Checkpoint of the small proxy that the command trains in a directory without checkpoints."""
     peak_and_seconds(directory, dataset, "--num_samples", "1")
     return next((directory / "checkpoints").glob("standin-*"))
 

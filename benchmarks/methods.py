@@ -20,7 +20,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.machine import ROOT, Figure, Report, command_line, medians, publish, whole
+from benchmarks.machine import ROOT, Figure, Report, command_line, medians, positive_int, publish
 from chameleon.methods.doge import DoGE, DoGESettings
 from chameleon.methods.doremi import DoReMi
 from chameleon.training.models import ModelSource, build_model
@@ -34,12 +34,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("--model", default="82M", help="size of the proxy (default: 82M)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
-    parser.add_argument("--batch_size", type=whole, default=14, help="rows of a step (default: 14)")
-    parser.add_argument("--length", type=whole, default=128, help="tokens of a row (default: 128)")
+    parser.add_argument("--batch_size", type=positive_int, default=14, help="rows of a step (default: 14)")
+    parser.add_argument("--length", type=positive_int, default=128, help="tokens of a row (default: 128)")
     parser.add_argument(
-        "--steps", type=whole, default=3, help="timed steps, after one of warm-up (default: 3)"
+        "--steps", type=positive_int, default=3, help="timed steps, after one of warm-up (default: 3)"
     )
-    parser.add_argument("--repeats", type=whole, default=2, help="repeats of each, in turn (default: 2)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=2, help="repeats of each, in turn (default: 2)"
+    )
     parser.add_argument(
         "--kind", choices=_KINDS, help="measure only this one, in this process (default: all)"
     )

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.machine import ROOT, Figure, Report, command_line, publish, whole
+from benchmarks.machine import ROOT, Figure, Report, command_line, positive_int, publish
 from chameleon.text.corpora import CorpusRequest, open_corpus
 
 SHARE = 0.8
@@ -24,7 +24,7 @@ MODEL = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Train, evaluate and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=whole, default=400, help="of each model (default: 400)")
+    parser.add_argument("--steps", type=positive_int, default=400, help="of each model (default: 400)")
     arguments = parser.parse_args(argv)
     names = [domain.name for domain in open_corpus(CorpusRequest(arguments.dataset)).domains]
     halves = (names[::2], names[1::2])

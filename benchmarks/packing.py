@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
+from benchmarks.machine import Figure, Report, command_line, medians, positive_int, publish, texts_of
 from chameleon.proxy.tokenizer import load_tokenizer
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.training.packing import pack
@@ -29,8 +29,12 @@ AT_ONCE = 1000
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--megabytes", type=whole, default=1000, help="megabytes of text (default: 1000)")
-    parser.add_argument("--repeats", type=whole, default=3, help="repeats of each, in turn (default: 3)")
+    parser.add_argument(
+        "--megabytes", type=positive_int, default=1000, help="megabytes of text (default: 1000)"
+    )
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="repeats of each, in turn (default: 3)"
+    )
     parser.add_argument(
         "--child", type=Path, help="only pack this directory, and print seconds and peak memory"
     )

@@ -21,7 +21,7 @@ from statistics import mean
 from time import perf_counter
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, texts_of, whole
+from benchmarks.machine import Figure, Report, command_line, medians, positive_int, publish, texts_of
 from benchmarks.range_server import Traffic, download, run_in_process, serve, traffic
 from chameleon.text.corpora import CorpusRequest, open_corpus
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, SLIMPAJAMA_NAMES
@@ -78,18 +78,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--gigabytes", type=float, default=2, help="size of the parquet files (default: 2)")
     parser.add_argument(
         "--rows_per_group",
-        type=whole,
+        type=positive_int,
         help=f"(default: {ROW_GROUPS} row groups per file)",
     )
     parser.add_argument(
         "--num_samples",
-        type=whole,
+        type=positive_int,
         nargs="+",
         default=[256],
         help="windows per domain (default: 256); for further numbers only bytes sent are measured",
     )
     parser.add_argument("--bytes_only", action="store_true", help="no baseline and no JSON Lines")
-    parser.add_argument("--repeats", type=whole, default=3, help="of all but the baseline (default: 3)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="of all but the baseline (default: 3)"
+    )
     arguments = parser.parse_args(argv)
     num_bytes = int(arguments.gigabytes * 1e9)
     # When terminated, end the children and delete gigabytes of text.

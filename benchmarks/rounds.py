@@ -1,13 +1,14 @@
-"""How many windows rounds draw, whether the weights are then as sure as they say, and what noise does.
+"""Windows that rounds draw, coverage of the standard errors, and the effect of sampling noise.
 
-All windows of the corpus are embedded once with a GPT-2 of 82M parameters (random weights), by the real
-command; they are the truth. Then, with the windows of each domain in one random order after another,
+All windows of the corpus are embedded once with a GPT-2 of 82M parameters (random weights) by the real
+command; their weights are the truth. Then, with the windows of each domain in one random order after
+another,
 
-- rounds are drawn up to the target, and the weights held against the truth;
-- weights from n windows of each domain are held against the truth with distances freed of noise and not;
-  also where one half of the domains has eight times the windows of the other.
+- rounds are drawn up to the target, and the weights compared with the truth;
+- weights from n windows of each domain are compared with the truth, with distances corrected for noise and
+  without; also where one half of the domains has eight times the windows of the other.
 
-`--embeddings_dir` keeps the embeddings, which take a quarter of an hour on two cores.
+`--embeddings_dir` saves the embeddings, which take a quarter of an hour on two cores.
 """
 
 import sys
@@ -19,7 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.embedding import random_checkpoint
-from benchmarks.machine import Figure, Report, command_line, publish, whole
+from benchmarks.machine import Figure, Report, command_line, positive_int, publish
 from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS
 from chameleon.confidence.verdict import assess
 from chameleon.embeddings.store import DomainEmbeddings
@@ -36,9 +37,11 @@ COUNTS = (16, 32, 64, 128, 256, 512)
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--embeddings_dir", type=Path, help="where embeddings are kept (default: nowhere)")
-    parser.add_argument("--sample_length", type=whole, default=512, help="of a window (default: 512)")
-    parser.add_argument("--seeds", type=whole, default=100, help="random orders (default: 100)")
+    parser.add_argument("--embeddings_dir", type=Path, help="directory to save embeddings in (default: none)")
+    parser.add_argument(
+        "--sample_length", type=positive_int, default=512, help="tokens of a window (default: 512)"
+    )
+    parser.add_argument("--seeds", type=positive_int, default=100, help="random orders (default: 100)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = arguments.embeddings_dir or Path(name)
@@ -96,8 +99,8 @@ def _of_rounds(stored: Mapping[str, DomainEmbeddings], seeds: int) -> Iterator[F
 
 def _of_noise(stored: Mapping[str, DomainEmbeddings], seeds: int) -> Iterator[Figure]:
     """Root mean square error and mean bias of weights, in thousandths of all tokens."""
-    freed = Formula.of(len(stored))
-    formulas = {"taken off": freed, "left in": replace(freed, takes_noise_off=False)}
+    corrected = Formula.of(len(stored))
+    formulas = {"taken off": corrected, "left in": replace(corrected, takes_noise_off=False)}
     every = {name: len(rows) for name, rows in stored.items()}
     plans = {f"n = {n}": dict.fromkeys(stored, n) for n in COUNTS}
     plans["n = 32, 256 in turn"] = {name: (32, 256)[i % 2] for i, name in enumerate(stored)}

@@ -1,8 +1,8 @@
-"""Weights from stored embeddings, from process start to exit, against the same with torch loaded first.
+"""Weights from stored embeddings, process start to exit, against the same with torch imported first.
 
-7 domains x 2048 windows x 768 numbers, stored by `chameleon.embeddings.store`; then the real command with
---skip_embedding_generation. The baseline is the same command in a process that first imports torch
-and transformers, as one does that loads them at its top.
+The real command with --skip_embedding_generation on 7 domains x 2048 windows x 768 numbers, stored by
+`chameleon.embeddings.store`. The baseline is the same command in a process that first imports torch and
+transformers, as a program does that imports them at its top.
 """
 
 import subprocess
@@ -15,7 +15,7 @@ from time import perf_counter
 
 import numpy as np
 
-from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, publish, whole
+from benchmarks.machine import SCRIPT, Figure, Report, command_line, medians, positive_int, publish
 from chameleon.embeddings.store import (
     DomainEmbeddings,
     EmbeddingRecord,
@@ -33,7 +33,7 @@ _LOADED_FIRST = (
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--repeats", type=whole, default=5, help="of each (default: 5)")
+    parser.add_argument("--repeats", type=positive_int, default=5, help="repeats (default: 5)")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as name:
         directory = Path(name)
@@ -62,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def store_embeddings(directory: Path) -> None:
-    """Random embeddings of as many domains as the method is shown with."""
+    """Store random embeddings of seven domains, as many as the method was published on."""
     generator = np.random.default_rng(0)
     files = {}
     for i in range(DOMAINS):

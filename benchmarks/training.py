@@ -20,7 +20,7 @@ import torch
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import PreTrainedModel, TrainerCallback, TrainingArguments
 
-from benchmarks.machine import Figure, Report, command_line, medians, publish, whole
+from benchmarks.machine import Figure, Report, command_line, medians, positive_int, publish
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.devices import choose_dtype
 from chameleon.proxy.tokenizer import load_tokenizer
@@ -57,10 +57,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--model", choices=tuple(SIZES), default="82M", help="shape of the model (default: 82M)"
     )
-    parser.add_argument("--batch_size", type=whole, default=2, help="rows per step (default: 2)")
-    parser.add_argument("--steps", type=whole, default=6, help="timed steps (default: 6)")
-    parser.add_argument("--warm_up", type=whole, default=2, help="steps before timing (default: 2)")
-    parser.add_argument("--repeats", type=whole, default=3, help="repeats of each loop, in turn (default: 3)")
+    parser.add_argument("--batch_size", type=positive_int, default=2, help="rows per step (default: 2)")
+    parser.add_argument("--steps", type=positive_int, default=6, help="timed steps (default: 6)")
+    parser.add_argument("--warm_up", type=positive_int, default=2, help="steps before timing (default: 2)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="repeats of each loop, in turn (default: 3)"
+    )
     parser.add_argument("--compile", action="store_true", help="compile the model")
     arguments = parser.parse_args(argv)
     device = torch.device(arguments.device)

@@ -1,7 +1,6 @@
-"""Small real things that tests share: text, a tokenizer, a checkpoint, the command.
+"""What tests share: small real text, a tokenizer, a checkpoint and the command.
 
-Tests run in several processes, each of which computes on one core: torch's threads wait for each other
-where there are more of them than cores.
+Tests run in several processes of one thread each: with more threads than cores, torch's wait for each other.
 """
 
 import json
@@ -77,12 +76,12 @@ def corpus_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def opened(dataset: str | Path, **how: Any) -> Corpus:  # noqa: ANN401
-    """A corpus by its name."""
+    """The corpus with a name or path."""
     return open_corpus(CorpusRequest(str(dataset), **how))
 
 
 def indexed(domain: Domain) -> IndexedText:
-    """The text of a domain of which every document's place is known."""
+    """The text of a domain whose documents are indexed."""
     assert isinstance(domain.text, IndexedText)
     return domain.text
 
@@ -95,7 +94,7 @@ def documents(text: Text) -> list[bytes]:
 
 @dataclass(frozen=True)
 class BytesTokenizer:
-    """A token a byte: what windows are can be read off the text."""
+    """A tokenizer with one token a byte, so that windows can be compared with the text."""
 
     end_of_text: int = 256
     digest: str = "bytes"
@@ -157,7 +156,7 @@ def make_tokenizer() -> Any:  # noqa: ANN401
 
 @contextmanager
 def files_up_to(size: int) -> Iterator[None]:
-    """As on a disk that is full: no file can grow beyond a size."""
+    """Files cannot grow beyond a size, as on a full disk."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
     try:
@@ -173,11 +172,11 @@ def run_command(
     directory: Path, *flags: str | Path, env: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
     """The real command, run in a directory."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("HF_")}
     return subprocess.run(
         [sys.executable, SCRIPT, *map(str, flags)],
         cwd=directory,
-        env={**kept, "HF_HUB_OFFLINE": "1", **(env or {})},
+        env={**inherited, "HF_HUB_OFFLINE": "1", **(env or {})},
         capture_output=True,
         text=True,
         timeout=3600,
