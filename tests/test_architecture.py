@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, SCRIPT
 
+from chameleon import DomainWeights, compute_weights
 from chameleon.__main__ import COMMANDS
 
 FLOORS: Mapping[str, int] = {
@@ -137,3 +138,25 @@ def modules_after(*lines: str) -> set[str]:
     )
     assert done.returncode == 0, done.stderr
     return set(done.stderr.rpartition("loaded ")[2].split())
+
+
+def test_help_and_compute_weights_load_neither_torch_nor_transformers() -> None:
+    code = (
+        "import sys, contextlib, io, compute_chameleon_weights as script, chameleon\n"
+        "with contextlib.suppress(SystemExit), contextlib.redirect_stdout(io.StringIO()):\n"
+        "    script.main(['--help'])\n"
+        "assert 'numpy' not in sys.modules\n"
+        "assert chameleon.compute_weights\n"
+        "assert not {'torch', 'transformers', 'datasets', 'pyarrow'} & set(sys.modules), sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_every_public_name_is_documented() -> None:
+    import chameleon
+
+    for name in chameleon.__all__:
+        assert getattr(chameleon, name).__doc__
+    with pytest.raises(AttributeError, match="nonsense"):
+        _ = chameleon.nonsense
+    assert isinstance(compute_weights({"a": [0.0, 1], "b": [1.0, 0], "c": [3.0, 3]}), DomainWeights)

@@ -165,7 +165,7 @@ def draw_others(report: Report, key: str, width: int) -> Markup:
 
 
 def draw_change(report: Report, key: str, width: int) -> Markup:
-    """Each domain's weight before and after domains came or went."""
+    """Each domain's weight before and after the set of domains changed."""
     assert report.before is not None
     before, after = report.before.by_name(), report.weights.by_name()
     changes = {name: after.get(name, 0.0) - before.get(name, 0.0) for name in {**after, **before}}
@@ -187,12 +187,12 @@ def draw_change(report: Report, key: str, width: int) -> Markup:
             for side, (sign, _) in ((before, signs[0]), (after, signs[1]))
             if name in side
         ]
-        end = (
-            "new" if name not in before else "gone" if name not in after else points(changes[name], decimals)
-        )
+        end = points(changes[name], decimals)
+        if name not in before or name not in after:
+            end = "removed" if name in before else "new"
         drawn.append(accessible(f"{one_line(name)}: {end}", *marks, _at_end(end, layout, y)))
     said = [f"{one_line(name)} {points(changes[name], decimals)}" for name in most[:_SAID]]
-    title = "Weights before and after domains came or went"
+    title = "Weights before and after a change of the set of domains"
     return picture(
         key, width, layout.height, title, f"Changes in points: {_some(said, len(changes))}.", *drawn
     )

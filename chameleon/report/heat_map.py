@@ -1,9 +1,12 @@
-"""How alike domains are: their affinity as a map, those that are alike side by side.
+"""The affinity of the domains as a heat map, similar domains next to each other.
 
 Shapes: k domains.
 """
 
+import base64
+import io
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -11,10 +14,10 @@ import numpy.typing as npt
 from chameleon.common.arrays import Array
 from chameleon.report.content import Report
 from chameleon.report.markup import Markup, figure, fitted, joined, one_line, tag, widest, width_of
-from chameleon.report.style import COLOURS, levels, png_address
+from chameleon.report.style import COLOURS, levels
 from chameleon.report.svg import NARROW, accessible, picture
 
-# Up to so many domains each cell is an element that tells its number, above they are one image.
+# Up to this many domains, each cell is an element with its number; above, all cells are one image.
 MOST_CELLS = 24
 
 
@@ -82,6 +85,22 @@ def heat_images(report: Report) -> Markup:
     return tag("svg", tag("defs", *images), class_="store", width=0, height=0, aria_hidden="true")
 
 
+def png_address(pixels: npt.NDArray[np.uint8], colours: Sequence[str]) -> str:
+    """A data: address of a PNG picture.
+
+    Args:
+        pixels: (rows, columns) indices of colours.
+        colours: Up to 16 colours, as #rrggbb.
+    """
+    from PIL import Image
+
+    image = Image.fromarray(pixels, "P")
+    image.putpalette(b"".join(bytes.fromhex(colour[1:]) for colour in colours))
+    content = io.BytesIO()
+    image.save(content, "PNG", bits=4, optimize=True)
+    return "data:image/png;base64," + base64.b64encode(content.getvalue()).decode()
+
+
 def draw_heat_map(report: Report, key: str, width: int) -> Markup:
     """The affinity of any two domains as a colour, and as a number where there is room for it."""
     affinity, k, order = report.affinity, len(report.affinity), clustered(report.affinity)
@@ -106,14 +125,14 @@ def draw_heat_map(report: Report, key: str, width: int) -> Markup:
         drawn.append(accessible(one_line(names[at]), *labels))
     legend = max(230.0, min(side, 260.0))
     drawn.append(_legend(affinity, left, above + side + 14, legend))
-    title = f"Affinity of {k} {report.pictured.kind}, those that are alike side by side"
+    title = f"Affinity of {k} {report.pictured.kind}, similar ones side by side"
     beyond = max(cell * (at + 0.5) + reach for at, reach in enumerate(reaches)) if is_slanted else 0.0
     whole = left + max(side, beyond, legend) + 2
     return picture(key, whole, above + side + 52, title, _said(report), *drawn)
 
 
 def rows_named(report: Report, width: int) -> int:
-    """Of how many rows of the image one is named."""
+    """How many rows of the image there are for each labelled one."""
     side = min(_LARGEST_IMAGE, width - _left(report, width) - 2)
     return math.ceil(_LABEL * len(report.affinity) / side)
 
@@ -201,4 +220,4 @@ def _said(report: Report) -> str:
 
     if len(order) <= 2 * _PAIRS_SAID:
         return f"Affinities: {said(order)}."
-    return f"Most alike: {said(order[:_PAIRS_SAID])}. Least alike: {said(order[-_PAIRS_SAID:])}."
+    return f"Most similar: {said(order[:_PAIRS_SAID])}. Least similar: {said(order[-_PAIRS_SAID:])}."

@@ -1,4 +1,4 @@
-"""Domain weights as one HTML file that asks for nothing from outside and runs nothing."""
+"""The report as one HTML file: no scripts, and nothing loaded from elsewhere."""
 
 import base64
 import hashlib
@@ -9,15 +9,16 @@ from chameleon.common import files
 from chameleon.report.content import Report
 from chameleon.report.heat_map import heat_images
 from chameleon.report.markup import Markup, tag
-from chameleon.report.sections import Section, facts, heading, sections, summary, verdict
+from chameleon.report.sections import Section, sections
 from chameleon.report.style import style_sheet
+from chameleon.report.summary import facts, heading, summary, verdict
 
 
 def write_report(report: Report, path: Path) -> None:
     """Write the page, whole or not at all; the same report gives the same bytes.
 
     Raises:
-        InputError: It cannot be written.
+        InputError: The file cannot be written.
     """
     files.write_atomically(path, render_report(report).encode())
 
@@ -36,7 +37,7 @@ def render_report(report: Report) -> str:
 def _head(title: str) -> Markup:
     style = style_sheet()
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    # Nothing but this style and images within the page: what else is asked for, browsers refuse.
+    # Browsers refuse everything but this style and images within the page.
     policy = (
         f"default-src 'none'; style-src 'sha256-{digest}'; img-src data:; base-uri 'none'; form-action 'none'"
     )
@@ -72,7 +73,7 @@ def _top(report: Report, title: str, parts: Sequence[Section]) -> Markup:
         ),
         tag("div", *notices, class_="notices") if weights.notices else Markup(),
         tag("dl", *numbers, class_="facts"),
-        tag("nav", tag("ul", *links), aria_label="Parts of this page"),
+        tag("nav", tag("ul", *links), aria_label="Sections of this page"),
     )
 
 
@@ -88,7 +89,8 @@ def _section(section: Section) -> Markup:
 
 def _foot(report: Report) -> Markup:
     version = report.weights.provenance.get("versions")
-    made = version.get("chameleon") if isinstance(version, dict) else None
+    number = version.get("chameleon") if isinstance(version, dict) else None
     return tag(
-        "footer", tag("p", f"chameleon{f' {made}' if made else ''}. This page asks for nothing from outside.")
+        "footer",
+        tag("p", f"chameleon{f' {number}' if number else ''}. This page loads nothing from elsewhere."),
     )

@@ -83,7 +83,7 @@ def _head(words: str) -> Markup:
 
 
 def cell(text: str | None, kind: str | None = None) -> Markup:
-    """One cell; a dash where nothing is known."""
+    """One cell; a dash for an unknown value."""
     return tag("td", "–" if text is None else text, class_=kind)
 
 
@@ -105,7 +105,7 @@ def weights_table(report: Report) -> Markup:
     columns: list[tuple[str, Callable[[int], str | None]]] = [
         ("weight", lambda i: share(float(weights.weights[i]))),
         ("95 % interval", of("interval", lambda ends: f"{100 * ends[0]:.{decimals}f} – {share(ends[1])}")),
-        ("against uniform", lambda i: f"{weights.weights[i] * k:.2f} ×"),
+        ("vs uniform", lambda i: f"{weights.weights[i] * k:.2f} ×"),
         ("natural", of("natural_share", share)),
         ("in use now", of("weight_in_use", share)),
         ("score", of("score", lambda score: f"{score:.4f}")),
@@ -160,7 +160,7 @@ def others_table(report: Report) -> Markup:
 
 
 def moves_table(report: Report) -> Markup:
-    """By how much each weight moves because of each domain that came or went."""
+    """How far each added or removed domain moves each weight."""
     decimals = decimals_for(len(report.weights.names))
     names = list(
         dict.fromkeys(
@@ -200,7 +200,7 @@ def _furthest_moves(report: Report, decimals: int) -> Markup:
 
 
 def neighbours_table(report: Report) -> Markup:
-    """The domains that are most alike to each."""
+    """The domains most similar to each domain."""
     names, k = report.pictured.names, len(report.pictured.names)
     count = min(_NEAREST, k - 1)
     rows = []
@@ -216,12 +216,12 @@ def neighbours_table(report: Report) -> Markup:
             for j in others
         ]
         rows.append((names[i], cells))
-    heads = ["domain", *("most alike", "second", "third")[:count]]
+    heads = ["domain", *("most similar", "second", "third")[:count]]
     return table("Nearest neighbours, with affinity", heads, rows, "near")
 
 
 def settings_table(report: Report) -> Markup:
-    """Every setting that was in force."""
+    """Every setting in force."""
     rows = [(key, [cell(value_of(value))]) for key, value in _flat(report.weights.settings)]
     return table("Settings in force", ["setting", "value"], rows, "words")
 
@@ -233,7 +233,7 @@ def provenance_table(report: Report) -> Markup:
 
 
 def _flat(nested: Mapping[str, Any]) -> list[tuple[str, Any]]:
-    """Values of nested objects in their order, each with the way to it."""
+    """Values of nested objects in their order, each with the keys that lead to it."""
     found: list[tuple[str, Any]] = []
     left = list(nested.items())[::-1]
     while left:

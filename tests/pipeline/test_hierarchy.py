@@ -66,10 +66,10 @@ def run(
         assert compute_chameleon_weights.main(argv) == code
         out, told = capsys.readouterr()
         if code:
-            return {"table": out, "told": told}
+            return {"table": out, "stderr": told}
         content: dict[str, Any] = json.loads(Path("w.json").read_text())
         jsonschema.validate(content, SCHEMA)
-        return {**content, "table": out, "told": told}
+        return {**content, "table": out, "stderr": told}
 
     return run
 
@@ -160,7 +160,7 @@ def test_windows_are_drawn_until_nested_errors_are_within_the_target(
     assert sum(grown.values()) <= 2 * sum(windows.values()) / 0.6**2
 
 
-def test_domains_go_and_come_together_before_they_are_nested(run: Run) -> None:
+def test_domains_are_removed_and_merged_before_they_are_nested(run: Run) -> None:
     fewer = run("--hierarchy", "nested", "--remove_domains", "web/poems")
     assert "web/poems" not in fewer["weights"]
     assert fewer["diagnostics"]["sources"]["web"]["domains"] == 2
@@ -175,7 +175,7 @@ def test_domains_go_and_come_together_before_they_are_nested(run: Run) -> None:
     assert sum(both["weights"].values()) == pytest.approx(1)
 
 
-def test_sources_of_one_topic_each_are_weighed_as_without_levels(run: Run) -> None:
+def test_sources_of_one_topic_each_have_flat_weights(run: Run) -> None:
     lone = ("--domains", "web/law,code/c,books/all")
     nested, flat = run("--hierarchy", "nested", *lone), run(*lone)
     assert nested["weights"] == pytest.approx(flat["weights"], abs=1e-12)
@@ -213,12 +213,12 @@ def test_nested_weights_go_into_trainers(run: Run, capsys: pytest.CaptureFixture
         (("--sensitivity",), "--sensitivity applies to weights over all domains"),
     ],
 )
-def test_what_does_not_go_with_nested_is_refused(run: Run, flags: tuple[str, ...], expected: str) -> None:
+def test_flags_that_contradict_nested_are_refused(run: Run, flags: tuple[str, ...], expected: str) -> None:
     run()
-    assert expected in run("--hierarchy", "nested", *flags, code=2)["told"]
+    assert expected in run("--hierarchy", "nested", *flags, code=2)["stderr"]
 
 
-def test_sources_are_told_by_the_first_slash_of_every_name() -> None:
+def test_a_source_is_the_name_before_the_first_slash() -> None:
     assert sources_in(["a/x", "b/y/z", "a/q/r"]) == {"a": ["a/x", "a/q/r"], "b": ["b/y/z"]}
     for name in ("plain", "/x", "x/", "/"):
         assert sources_in(["a/x", name]) == {}
