@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chameleon.common.command_line import (
     Parser,
@@ -21,12 +22,12 @@ from chameleon.common.command_line import (
     run_command,
     terminal_width,
 )
+from chameleon.common.files import check_writable, require_directory
 from chameleon.export.options import ExportRequest
-from chameleon.pipeline.options import (
-    Options,
-    add_run_flags,
-    require_consistent,
-)
+from chameleon.pipeline.options import Options, add_run_flags, require_consistent
+
+if TYPE_CHECKING:
+    from chameleon.pipeline.run import Outcome
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -45,67 +46,81 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     arguments = vars(build_parser().parse_args(argv))
     output = arguments.pop("output") or f"chameleon_weights_{arguments['mode']}.json"
-    trainer_file = {name: arguments.pop(name) for name in ("sources", "tokens_per_row", "budget")}
+    details = {name: arguments.pop(name) for name in ("sources", "tokens_per_row", "budget")}
     trainer_format = arguments.pop("export")
-    request = None if trainer_format is None else ExportRequest(format=trainer_format, **trainer_file)
-    work = partial(_run, Options(**arguments), output, request)
+    export = None if trainer_format is None else ExportRequest(format=trainer_format, **details)
+    work = partial(_run, Options(**arguments), output, export)
     return run_command(work, "windows embedded so far are kept")
 
 
 def _run(options: Options, output: str, export: ExportRequest | None) -> None:
-    from chameleon.common.files import check_writable, require_directory
-    from chameleon.pipeline.run import run
-    from chameleon.report.terminal import render_change, render_table
-
     require_consistent(options)
     if options.num_shards is not None:
-        _embed_share(options)
+        _embed_shard(options)
         return
-    if output != "-":
-        check_writable(Path(output))
-    beside = f"chameleon_weights_{options.mode}.json" if output == "-" else output
-    if options.report is not None:
-        require_directory(options.report)
-    if export is not None:
-        from chameleon.export.write import export_beside, require_exportable
+    weights_file = Path(f"chameleon_weights_{options.mode}.json" if output == "-" else output)
+    _require_writable(options, output, export, weights_file)
+    from chameleon.pipeline.run import run
 
-        require_exportable(export, Path(beside))
     outcome = run(options, notify=note)
-    weights = outcome.weights
     if output != "-":
-        weights.write(output)
+        outcome.weights.write(output)
     if options.report is not None:
         from chameleon.report.build import build_report
         from chameleon.report.page import write_report
 
         write_report(build_report(outcome), options.report)
-    terminal = sys.stderr if output == "-" else sys.stdout
-    place = "stdout" if output == "-" else output
+    _print(outcome, output, options.report)
+    if export is not None:
+        from chameleon.export.write import export_beside
+
+        export_beside(outcome.weights, export, weights_file, print_stderr)
+
+
+def _require_writable(
+    options: Options, output: str, export: ExportRequest | None, weights_file: Path
+) -> None:
+    """Raise InputError before the work where a result could not be written after it."""
+    if output != "-":
+        check_writable(weights_file)
+    if options.report is not None:
+        require_directory(options.report)
+    if export is not None:
+        from chameleon.export.write import require_exportable
+
+        require_exportable(export, weights_file)
+
+
+def _print(outcome: "Outcome", output: str, report: Path | None) -> None:
+    """Print the table on stdout; on stderr where the JSON goes to stdout."""
+    from chameleon.report.terminal import render_change, render_table
+
+    weights, change = outcome.weights, outcome.change
+    is_json = output == "-"
+    stream = sys.stderr if is_json else sys.stdout
     table = render_table(
         weights,
-        place,
-        unicode=can_draw_blocks(terminal),
-        width=terminal_width(terminal),
-        report=options.report,
+        "stdout" if is_json else output,
+        unicode=can_draw_blocks(stream),
+        width=terminal_width(stream),
+        report=report,
     )
-    if outcome.change is not None:
-        table += "\n\n" + render_change(weights, outcome.change.before, outcome.change.moved_by)
-    if output == "-":
+    if change is not None:
+        table += "\n\n" + render_change(weights, change.before, change.moved_by)
+    if is_json:
         print_json(weights.to_json())
         print_stderr(table)
     else:
         print_table(table, f"the weights are in {output}")
-    if export is not None:
-        export_beside(weights, export, Path(beside), print_stderr)
 
 
-def _embed_share(options: Options) -> None:
+def _embed_shard(options: Options) -> None:
     from chameleon.embeddings.embed import embed_share
 
-    made = embed_share(options, notify=note)
+    windows = embed_share(options, notify=note)
     print_table(
-        f"part {options.shard_index} of {options.num_shards} is done: {made:,} windows embedded here. When "
-        "all are, the same command without --num_shards and --shard_index gives the weights",
+        f"shard {options.shard_index} of {options.num_shards} is done: {windows:,} windows embedded. Once "
+        "all shards are, run the same command without --num_shards and --shard_index for the weights",
         "the windows are kept",
     )
 

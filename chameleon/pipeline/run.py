@@ -18,7 +18,6 @@ from chameleon.common.files import absolute_paths
 from chameleon.confidence.stopping import FIRST_WINDOWS, MOST_WINDOWS, require_reachable
 from chameleon.embeddings.from_disk import stored_embeddings
 from chameleon.embeddings.store import EmbeddedCorpus
-from chameleon.embeddings.workers.start import workers_for
 from chameleon.pipeline.amounts import amounts_of
 from chameleon.pipeline.changes import Change, PreviousWeights, change_from, weights_before
 from chameleon.pipeline.describe import describe
@@ -132,8 +131,11 @@ def _reuse(options: Options, notify: Notify) -> EmbeddedCorpus:
 
 def _embed(options: Options, notify: Notify) -> EmbeddedCorpus:
     """Embed in rounds of windows: of --num_samples windows, or until the errors are within the target."""
+    # Loads what opens corpora, which a run on stored embeddings does without.
+    from chameleon.embeddings.workers.start import workers_for
+
     with workers_for(options) as driver:
-        # Loads what opens corpora, which a run on stored embeddings does without.
+        # Loads torch in a serial run; workers of an engine have been started by now.
         from chameleon.embeddings.embed import embed_corpus
 
         first = options.num_samples or FIRST_WINDOWS

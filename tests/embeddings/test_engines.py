@@ -417,7 +417,7 @@ def test_parts_are_put_together_by_the_same_command(
     for index in (2, 0):  # the other is lost
         run = command(*asked, "--num_shards", "3", "--shard_index", str(index))
         assert run.returncode == 0, run.stderr
-        assert f"part {index} of 3 is done" in run.stdout
+        assert f"shard {index} of 3 is done" in run.stdout
     assert not (tmp_path / "chameleon_weights_pretrain.json").exists()
     pieces = list((tmp_path / "embeddings").glob("*.pieces.safetensors"))
     made = sum(len(read_pieces(path)) for path in pieces)
