@@ -4,7 +4,7 @@ The same windows of a corpus are embedded with a GPT-2 of 82M parameters (6 bloc
 
 - naively, the baseline: the whole causal LM in float32 with its head and all hidden states, windows
   decoded to text and tokenised again with padding, 64 at a time, as the method's published code does;
-- by `chameleon.embeddings.embedder.embed`, from text to written file, in the device's own dtype;
+- as the serial engine does, from text to written file, in the device's own dtype;
 - by the forward pass of `chameleon.proxy.model` alone, on windows already cut, as the naive way has them.
 
 The machine's rate of matrix products is measured in the same dtype, and the share of it that the
@@ -28,15 +28,17 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, GPT2Config, GPT2LM
 
 from benchmarks.machine import Figure, Report, command_line, medians, positive_int, publish, texts_of
 from chameleon.common.libraries import quiet_transformers
-from chameleon.embeddings.embedder import default_batch_size, embed
-from chameleon.embeddings.keys import Task, plan_embedding
-from chameleon.embeddings.load_proxy import identity_of
+from chameleon.embeddings.embedder import default_batch_size
+from chameleon.embeddings.load_proxy import LoadedProxy
+from chameleon.embeddings.open_corpus import OpenCorpus
+from chameleon.embeddings.options import EmbeddingOptions
 from chameleon.embeddings.pieces import Pieces
+from chameleon.embeddings.workers.connect import serial_scheduler
 from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.proxy.model import Proxy, load_proxy
-from chameleon.proxy.tokenizer import ProxyTokenizer, load_tokenizer
+from chameleon.proxy.tokenizer import load_tokenizer
 from chameleon.text.corpora import CorpusRequest, open_corpus
-from chameleon.text.grid import WindowRecipe
+from chameleon.text.grid import WindowRecipe, lay_grid
 from chameleon.text.windows import Windows, windows_from
 from chameleon.training.tokenizer import train_bpe
 
@@ -53,17 +55,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
     device = choose_device(arguments.device)
     on_cpu = device.type == "cpu"
-    domains = open_corpus(CorpusRequest(arguments.dataset)).domains
+    corpus = open_corpus(CorpusRequest(arguments.dataset))
     recipe = WindowRecipe(seed=0, sample_length=CONTEXT)
+    wanted = arguments.windows or (10 if on_cpu else 2048)
     with tempfile.TemporaryDirectory() as name:
         checkpoint = random_checkpoint(arguments.dataset, Path(name) / "checkpoint")
-        tokenizer = load_tokenizer(checkpoint)
         proxy = load_proxy(checkpoint, device, choose_dtype("auto", device))
-        wanted = arguments.windows or (10 if on_cpu else 2048)
-        identity, pieces = identity_of(tokenizer, proxy), Pieces(Path(name))
-        tasks = plan_embedding(domains, tokenizer, identity, recipe, wanted, pieces)
-        num_tokens = sum(task.wanted for task in tasks) * CONTEXT
-        rows = _measure(tasks, tokenizer, proxy, recipe, checkpoint, arguments.repeats)
+        options = EmbeddingOptions(embeddings_dir=Path(name) / "embeddings")
+        opened = OpenCorpus(options, arguments.dataset, str(checkpoint), corpus, corpus, (), recipe)
+        loaded = LoadedProxy(opened, checkpoint, load_tokenizer(checkpoint), proxy)
+        num_windows, rows = _measure(loaded, wanted, arguments.repeats)
+    num_tokens = num_windows * CONTEXT
     naive, ours, forward, tokenizing, rate = zip(*rows, strict=True)
     need = num_tokens * _flops_per_token(proxy.block)
     share, forward_share = medians(
@@ -105,37 +107,42 @@ def random_checkpoint(dataset: str, directory: Path) -> Path:
 
 
 def _measure(
-    tasks: Sequence[Task],
-    tokenizer: ProxyTokenizer,
-    proxy: Proxy,
-    recipe: WindowRecipe,
-    checkpoint: Path,
-    repeats: int,
-) -> list[tuple[float, float, float, float, float]]:
-    """For each repeat the seconds of the naive way, ours, our forward pass and the tokenizer; FLOP/s."""
-    cut = [
-        next(windows_from(task.grid, tokenizer, recipe, 0, 0, task.wanted, task.wanted))
-        for task in tasks
-        if task.grid
-    ]
-    naive = _Naive(checkpoint, proxy.device)
+    loaded: LoadedProxy, wanted: int, repeats: int
+) -> tuple[int, list[tuple[float, float, float, float, float]]]:
+    """Windows, and for each repeat the seconds of the naive way, ours, our forward pass and the tokenizer;
+    FLOP/s."""
+    tokenizer, proxy, recipe = loaded.tokenizer, loaded.proxy, loaded.opened.recipe
+    cut: list[Windows] = []
+    for domain in loaded.opened.corpus.domains:
+        grid = lay_grid(domain.text, tokenizer, recipe)
+        number = min(wanted, grid.num_windows)
+        cut += windows_from(grid, tokenizer, recipe, 0, 0, number, number)
+    naive = _Naive(loaded.path, proxy.device)
     tokens = np.concatenate([windows.tokens for windows in cut])
     batch = default_batch_size(proxy, recipe)
-    ours = partial(embed, tasks, tokenizer, proxy, recipe)
+    pieces = Pieces(loaded.opened.options.embeddings_dir)
     forward = partial(_forward, proxy, cut, batch)
     texts = [tokenizer.decode(ids) for ids in tokens.tolist()]
-    for warm_up in (partial(naive.embed, tokens[:2]), ours, forward):
-        warm_up()
-    return [
-        (
-            _seconds(partial(naive.embed, tokens), proxy.device),
-            _seconds(ours, proxy.device),
-            _seconds(forward, proxy.device),
-            _seconds(partial(tokenizer.ids, texts), proxy.device),
-            _product_rate(proxy, batch * recipe.sample_length),
-        )
-        for _ in range(repeats)
-    ]
+    with serial_scheduler(loaded, pieces, print) as (_, scheduler):
+
+        def ours() -> None:
+            for path in pieces.directory.glob("*.safetensors"):
+                path.unlink()
+            scheduler.fill(dict.fromkeys(scheduler.keys, wanted))
+
+        for warm_up in (partial(naive.embed, tokens[:2]), ours, forward):  # domains are measured in ours
+            warm_up()
+        rows = [
+            (
+                _seconds(partial(naive.embed, tokens), proxy.device),
+                _seconds(ours, proxy.device),
+                _seconds(forward, proxy.device),
+                _seconds(partial(tokenizer.ids, texts), proxy.device),
+                _product_rate(proxy, batch * recipe.sample_length),
+            )
+            for _ in range(repeats)
+        ]
+    return len(tokens), rows
 
 
 class _Naive:

@@ -15,9 +15,14 @@ import numpy as np
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import local_path, path_exists
-from chameleon.embeddings.options import require_removable
-from chameleon.embeddings.pieces import MOST_FILES, Pieces, StoredDomains
-from chameleon.embeddings.store import DomainEmbeddings, EmbeddedCorpus, EmbeddingRecord, read_records
+from chameleon.embeddings.pieces import Pieces, StoredDomains, are_many
+from chameleon.embeddings.store import (
+    DomainEmbeddings,
+    EmbeddedCorpus,
+    EmbeddingRecord,
+    read_records,
+    require_removable,
+)
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
 
@@ -64,7 +69,7 @@ def stored_embeddings(
     record = _choose(directory, holding or records, asked)
     pieces = Pieces(directory)
     names = _taken(domains, record.files)
-    if len(record.files) > MOST_FILES:
+    if are_many(len(record.files)):
         require_removable(names, removed)
         counts = {
             name: _enough(pieces, record.files[name], name, num_samples or record.windows[name])

@@ -1,8 +1,8 @@
-"""What embedding needs, as a run asks for it: the corpus, the tokenizer, the proxy."""
+"""Opens what a run embeds with: the corpus, the tokenizer and the proxy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import tokenizers
@@ -28,26 +28,28 @@ _BETTER_PROXY = (
 
 
 @dataclass(frozen=True, eq=False)
-class LoadedProxy(OpenCorpus):
-    """An open corpus and a loaded proxy.
+class LoadedProxy:
+    """A loaded proxy and the corpus that it embeds.
 
     Attributes:
+        opened: The corpus.
         path: Directory of the proxy's checkpoint.
-        tokenizer, proxy: The proxy's two halves.
+        tokenizer, proxy: The two halves of the proxy.
     """
 
+    opened: OpenCorpus
     path: Path
     tokenizer: ProxyTokenizer
     proxy: Proxy
 
     @property
     def identity(self) -> ProxyIdentity:
-        """What goes into the names of embeddings."""
+        """The part of the names of embeddings that the proxy decides."""
         return identity_of(self.tokenizer, self.proxy)
 
 
 def identity_of(tokenizer: ProxyTokenizer, proxy: Proxy) -> ProxyIdentity:
-    """What of a loaded proxy goes into the names of embeddings."""
+    """The part of the names of embeddings that a loaded proxy decides."""
     return ProxyIdentity(
         digest=proxy.digest,
         tokenizer_digest=tokenizer.digest,
@@ -68,38 +70,38 @@ def identity_of(tokenizer: ProxyTokenizer, proxy: Proxy) -> ProxyIdentity:
 def load_run_proxy(
     options: EmbeddingOptions, notify: Notify, runs_on: tuple[torch.device, torch.dtype] | None = None
 ) -> Iterator[LoadedProxy]:
-    """Corpus and proxy while they are in use.
+    """Open the corpus and load the proxy that a run asks for.
 
     Args:
-        options: What is asked for.
-        notify: Told in words what the user should know.
-        runs_on: Device and dtype of the proxy; by default as the options say.
+        options: The options of the run.
+        notify: Receives messages for the user.
+        runs_on: Device and dtype of the proxy (default: by the options).
 
     Raises:
-        InputError: Corpus or checkpoint cannot be had or used.
+        InputError: Corpus or checkpoint cannot be opened or used.
     """
     device = choose_device(options.device) if runs_on is None else runs_on[0]
-    # A checkpoint that cannot be had is told before a corpus is read.
+    # Fail before reading the corpus.
     named = checkpoint_of(options)
     path = None if named is None else find_checkpoint(named)
     tokenizer = None if path is None else load_tokenizer(path, options.trust_remote_code)
     digest = None if tokenizer is None else tokenizer.digest
-    with open_run_corpus(options, named or "", digest, notify) as there:
+    with open_run_corpus(options, named or "", digest, notify) as opened:
         if path is None or tokenizer is None:
-            path = _standin(options, there.whole, device, notify)
+            path = _standin(options, opened.whole, device, notify)
             tokenizer = load_tokenizer(path, options.trust_remote_code)
         dtype = choose_dtype(options.dtype, device) if runs_on is None else runs_on[1]
         proxy = load_proxy(path, device, dtype, options.trust_remote_code, options.block)
-        name = named or str(path)
-        _require_within_context(there.recipe, proxy, name)
-        yield LoadedProxy(**{**vars(there), "checkpoint": name}, path=path, tokenizer=tokenizer, proxy=proxy)
+        opened = replace(opened, checkpoint=named or str(path))
+        _require_within_context(opened.recipe, proxy, opened.checkpoint)
+        yield LoadedProxy(opened, path, tokenizer, proxy)
 
 
 def _require_within_context(windows: WindowRecipe, proxy: Proxy, checkpoint: str) -> None:
     if proxy.context is not None and windows.sample_length > proxy.context:
         raise InputError(
             f"a window of {windows.sample_length} tokens is over the context of {proxy.context} tokens of "
-            f"{checkpoint}; give --sample_length {proxy.context} or less"
+            f"{checkpoint}; use --sample_length {proxy.context} or less"
         )
 
 

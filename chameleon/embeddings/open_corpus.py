@@ -1,4 +1,4 @@
-"""The corpus that a run asks for, opened, and which windows are cut from it; the proxy is not loaded."""
+"""Opens the corpus that a run asks for, without loading the proxy."""
 
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
@@ -7,13 +7,14 @@ from dataclasses import dataclass, replace
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.libraries import quiet_hub
-from chameleon.embeddings.options import EmbeddingOptions, dataset_of, require_removable
+from chameleon.embeddings.options import EmbeddingOptions, dataset_of
+from chameleon.embeddings.store import require_removable
 from chameleon.proxy.corpus_request import corpus_request
 from chameleon.text.corpora import Corpus, Domain, open_corpus
 from chameleon.text.grid import WindowRecipe
 from chameleon.text.options import DEFAULT_SAMPLE_LENGTH, DEFAULT_SEED
 
-# Of a model that sets no bound itself.
+# Tokens of a window for a model that sets no bound itself.
 _LONGEST_WINDOW = 1 << 20
 
 
@@ -22,12 +23,12 @@ class OpenCorpus:
     """An open corpus.
 
     Attributes:
-        options: What was asked for.
+        options: The options of the run.
         dataset: Name of the corpus.
         checkpoint: Name of the proxy.
-        whole: All of the corpus.
-        corpus: It with the domains in use.
-        removed: Domains that are not in use.
+        whole: The corpus with all its domains.
+        corpus: The corpus with the domains in use.
+        removed: The domains that are not in use.
         recipe: Which windows are cut.
     """
 
@@ -47,17 +48,17 @@ def open_run_corpus(
     tokenizer_digest: str | Callable[[], str] | None,
     notify: Notify,
 ) -> Iterator[OpenCorpus]:
-    """A corpus while it is in use.
+    """Open the corpus of a run.
 
     Args:
-        options: What is asked for.
+        options: The options of the run.
         checkpoint: Name of the proxy.
-        tokenizer_digest: Of the proxy's tokenizer, by which arrays of its tokens are told from others, or
-            what finds it out; None where it is not known yet.
-        notify: Told in words what the user should know.
+        tokenizer_digest: Digest of the proxy's tokenizer, or a function that computes it: arrays of its
+            tokens are used as they are, others decoded. None where it is not known yet.
+        notify: Receives messages for the user.
 
     Raises:
-        InputError: The corpus cannot be had or used.
+        InputError: The corpus cannot be opened or used.
     """
     dataset = dataset_of(options)
     request = corpus_request(options, dataset, tokenizer_digest, options.embeddings_dir)
@@ -65,11 +66,11 @@ def open_run_corpus(
         for notice in corpus.notices:
             notify(notice)
         require_removable([domain.name for domain in corpus.domains], options.remove_domains)
-        removed = tuple(domain for domain in corpus.domains if domain.name in options.remove_domains)
-        kept = tuple(domain for domain in corpus.domains if domain.name not in options.remove_domains)
-        in_use = replace(corpus, domains=kept) if removed else corpus
-        recipe = _window_recipe(options)
-        yield OpenCorpus(options, dataset, checkpoint, corpus, in_use, removed, recipe)
+        gone = set(options.remove_domains)
+        removed = tuple(domain for domain in corpus.domains if domain.name in gone)
+        rest = tuple(domain for domain in corpus.domains if domain.name not in gone)
+        in_use = replace(corpus, domains=rest) if removed else corpus
+        yield OpenCorpus(options, dataset, checkpoint, corpus, in_use, removed, _window_recipe(options))
 
 
 def _window_recipe(options: EmbeddingOptions) -> WindowRecipe:
@@ -78,5 +79,5 @@ def _window_recipe(options: EmbeddingOptions) -> WindowRecipe:
         sample_length=DEFAULT_SAMPLE_LENGTH if options.sample_length is None else options.sample_length,
     )
     if windows.sample_length > _LONGEST_WINDOW:
-        raise InputError(f"expected a --sample_length up to {_LONGEST_WINDOW}, got {windows.sample_length}")
+        raise InputError(f"expected --sample_length up to {_LONGEST_WINDOW}, got {windows.sample_length}")
     return windows

@@ -2,7 +2,7 @@
 
 import argparse
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -19,21 +19,6 @@ from chameleon.text.options import (
     ReadingOptions,
     add_domains_flag,
 )
-
-
-def require_removable(names: Sequence[str], removed: Sequence[str]) -> None:
-    """Raise InputError where a domain to remove is not there, or fewer than two would be left."""
-    there, gone = set(names), set(removed)
-    for name in removed:
-        if name not in there:
-            raise InputError(
-                f"there is no domain {name} to remove (--remove_domains); there are {', '.join(names)[:600]}"
-            )
-    left = [name for name in names if name not in gone]
-    if removed and len(left) < 2:
-        found = f"only {left[0]}" if left else "none"
-        raise InputError(f"weights need at least 2 domains, but --remove_domains leaves {found}")
-
 
 DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
 

@@ -1,9 +1,9 @@
-"""Embeddings that were made apart: pieces of domains, many in one file.
+"""Pieces of domains: windows that were embedded apart from the rest of their domain.
 
-A piece is the windows of some visits to a domain (`windows.py`), made by whichever worker. A file holds one
-piece or many, and is there whole or not at all; the domain's windows are its pieces one after the other.
-Of few domains the pieces are joined into a file for each domain and removed. Of many they stay as they
-are: a million domains are not a million files.
+A piece is the windows of some consecutive visits to a domain (`chameleon.text.windows`), made by any
+worker; the domain's windows are its pieces one after the other. A file holds one piece or many, and is
+written whole or not at all. With few domains the pieces are joined into one file for each domain and
+removed. With many they stay as they are: a million domains are not a million files.
 
 Shapes: n windows, d width of an embedding.
 """
@@ -25,6 +25,7 @@ from chameleon.embeddings.store import (
     ARRAYS,
     DomainEmbeddings,
     Extent,
+    amount_of,
     extent_of,
     read_embeddings,
     reading,
@@ -32,25 +33,31 @@ from chameleon.embeddings.store import (
 )
 
 FORMAT = "chameleon-pieces/1"
-
-
 SUFFIX = ".pieces.safetensors"
+
+# With more domains than this, embeddings stay in files of many pieces.
+_MOST_FILES = 256
+
+
+def are_many(number: int) -> bool:
+    """Whether so many domains do not get a file each."""
+    return number > _MOST_FILES
 
 
 class CannotWriteError(InputError):
-    """A piece cannot be written: the place is full, or not to be written to from here."""
+    """A piece cannot be written: the disk is full, or the directory is read-only."""
 
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """Windows of some visits to a domain.
+    """Windows of some consecutive visits to a domain.
 
     Attributes:
-        key: Name of the domain's file: it stands for the domain and for all that may change its numbers.
+        key: File name of the domain, which stands for all that may change its numbers.
         domain: The domain's name.
         begin: The first visit.
-        stored: Its windows, perhaps none; `next_visit` is the visit after the last.
-        num_visits: Visits until the domain has no more windows.
+        stored: The windows, perhaps none; `next_visit` is the visit after the last.
+        num_visits: Visits of the whole domain.
     """
 
     key: str
@@ -59,59 +66,66 @@ class Piece:
     stored: DomainEmbeddings
     num_visits: int
 
+    def facts(self) -> dict[str, Any]:
+        """All but the arrays, as JSON types."""
+        return {
+            "key": self.key,
+            "domain": self.domain,
+            "begin": self.begin,
+            "next_visit": self.stored.next_visit,
+            "num_visits": self.num_visits,
+            "available": self.stored.available,
+            "corpus_tokens": self.stored.corpus_tokens,
+            "examples": self.stored.examples,
+            "rows": len(self.stored),
+        }
+
 
 class PieceLocation(NamedTuple):
-    """Where a piece is: a file, and which rows and which entry of it."""
+    """Where a piece is: in rows of a file, or in memory until it is joined to its domain's file."""
 
-    path: Path
+    path: Path | None
     rows: slice
     facts: Mapping[str, Any]
+    stored: DomainEmbeddings | None = None
+
+    @property
+    def next_visit(self) -> int:
+        """The visit after the piece."""
+        return int(self.facts["next_visit"])
 
     @property
     def ends_domain(self) -> bool:
-        """Whether the domain has no windows behind it."""
-        return int(self.facts["next_visit"]) >= int(self.facts["num_visits"])
+        """Whether the domain has no windows after it."""
+        return self.next_visit >= int(self.facts["num_visits"])
 
 
 def write_pieces(directory: Path, pieces: Sequence[Piece]) -> Path:
-    """Write pieces to a file of their own in a directory, whole or not at all.
+    """Write pieces to a new file in a directory, whole or not at all.
 
     Raises:
-        CannotWriteError: It cannot be written.
+        CannotWriteError: The file cannot be written.
     """
-    facts = [
-        {
-            "key": piece.key,
-            "domain": piece.domain,
-            "begin": piece.begin,
-            "next_visit": piece.stored.next_visit,
-            "num_visits": piece.num_visits,
-            "available": piece.stored.available,
-            "corpus_tokens": piece.stored.corpus_tokens,
-            "examples": piece.stored.examples,
-            "rows": len(piece.stored),
-        }
-        for piece in pieces
-    ]
     arrays = {
         name: np.concatenate([np.atleast_1d(getattr(piece.stored, name)) for piece in pieces])
         for name in ARRAYS
     }
     name = digest_of_json([[piece.key, piece.begin, piece.stored.next_visit] for piece in pieces])[:32]
     path = directory / f"{name}{SUFFIX}"
+    facts = json.dumps([piece.facts() for piece in pieces])
     try:
-        write_atomically(path, save(arrays, {"format": FORMAT, "pieces": json.dumps(facts)}))
+        write_atomically(path, save(arrays, {"format": FORMAT, "pieces": facts}))
     except InputError as error:
         raise CannotWriteError(str(error)) from None
     return path
 
 
 def facts_in(path: Path) -> list[dict[str, Any]]:
-    """What a file says of each of its pieces, in order.
+    """The facts of each piece in a file, in order.
 
     Raises:
-        InputError: It is damaged.
-        FileNotFoundError: It is gone.
+        InputError: The file is damaged.
+        FileNotFoundError: The file is gone.
     """
     with reading(path), safe_open(path, framework="numpy") as file:
         metadata = file.metadata() or {}
@@ -120,100 +134,98 @@ def facts_in(path: Path) -> list[dict[str, Any]]:
         facts = json.loads(metadata["pieces"])
         count = file.get_slice("embeddings").get_shape()[0]
         if sum(each["rows"] for each in facts) != count:
-            raise ValueError(f"it holds {count} windows, other than it says")
+            raise ValueError(f"it holds {count} windows, which does not match its metadata")
         return [dict(each) for each in facts]
 
 
-def read_piece(place: PieceLocation) -> DomainEmbeddings:
-    """The windows of a piece. Errors as of `facts_in`."""
-    facts = place.facts
-    with reading(place.path), safe_open(place.path, framework="numpy") as file:
+def read_piece(location: PieceLocation) -> DomainEmbeddings:
+    """The windows of a piece. Raises: see `facts_in`."""
+    if location.stored is not None:
+        return location.stored
+    assert location.path is not None
+    facts = location.facts
+    with reading(location.path), safe_open(location.path, framework="numpy") as file:
         # An empty part cannot be sliced at the end of a file.
-        is_empty = place.rows.start == place.rows.stop
-        rows = slice(0, 0) if is_empty else place.rows
+        is_empty = location.rows.start == location.rows.stop
+        rows = slice(0, 0) if is_empty else location.rows
         arrays = {name: file.get_slice(name)[rows] for name in ARRAYS}
-    amount = facts["corpus_tokens"]
     return DomainEmbeddings(
         **arrays,
         available=int(facts["available"]),
         next_visit=int(facts["next_visit"]),
-        corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
-        examples=_examples_in(place.path)[facts["key"], 0] if facts["begin"] == 0 else (),
+        corpus_tokens=amount_of(facts["corpus_tokens"]),
+        examples=_examples_in(location.path)[facts["key"], 0] if facts["begin"] == 0 else (),
     )
 
 
+# Domains are read in order, and the pieces of many are in one file.
 @lru_cache(maxsize=4)
 def _examples_in(path: Path) -> dict[tuple[str, int], tuple[str, ...]]:
-    """The texts that stand with the pieces of a file: domains are read in order, and many are in one."""
+    """The example texts of the pieces of a file, by key and first visit."""
     return {
         (str(facts["key"]), int(facts["begin"])): tuple(str(each) for each in facts["examples"])
         for facts in facts_in(path)
     }
 
 
-# Of more domains than this pieces stay as they are.
-MOST_FILES = 256
-
-
 class Pieces:
-    """The pieces in a directory, by domain and first visit; read from the files when they are wanted."""
+    """The domains' files and pieces of a directory; pieces are read when they are wanted."""
 
     def __init__(self, directory: Path) -> None:
-        """See what there is.
+        """Look which pieces the directory holds.
 
         Raises:
             InputError: A file is damaged.
         """
         self.directory = directory
-        self._places: dict[str, dict[int, PieceLocation]] = {}
+        self._locations: dict[str, dict[int, PieceLocation]] = {}
         self._by_path: dict[Path, list[tuple[str, int, int]]] = {}
         self.look()
 
     def look(self, expected: Iterable[str] = ()) -> None:
-        """See what came since.
+        """Look which files were written since.
 
         Args:
-            expected: Names of files that are known to be there. Disks that machines share may be slow to list
+            expected: Names of files that are known to exist. Disks that machines share may be slow to list
                 them.
         """
-        for path in sorted(
-            {*self.directory.glob(f"*{SUFFIX}"), *(self.directory / each for each in expected)}
-        ):
-            if path not in self._by_path:
-                self._add(path)
+        listed = self.directory.glob(f"*{SUFFIX}")
+        for path in sorted({*listed, *(self.directory / each for each in expected)} - self._by_path.keys()):
+            try:
+                every = facts_in(path)
+            except FileNotFoundError:  # another run has joined it meanwhile
+                continue
+            at, self._by_path[path] = 0, []
+            for facts in every:
+                facts.pop("examples", None)  # with very many domains they are large, and seldom wanted
+                location = PieceLocation(path, slice(at, at := at + int(facts["rows"])), facts)
+                self._add(location)
+                self._by_path[path].append((str(facts["key"]), int(facts["begin"]), location.next_visit))
 
-    def _add(self, path: Path) -> None:
-        try:
-            every = facts_in(path)
-        except FileNotFoundError:  # another run has joined it meanwhile
-            return
-        at, found = 0, self._by_path.setdefault(path, [])
-        for facts in every:
-            key, begin = str(facts["key"]), int(facts["begin"])
-            facts.pop("examples", None)  # of very many domains they are much, and seldom wanted
-            rows = slice(at, at := at + int(facts["rows"]))
-            end = int(facts["next_visit"])
-            places = self._places.setdefault(key, {})
-            if begin not in places or end > int(places[begin].facts["next_visit"]):
-                places[begin] = PieceLocation(path, rows, facts)
-            found.append((key, begin, end))
+    def hold(self, pieces: Iterable[Piece]) -> None:
+        """Keep pieces in memory until `fold` joins them to their domains' files."""
+        for piece in pieces:
+            self._add(PieceLocation(None, slice(0, len(piece.stored)), piece.facts(), piece.stored))
 
-    def hold(self, key: str, first: int, begin: int, end: int) -> bool:
-        """Whether there is a piece of the domain of a key that holds the visits `begin` to `end` - 1.
+    def _add(self, location: PieceLocation) -> None:
+        """Of two pieces that begin alike the longer one is used."""
+        of_domain = self._locations.setdefault(str(location.facts["key"]), {})
+        begin = int(location.facts["begin"])
+        if begin not in of_domain or location.next_visit > of_domain[begin].next_visit:
+            of_domain[begin] = location
+
+    def has(self, key: str, first: int, begin: int, end: int) -> bool:
+        """Whether there is a piece of a domain with the visits `begin` to `end` - 1.
 
         It may be longer, but does not begin before the visit `first`, from which on pieces are joined.
         """
         return any(
-            first <= at <= begin and int(place.facts["next_visit"]) >= end
-            for at, place in self._places.get(key, {}).items()
+            first <= at <= begin and location.next_visit >= end
+            for at, location in self._locations.get(key, {}).items()
         )
 
-    def has_any(self, keys: Iterable[str]) -> bool:
-        """Whether there are pieces of any of the domains."""
-        return any(key in self._places for key in keys)
-
     def stored(self, key: str) -> DomainEmbeddings | None:
-        """All there is of a domain: its own file, and the pieces that go on behind it.
+        """The windows of a domain: those of its own file, and of the pieces that follow them.
 
         Raises:
             InputError: A file is damaged.
@@ -221,84 +233,95 @@ class Pieces:
         path = self.directory / key
         stored = read_embeddings(path) if path.exists() else None
         parts, visit = ([], 0) if stored is None else ([stored], stored.next_visit)
-        for place in self._from(key, visit):
+        for location in self._from(key, visit):
             try:
-                parts.append(read_piece(place))
-            except FileNotFoundError:  # another run has joined it meanwhile: it is in the domain's file
-                self._forget(place.path)
+                parts.append(read_piece(location))
+            except FileNotFoundError:  # another run has joined it meanwhile to the domain's file
+                assert location.path is not None
+                self._forget(location.path)
                 return self.stored(key)
-            if place.ends_domain:  # now it is known how many windows the domain has
+            if location.ends_domain:  # now it is known how many windows the domain has
                 parts[-1] = replace(parts[-1], available=sum(map(len, parts)))
         return DomainEmbeddings.joined(parts) if parts else None
 
     def extent(self, key: str) -> Extent | None:
-        """How much there is of a domain; the embeddings themselves are not read.
+        """How much of a domain is stored, without reading the embeddings; None for nothing.
 
         Raises:
             InputError: A file is damaged.
         """
         path = self.directory / key
-        found = extent_of(path) if path.exists() else None
-        for place in self._from(key, 0 if found is None else found.next_visit):
-            windows = place.rows.stop - place.rows.start + (0 if found is None else found.windows)
-            available = windows if place.ends_domain else int(place.facts["available"])
-            found = Extent(windows, int(place.facts["next_visit"]), available)
-        return found
+        extent = extent_of(path) if path.exists() else None
+        for location in self._from(key, 0 if extent is None else extent.next_visit):
+            windows = location.rows.stop - location.rows.start + (0 if extent is None else extent.windows)
+            available = windows if location.ends_domain else int(location.facts["available"])
+            extent = Extent(windows, location.next_visit, available)
+        return extent
 
     def _from(self, key: str, visit: int) -> Iterator[PieceLocation]:
-        """The pieces of a domain that go on from a visit."""
-        places = self._places.get(key, {})
-        while (place := places.get(visit)) is not None:
-            yield place
-            if place.ends_domain or int(place.facts["next_visit"]) <= visit:
+        """The pieces of a domain that follow each other from a visit on."""
+        locations = self._locations.get(key, {})
+        while (location := locations.get(visit)) is not None:
+            yield location
+            if location.ends_domain or location.next_visit <= visit:
                 return
-            visit = int(place.facts["next_visit"])
+            visit = location.next_visit
 
     def fold(self, domains: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
-        """Join pieces into the files of their domains, and remove those of which all is in such files.
+        """Join pieces to the files of their domains, and remove files of which all is joined.
 
         Args:
-            domains: By key the domain's name and its recipe.
+            domains: Name and recipe of each domain, by key.
 
         Raises:
             InputError: A file is damaged, or cannot be written.
         """
         reached: dict[str, int] = {}
         for key, (name, recipe) in domains.items():
-            if key not in self._places:
-                continue
-            stored = self.stored(key)
+            stored = self.stored(key) if self._locations.get(key) else None
             if stored is None:
                 continue
             path = self.directory / key
-            if not path.exists() or extent_of(path).windows < len(stored):
+            # Another run may have written more meanwhile.
+            if not path.exists() or extent_of(path)[:2] < (len(stored), stored.next_visit):
                 write_embeddings(path, name, recipe, stored)
             reached[key] = stored.next_visit
-        for path, within in list(self._by_path.items()):
-            if all(end <= reached.get(key, -1) for key, _, end in within):
+            for begin, location in list(self._locations[key].items()):
+                if location.path is None and location.next_visit <= stored.next_visit:
+                    del self._locations[key][begin]
+        for path, pieces in list(self._by_path.items()):
+            if all(end <= reached.get(key, -1) for key, _, end in pieces):
                 path.unlink(missing_ok=True)
                 self._forget(path)
 
     def _forget(self, path: Path) -> None:
-        """A file is gone."""
+        """Forget the pieces of a file that is gone."""
         for key, begin, _ in self._by_path.pop(path):
-            if begin in self._places[key] and self._places[key][begin].path == path:
-                del self._places[key][begin]
+            if begin in self._locations[key] and self._locations[key][begin].path == path:
+                del self._locations[key][begin]
 
-    def made_otherwise(self, names: Iterable[str], keys: Iterable[str]) -> int:
-        """How many domains of these names there are pieces of with other keys, and none with these."""
-        of_names = {
-            str(place.facts["domain"]) for places in self._places.values() for place in places.values()
+    def num_of_other_recipes(self, names: Iterable[str], keys: Iterable[str]) -> int:
+        """How many of these domains have pieces under other keys, and none under these."""
+        others = {
+            str(location.facts["domain"])
+            for of_domain in self._locations.values()
+            for location in of_domain.values()
         }
-        mine = {str(place.facts["domain"]) for key in keys for place in self._places.get(key, {}).values()}
-        return len(of_names.intersection(names) - mine)
+        mine = {str(each.facts["domain"]) for key in keys for each in self._locations.get(key, {}).values()}
+        return len(others.intersection(names) - mine)
 
 
 class StoredDomains(Mapping[str, DomainEmbeddings]):
-    """Embeddings of many domains, which together may be larger than memory: read when they are looked at."""
+    """Embeddings of domains that together may be larger than memory: each is read when it is looked up."""
 
     def __init__(self, pieces: Pieces, keys: Mapping[str, str], windows: Mapping[str, int]) -> None:
-        """Args: where they are, and by domain its key and how many of its windows are in use."""
+        """Set up.
+
+        Args:
+            pieces: The directory.
+            keys: Key of each domain, by name.
+            windows: How many of its windows are used, by name.
+        """
         self._pieces, self._keys, self._windows = pieces, keys, windows
 
     def __getitem__(self, name: str) -> DomainEmbeddings:

@@ -118,13 +118,12 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
     with reading(path), safe_open(path, framework="numpy") as file:
         metadata = _metadata(path, file.metadata())
         arrays = {name: file.get_tensor(name) for name in ARRAYS}
-        amount = json.loads(metadata["corpus_tokens"])
         examples = json.loads(metadata.get("examples", "[]"))
         stored = DomainEmbeddings(
             **arrays,
             available=int(metadata["available"]),
             next_visit=int(metadata["next_visit"]),
-            corpus_tokens=None if amount is None else (float(amount[0]), float(amount[1])),
+            corpus_tokens=amount_of(json.loads(metadata["corpus_tokens"])),
             examples=tuple(str(each) for each in examples),
         )
     shapes = {name: array.shape for name, array in arrays.items()}
@@ -134,8 +133,13 @@ def read_embeddings(path: Path) -> DomainEmbeddings:
     return stored
 
 
+def amount_of(value: Sequence[float] | None) -> tuple[float, float] | None:
+    """Tokens of a domain and their standard error, from JSON."""
+    return None if value is None else (float(value[0]), float(value[1]))
+
+
 class Extent(NamedTuple):
-    """How much of a domain is stored: windows, the visit after them, and windows that it has in all."""
+    """How much of a domain is stored: windows, the visit after them, and windows of the whole domain."""
 
     windows: int
     next_visit: int
@@ -215,6 +219,20 @@ class EmbeddedCorpus:
     record: EmbeddingRecord
     domains: Mapping[str, DomainEmbeddings]
     removed: Mapping[str, DomainEmbeddings] = field(default_factory=dict)
+
+
+def require_removable(names: Sequence[str], removed: Sequence[str]) -> None:
+    """Raise InputError for a removed domain that does not exist, or if fewer than two domains remain."""
+    existing, gone = set(names), set(removed)
+    for name in removed:
+        if name not in existing:
+            raise InputError(
+                f"there is no domain {name} to remove (--remove_domains); there are {', '.join(names)[:600]}"
+            )
+    left = [name for name in names if name not in gone]
+    if removed and len(left) < 2:
+        remaining = f"only {left[0]}" if left else "none"
+        raise InputError(f"weights need at least 2 domains, but --remove_domains leaves {remaining}")
 
 
 def write_record(directory: Path, record: EmbeddingRecord) -> None:

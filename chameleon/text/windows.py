@@ -33,8 +33,6 @@ _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
 
-# Chunks of a piece, which is what one worker makes of a domain while others make others.
-CHUNKS_PER_PIECE = 1
 
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
@@ -140,19 +138,17 @@ class VisitRange(NamedTuple):
     @property
     def num_pieces(self) -> int:
         """Pieces that it is made of."""
-        size = CHUNKS_PER_PIECE * self.chunk
-        return -(-self.end // size) - self.begin // size if self.end > self.begin else 0
+        return -(-self.end // self.chunk) - self.begin // self.chunk if self.end > self.begin else 0
 
     def piece(self, number: int) -> "VisitRange":
-        """A piece, by its number from 0 on: a few chunks, in the same places whatever span it is of."""
-        size = CHUNKS_PER_PIECE * self.chunk
-        first = self.begin // size * size + number * size
-        return VisitRange(max(first, self.begin), min(first + size, self.end), self.chunk)
+        """A piece, by its number from 0 on: a chunk, in the same place whatever span it is of."""
+        first = (self.begin // self.chunk + number) * self.chunk
+        return VisitRange(max(first, self.begin), min(first + self.chunk, self.end), self.chunk)
 
     @property
     def place(self) -> int:
         """Of a piece: its place among all pieces of the domain."""
-        return self.begin // (CHUNKS_PER_PIECE * self.chunk)
+        return self.begin // self.chunk
 
 
 def pending_windows(

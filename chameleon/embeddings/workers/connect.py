@@ -1,21 +1,23 @@
-"""The engine that is asked for, at work on an open corpus; its workers must be what they have to be."""
+"""Connects an open corpus to the workers of an engine, and checks that they are what they have to be."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
-from chameleon.embeddings.keys import ProxyIdentity, keys_of
+from chameleon.embeddings.keys import ProxyIdentity, keys_of, recipes_by_key
 from chameleon.embeddings.open_corpus import OpenCorpus
-from chameleon.embeddings.pieces import MOST_FILES, Pieces
+from chameleon.embeddings.pieces import Piece, Pieces, are_many, write_pieces
 from chameleon.embeddings.read_ahead import windows_at_once
 from chameleon.embeddings.workers.driver import Driver
-from chameleon.embeddings.workers.fill import SECONDS_TO_BE_SEEN, PieceScheduler
+from chameleon.embeddings.workers.local import MOST_WINDOWS, LocalPool, PieceBuffer
 from chameleon.embeddings.workers.messages import WorkerInfo
+from chameleon.embeddings.workers.scheduler import SECONDS_TO_BE_SEEN, PieceScheduler
 from chameleon.embeddings.workers.start import start_workers
 from chameleon.proxy.checkpoints import digest_of_checkpoint
 
@@ -23,59 +25,79 @@ if TYPE_CHECKING:
     from chameleon.embeddings.load_proxy import LoadedProxy
 
 
-def serial_scheduler(there: "LoadedProxy", pieces: Pieces, notify: Notify) -> PieceScheduler | None:
-    """This process as the one worker; None where it can as well embed straight into domains' files.
+@contextmanager
+def serial_scheduler(
+    loaded: "LoadedProxy", pieces: Pieces, notify: Notify
+) -> Iterator[tuple[ProxyIdentity, PieceScheduler]]:
+    """One worker in this process.
 
     Args:
-        there: What is open.
-        pieces: What is stored apart.
-        notify: Told in words what the user should know.
+        loaded: Corpus and proxy.
+        pieces: What is stored.
+        notify: Receives messages for the user.
     """
-    from chameleon.embeddings.workers.worker import Here, Worker, worker_info
+    from chameleon.embeddings.workers.worker import Worker, worker_info
 
-    keys = keys_of(there.corpus.domains, there.identity, there.recipe)
-    _tell_of_others(pieces, keys, notify)
-    if len(keys) <= MOST_FILES and not pieces.has_any(keys.values()):
-        return None
-    worker = Worker(there, notify)
-    driver = Driver(Here(worker, worker_info(there, worker)))
-    driver.meet(lambda hello: None, notify)
-    return PieceScheduler(driver, pieces, keys, worker.at_once)
+    worker = Worker(loaded, notify)
+    folded = _folded(loaded.opened, loaded.identity)
+
+    def write(made: Sequence[Piece]) -> None:
+        if folded:
+            pieces.hold(made)
+            pieces.fold(folded)
+        else:
+            pieces.look([write_pieces(pieces.directory, made).name])
+
+    _warn_of_other_recipes(pieces, worker.keys, notify)
+    buffer = PieceBuffer(write, math.inf if folded else MOST_WINDOWS)
+    with closing(Driver(LocalPool(worker, worker_info(loaded, worker), buffer))) as driver:
+        driver.meet(lambda info: None, notify)
+        yield loaded.identity, PieceScheduler(driver, pieces, worker.keys, None, folded)
 
 
 @contextmanager
 def worker_scheduler(
-    there: OpenCorpus, checkpoint: Path, pieces: Pieces, notify: Notify, driver: Driver | None = None
+    opened: OpenCorpus, checkpoint: Path, pieces: Pieces, notify: Notify, driver: Driver | None = None
 ) -> Iterator[tuple[ProxyIdentity, PieceScheduler]]:
-    """The workers of an engine, and the proxy that they have, which this process need not load.
+    """The workers of an engine with the proxy that they have, which this process need not load.
 
     Args:
-        there: What is open.
+        opened: The corpus.
         checkpoint: Directory of the proxy, as this process sees it.
-        pieces: What is stored apart.
-        notify: Told in words what the user should know.
-        driver: Of the workers that were started before, if any were.
+        pieces: What is stored.
+        notify: Receives messages for the user.
+        driver: Workers that were started before, if any were.
 
     Raises:
         InputError: Workers cannot be started, or see something else than this process.
     """
     with ExitStack() as stack:
         if driver is None:
-            driver = stack.enter_context(start_workers(there.options, there.dataset, there.checkpoint))
+            driver = stack.enter_context(start_workers(opened.options, opened.dataset, opened.checkpoint))
         digest = digest_of_checkpoint(checkpoint)
-        hello = driver.meet(lambda hello: _check(hello, there, digest), notify)
-        keys = keys_of(there.corpus.domains, hello.identity, there.recipe)
-        if hello.text != digest_of_json(keys)[:16]:
+        info = driver.meet(lambda info: _check(info, opened, digest), notify)
+        keys = keys_of(opened.corpus.domains, info.identity, opened.recipe)
+        if info.text != digest_of_json(keys)[:16]:
             raise InputError(
-                f"the worker on {hello.host} sees other text in {there.dataset} than this process; let all "
+                f"the worker on {info.host} sees other text in {opened.dataset} than this process; let all "
                 "machines read the same files"
             )
-        _tell_of_others(pieces, keys, notify)
-        yield hello.identity, PieceScheduler(driver, pieces, keys, windows_at_once(hello.batch_size))
+        _warn_of_other_recipes(pieces, keys, notify)
+        folded = _folded(opened, info.identity)
+        yield (
+            info.identity,
+            PieceScheduler(driver, pieces, keys, windows_at_once(info.batch_size), folded),
+        )
 
 
-def _tell_of_others(pieces: Pieces, keys: dict[str, str], notify: Notify) -> None:
-    others = pieces.made_otherwise(keys, keys.values())
+def _folded(opened: OpenCorpus, identity: ProxyIdentity) -> Mapping[str, tuple[str, Mapping[str, Any]]]:
+    """Name and recipe of the domains that get a file each, by key: all of few domains, else none."""
+    domains = opened.corpus.domains
+    return {} if are_many(len(domains)) else recipes_by_key(domains, identity, opened.recipe)
+
+
+def _warn_of_other_recipes(pieces: Pieces, keys: Mapping[str, str], notify: Notify) -> None:
+    others = pieces.num_of_other_recipes(keys, keys.values())
     if others:
         notify(
             f"{pieces.directory} holds pieces of {others:,} of these domains that were made with another "
@@ -83,20 +105,20 @@ def _tell_of_others(pieces: Pieces, keys: dict[str, str], notify: Notify) -> Non
         )
 
 
-def _check(hello: WorkerInfo, there: OpenCorpus, checkpoint: str) -> None:
-    """Raise for a worker that does not write to where this process reads, or has another checkpoint."""
-    directory = there.options.embeddings_dir
-    if hello.mark is not None:
+def _check(info: WorkerInfo, opened: OpenCorpus, checkpoint: str) -> None:
+    """Raise InputError for a worker that writes elsewhere than this process reads, or has another proxy."""
+    directory = opened.options.embeddings_dir
+    if info.mark is not None:
         deadline = monotonic() + SECONDS_TO_BE_SEEN
-        while not (directory / hello.mark).exists():
+        while not (directory / info.mark).exists():
             if monotonic() > deadline:
                 raise InputError(
-                    f"what the worker on {hello.host} writes to {directory} is not to be seen here; name by "
-                    "--embeddings_dir a directory that all machines share"
+                    f"what the worker on {info.host} writes to {directory} does not appear here; set "
+                    "--embeddings_dir to a directory that all machines share"
                 )
             sleep(0.2)
-    if hello.checkpoint != checkpoint:
+    if info.checkpoint != checkpoint:
         raise InputError(
-            f"the worker on {hello.host} has another checkpoint {there.checkpoint} (digest "
-            f"{hello.checkpoint}, here {checkpoint}); put the same files in the same place on all machines"
+            f"the worker on {info.host} has another checkpoint {opened.checkpoint} (digest "
+            f"{info.checkpoint}, here {checkpoint}); put the same files in the same place on all machines"
         )

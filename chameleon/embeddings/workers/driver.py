@@ -66,7 +66,7 @@ class Driver:
             while self._queue and self._idle:
                 worker, shard = self._idle.popleft(), self._queue.popleft()
                 self._busy[worker] = shard
-                self._pool.give(worker, shard)
+                self._pool.assign(worker, shard)
             self._react(react)
 
     def _react(self, react: Callable[[tuple[PieceResult, ...]], Iterable[Shard]]) -> None:
@@ -78,6 +78,8 @@ class Driver:
                     del self._busy[event.worker]
                     self._deaths_in_place[event.worker] = 0
                     self._idle.append(event.worker)
+                    self._queue.extend(react(cast("tuple[PieceResult, ...]", event.value)))
+                case "progress":
                     self._queue.extend(react(cast("tuple[PieceResult, ...]", event.value)))
                 case "note":
                     self._notify(str(event.value))
@@ -109,7 +111,7 @@ class Driver:
         if shard is not None:
             self._deaths[shard] += 1
             if self._deaths[shard] >= _MOST_DEATHS:
-                names = ", ".join(dict.fromkeys(item.domain for item in shard[:3]))
+                names = ", ".join(dict.fromkeys(request.domain for request in shard[:3]))
                 raise InputError(
                     f"{_MOST_DEATHS} workers died over the same windows of {names} ({event.value}); if "
                     "memory ran out, lower --embedding_batch_size or --num_workers. What is embedded is kept"

@@ -1,4 +1,4 @@
-"""What goes between driver and workers: what there is to make, what was made, and who makes it."""
+"""What driver and workers send each other: requests, results, and what a worker is."""
 
 import hashlib
 from collections.abc import Iterable, Iterator
@@ -13,38 +13,37 @@ from chameleon.embeddings.options import EmbeddingOptions
 
 
 class PieceRequest(NamedTuple):
-    """A piece to make of a domain (`windows.Span`).
+    """A piece of a domain to embed (see `VisitRange`), or all of them.
 
     Attributes:
-        domain: Its name.
-        have: Windows that are there.
+        domain: Name of the domain.
+        have: Windows that are stored.
         visit: The visit after those.
-        wanted: Windows that are to be there in the end, or all that the domain has.
-        number: The piece's among those of the visits that this takes.
+        wanted: Windows to have in the end, or all that the domain has.
+        number: Number of the piece among those that are missing, from 0; None for all of them.
     """
 
     domain: str
     have: int
     visit: int
     wanted: int
-    number: int
+    number: int | None
 
 
 Shard = tuple[PieceRequest, ...]
 
 
 class PieceResult(NamedTuple):
-    """What became of an item.
+    """What became of a request.
 
     Attributes:
-        item: It.
-        windows: Windows of the piece; 0 where it was there already, or there are none.
-        num_pieces: Pieces that its domain takes, which only who measured the domain knows; 0 where all of it
-            is there.
-        file: Name of the file that the piece is in; None where none was written.
+        request: The request.
+        windows: Windows embedded; 0 where the piece exists already, or has none.
+        num_pieces: Pieces that the domain lacked, known once it is measured; 0 where it has no more.
+        file: Name of the file with the piece; None where none was written.
     """
 
-    item: PieceRequest
+    request: PieceRequest
     windows: int
     num_pieces: int
     file: str | None
@@ -55,12 +54,12 @@ class WorkerSetup:
     """All that a worker needs to know.
 
     Attributes:
-        options: What the run is asked for, with places from the root.
+        options: The options of the run, with absolute paths.
         dataset, checkpoint: Names of corpus and proxy.
-        device: Where its proxy is to run.
-        threads: Threads that it computes with on a CPU; as many as there are by default.
+        device: Device of its proxy.
+        threads: Threads that it computes with on a CPU; None for one a core.
         program: What `program_digest()` must give.
-        sign: Name of a file in the embeddings directory, which a worker must find there.
+        sign: Name of a file in the embeddings directory that a worker must find there.
     """
 
     options: EmbeddingOptions
@@ -74,14 +73,14 @@ class WorkerSetup:
 
 @dataclass(frozen=True)
 class WorkerInfo:
-    """What a worker is, to be held against the others.
+    """What a worker is, to be compared with the others.
 
     Attributes:
-        host: Name of its machine, and of its process there.
-        mark: Name of the file that it left beside the driver's sign; None where it had none to leave.
+        host: Name of its machine and process.
+        mark: Name of the file that it left beside the driver's sign; None for this process.
         checkpoint: Digest of the checkpoint's files.
         text: Digest of the keys of all domains.
-        identity: The proxy's, where it computes.
+        identity: Its proxy.
         batch_size: Windows in a forward pass.
     """
 
@@ -93,52 +92,58 @@ class WorkerInfo:
     batch_size: int
 
 
-Kind = Literal["ready", "done", "note", "failed", "unusable", "ended"]
-
-
 class WorkerEvent(NamedTuple):
-    """What happened to a worker.
+    """Something that happened to a worker.
 
     Attributes:
-        worker: Its number.
-        kind: "ready" (value: Hello), "done" (tuples of Made), "note" (words), "failed" (the words of an
-            InputError: the work cannot be done), "unusable" (words: not by this worker), "ended" (how).
-        value: See there.
+        worker: Number of the worker.
+        kind: What happened.
+            "ready": it has started (value: WorkerInfo).
+            "progress": a part of its shard is embedded (tuple of PieceResult).
+            "done": its shard is finished (tuple of PieceResult).
+            "note": a message to show (str).
+            "failed": the work cannot be done (str, the message of an InputError).
+            "unusable": this worker cannot do it (str).
+            "ended": the worker died (str, how).
+        value: See `kind`.
     """
 
     worker: int
-    kind: Kind
+    kind: "EventKind"
     value: object
 
 
+EventKind = Literal["ready", "progress", "done", "note", "failed", "unusable", "ended"]
+
+
 class WorkerPool(Protocol):
-    """Workers somewhere."""
+    """Workers of an engine."""
 
     size: int
 
     def start(self, worker: int) -> None:
-        """Start a worker of a number, in the place of one that ended or anew."""
+        """Start the worker of a number, for the first time or after one that ended."""
 
-    def give(self, worker: int, shard: Shard) -> None:
-        """Have a worker that is ready make a shard."""
+    def assign(self, worker: int, shard: Shard) -> None:
+        """Let a worker that is ready embed a shard."""
 
     def wait(self) -> list[WorkerEvent]:
-        """What happened, as soon as something did."""
+        """Wait until something happens, and return what."""
 
     def close(self) -> None:
         """End all workers."""
 
 
-def shards_of(items: Iterable[PieceRequest], size: int) -> Iterator[Shard]:
-    """Items in shards of about `size` windows: one piece, or those of several small domains."""
+def shards_of(requests: Iterable[PieceRequest], size: int) -> Iterator[Shard]:
+    """Requests in shards of about `size` windows: one piece, or those of several small domains."""
     shard: list[PieceRequest] = []
     room = size
-    for item in items:
-        windows = min(size, item.wanted - item.have)
+    for request in requests:
+        windows = min(size, request.wanted - request.have)
         if shard and windows > room:
             yield tuple(shard)
             shard, room = [], size
-        shard.append(item)
+        shard.append(request)
         room -= windows
     if shard:
         yield tuple(shard)
@@ -146,7 +151,7 @@ def shards_of(items: Iterable[PieceRequest], size: int) -> Iterator[Shard]:
 
 @cache
 def program_digest() -> str:
-    """Version of the program, and a digest of its source: equal where all of it is."""
+    """Version of the program with a digest of its source, by which two installations are compared."""
     root = Path(chameleon.__file__).parent
     digest = hashlib.sha256()
     for path in sorted(root.rglob("*.py")):

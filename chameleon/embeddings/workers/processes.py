@@ -12,7 +12,7 @@ from typing import Any
 
 from chameleon.common.errors import InputError
 from chameleon.embeddings.pieces import CannotWriteError
-from chameleon.embeddings.workers.messages import Kind, Shard, WorkerEvent, WorkerSetup
+from chameleon.embeddings.workers.messages import EventKind, Shard, WorkerEvent, WorkerSetup
 
 _SECONDS_TO_END = 5.0
 
@@ -53,7 +53,7 @@ class Processes:
         its.close()
         self._running[worker] = process, ours
 
-    def give(self, worker: int, shard: Shard) -> None:
+    def assign(self, worker: int, shard: Shard) -> None:
         """Have a worker make a shard. One that has died meanwhile is found so by `wait`."""
         try:
             self._running[worker][1].send(shard)
@@ -107,7 +107,7 @@ def _serve(connection: Connection, setup: WorkerSetup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends it
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
-    def send(kind: Kind, value: object) -> None:
+    def send(kind: EventKind, value: object) -> None:
         connection.send((kind, value))
 
     try:
@@ -116,12 +116,12 @@ def _serve(connection: Connection, setup: WorkerSetup) -> None:
         return
 
 
-def serve(setup: WorkerSetup, send: Callable[[Kind, Any], None], receive: Callable[[], Shard]) -> None:
+def serve(setup: WorkerSetup, send: Callable[[EventKind, Any], None], receive: Callable[[], Shard]) -> None:
     """Open what is needed, say so, and make what is received, for ever."""
-    from chameleon.embeddings.workers.worker import make_worker
+    from chameleon.embeddings.workers.worker import open_worker
 
     try:
-        with make_worker(setup, lambda words: send("note", words)) as (worker, hello):
+        with open_worker(setup, lambda words: send("note", words)) as (worker, hello):
             send("ready", hello)
             while True:
                 shard = receive()

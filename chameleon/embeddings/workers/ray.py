@@ -118,7 +118,7 @@ class RayPool:
         handle = self._actor_class.remote(self._setup)
         self._actors[worker] = _Actor(handle, handle.hello.remote(), is_starting=True)
 
-    def give(self, worker: int, shard: Shard) -> None:
+    def assign(self, worker: int, shard: Shard) -> None:
         """Have a worker make a shard."""
         actor = self._actors[worker]
         actor.doing = actor.handle.embed.remote(shard)
@@ -187,9 +187,9 @@ class _RemoteWorker:
 
         try:
             with loading_libraries():
-                from chameleon.embeddings.workers.worker import make_worker
+                from chameleon.embeddings.workers.worker import open_worker
             # Open until the actor is ended.
-            self._context = make_worker(self._setup, self._notes.append)
+            self._context = open_worker(self._setup, self._notes.append)
             self._worker, self._hello = self._context.__enter__()
         except InputError as error:
             return "failed", str(error), []

@@ -1,33 +1,35 @@
-"""A worker: makes pieces of domains and writes them to the embeddings directory.
+"""A worker: embeds pieces of domains with a proxy of its own.
 
 Shapes: n windows, d width of the proxy.
 """
 
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from tqdm import tqdm
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.common.libraries import quiet_transformers
-from chameleon.embeddings.embedder import Embedder, default_batch_size, examples_of
+from chameleon.embeddings.embedder import Embedder, default_batch_size
 from chameleon.embeddings.keys import keys_of, naming
 from chameleon.embeddings.load_proxy import LoadedProxy, load_run_proxy
 from chameleon.embeddings.pieces import Piece, Pieces, write_pieces
-from chameleon.embeddings.read_ahead import embed_windows, windows_ahead, windows_at_once
+from chameleon.embeddings.read_ahead import read_ahead, windows_at_once
 from chameleon.embeddings.store import DomainEmbeddings
 from chameleon.embeddings.workers.messages import (
     PieceRequest,
     PieceResult,
     Shard,
-    WorkerEvent,
     WorkerInfo,
     WorkerSetup,
     program_digest,
@@ -37,176 +39,220 @@ from chameleon.proxy.devices import choose_device, choose_dtype
 from chameleon.text.grid import Grid, lay_grid
 from chameleon.text.windows import PendingWindows, VisitRange, Windows, pending_windows
 
+# Grids of domains that are kept, so that a domain is measured once.
+_MOST_GRIDS = 256
+
+# Windows of which the text is stored to be displayed, and how much of it.
+_EXAMPLES = 3
+_EXAMPLE_CHARACTERS = 600
+
+
+class _Chunk(NamedTuple):
+    """Windows that are read and encoded.
+
+    Attributes:
+        request: The request for them.
+        span: All visits that its domain lacks.
+        begin: The first visit of these windows.
+        grid: Of the domain.
+        windows: The windows; None where the request asks for none that are missing.
+    """
+
+    request: PieceRequest
+    span: VisitRange
+    begin: int
+    grid: Grid
+    windows: Windows | None
+
 
 class Worker:
-    """A corpus and a proxy at work on shards."""
+    """An open corpus and a loaded proxy that embed pieces."""
 
-    def __init__(self, there: LoadedProxy, notify: Notify) -> None:
-        """Args: what is open, and who is told when batches must be smaller."""
-        self._there = there
-        size = there.options.embedding_batch_size or default_batch_size(there.proxy, there.recipe)
-        self._embedder = Embedder(there.proxy, size, notify)
-        self.batch_size = size
-        self.at_once = windows_at_once(size)
-        self.keys = keys_of(there.corpus.domains, there.identity, there.recipe)
-        self._domains = {domain.name: domain for domain in there.corpus.domains}
-        self._pieces = Pieces(there.options.embeddings_dir)
+    def __init__(self, loaded: LoadedProxy, notify: Notify) -> None:
+        """Set up.
+
+        Args:
+            loaded: Corpus and proxy.
+            notify: Receives a message when batches must be smaller.
+        """
+        self._loaded, self._opened = loaded, loaded.opened
+        options, domains, recipe = self._opened.options, self._opened.corpus.domains, self._opened.recipe
+        self.batch_size = options.embedding_batch_size or default_batch_size(loaded.proxy, recipe)
+        self.at_once = windows_at_once(self.batch_size)
+        self.keys = keys_of(domains, loaded.identity, recipe)
+        self._embedder = Embedder(loaded.proxy, self.batch_size, notify)
+        self._domains = {domain.name: domain for domain in domains}
+        self._pieces = Pieces(options.embeddings_dir)
         self._grids: dict[str, Grid] = {}
 
-    def span(self, item: PieceRequest) -> VisitRange:
-        """All visits that an item is a piece of."""
-        grid = self._grid(item.domain)
-        return VisitRange.of(grid, item.have, item.visit, min(item.wanted, grid.num_windows), self.at_once)
+    def measure(self, requests: Iterable[PieceRequest]) -> None:
+        """Measure the domains of requests first, so that text that cannot be read is an error at once.
 
-    def embed(self, shard: Shard) -> tuple[PieceResult, ...]:
-        """Make the pieces of a shard that are not there yet, and write them to one file.
+        Raises:
+            InputError: See `lay_grid`.
+        """
+        names = list(dict.fromkeys(request.domain for request in requests))
+        if len(names) <= _MOST_GRIDS:
+            for name in tqdm(names, desc="measuring domains", unit="domain", delay=1, disable=None):
+                self._grid(name)
+
+    def span(self, request: PieceRequest) -> VisitRange:
+        """All visits that a domain lacks of those that a request asks for."""
+        grid = self._grid(request.domain)
+        wanted = min(request.wanted, grid.num_windows)
+        return VisitRange.of(grid, request.have, request.visit, wanted, self.at_once)
+
+    def pieces(self, requests: Iterable[PieceRequest]) -> Generator[tuple[PieceResult, Piece | None]]:
+        """Embed the pieces that do not exist yet, in order; requests are read ahead of the forward pass.
+
+        Yields:
+            Each piece with its result, and for a request without a piece the result alone.
 
         Raises:
             InputError: The text cannot be read, or an embedding is not finite.
+        """
+        embedded, request = 0, None
+        with quiet_transformers(), closing(read_ahead(self._chunks(requests))) as chunks:
+            for chunk in chunks:
+                if chunk.request is not request:
+                    embedded, request = 0, chunk.request
+                result = PieceResult(request, 0, chunk.span.num_pieces, None)
+                if chunk.windows is None:
+                    yield result, None
+                    continue
+                piece = self._piece(chunk, chunk.windows, request.have + embedded)
+                embedded += len(piece.stored)
+                yield result._replace(windows=len(piece.stored)), piece
+
+    def embed(self, shard: Shard) -> tuple[PieceResult, ...]:
+        """Embed the pieces of a shard that do not exist yet, and write them to one file.
+
+        Raises:
+            InputError: See `pieces`.
             CannotWriteError: The file cannot be written from here.
         """
-        names = {item.domain for item in shard}
-        self._grids = {name: grid for name, grid in self._grids.items() if name in names}
-        drafts = ((item.domain, self._drafts(item)) for item in shard)
-        with quiet_transformers(), closing(windows_ahead(drafts)) as cut:
-            pieces = [self._piece(item, cut) for item in shard]
-        found = [piece for piece in pieces if piece is not None]
-        file = write_pieces(self._there.options.embeddings_dir, found).name if found else None
-        made = []
-        for item, piece in zip(shard, pieces, strict=True):
-            windows = 0 if piece is None else len(piece.stored)
-            made.append(
-                PieceResult(item, windows, self.span(item).num_pieces, None if piece is None else file)
-            )
-        return tuple(made)
+        made = list(self.pieces(shard))
+        pieces = [piece for _, piece in made if piece is not None]
+        file = write_pieces(self._opened.options.embeddings_dir, pieces).name if pieces else None
+        return tuple(result._replace(file=None if piece is None else file) for result, piece in made)
 
-    def _drafts(self, item: PieceRequest) -> Iterator[PendingWindows]:
-        """The windows of a piece; none where it is there already, or the domain has ended before it."""
-        span = self.span(item)
-        if item.number >= span.num_pieces:
-            return
-        piece = span.piece(item.number)
-        if not self._pieces.hold(self.keys[item.domain], item.visit, piece.begin, piece.end):
-            yield from pending_windows(
-                self._grids[item.domain], self._there.tokenizer, self._there.recipe, piece
-            )
+    def _chunks(self, requests: Iterable[PieceRequest]) -> Iterator[Callable[[], _Chunk]]:
+        """The chunks of each request, or one without windows where none is missing.
 
-    def _piece(self, item: PieceRequest, cut: Iterator[Windows | None]) -> Piece | None:
-        """A piece of the next windows that are cut, if there are any."""
-        none = np.zeros(0, dtype=np.int64)
-        rows = np.zeros((0, self._there.proxy.width), dtype=np.float32)
-        stored, is_there = DomainEmbeddings(rows, none, none, none, available=0), False
-        while (windows := next(cut)) is not None:
-            grid, is_there = self._grids[item.domain], True
-            if not len(windows.tokens):  # visits to where no text is
-                stored = replace(stored, next_visit=windows.next_visit, available=grid.num_windows)
-                continue
-            _, rows = self._embedder.embed(item.domain, windows, item.have + len(stored))
-            part = embed_windows(grid, windows, rows)
-            if item.visit == item.number == len(stored) == 0:
-                part = replace(part, examples=examples_of(self._there.tokenizer, windows))
-            stored = DomainEmbeddings.joined([stored, part])
-        if not is_there:
-            return None
-        begin = self.span(item).piece(item.number).begin
-        visits = self._grids[item.domain].num_visits
-        return Piece(self.keys[item.domain], item.domain, begin, stored, visits)
+        Text is read when the next chunk is asked for, and encoded when the chunk is called.
+        """
+        tokenizer, recipe = self._loaded.tokenizer, self._opened.recipe
+        for request in requests:
+            with naming(request.domain):
+                key, span, grid = self.keys[request.domain], self.span(request), self._grid(request.domain)
+                numbers = range(span.num_pieces)
+                if request.number is not None:
+                    numbers = numbers[request.number :][:1]
+                spans = [span.piece(number) for number in numbers]
+                missing = [
+                    each for each in spans if not self._pieces.has(key, request.visit, each.begin, each.end)
+                ]
+                for visits in missing:
+                    chunk = _Chunk(request, span, visits.begin, grid, None)
+                    for pending in pending_windows(grid, tokenizer, recipe, visits):
+                        yield partial(_encoded, chunk, pending)
+                if not missing:
+                    yield partial(_Chunk, request, span, span.end, grid, None)
+
+    def _piece(self, chunk: _Chunk, windows: Windows, first: int) -> Piece:
+        """The piece of a chunk; `first` is the number of its first window."""
+        name, grid, tokenizer = chunk.request.domain, chunk.grid, self._loaded.tokenizer
+        rows = np.zeros((0, self._loaded.proxy.width), dtype=np.float32)
+        if len(windows.tokens):  # else visits to places without text
+            rows = self._embedder.embed(name, windows, first)
+        some = zip(windows.tokens[:_EXAMPLES], windows.lengths[:_EXAMPLES], strict=True)
+        examples = (tokenizer.decode(ids[:length].tolist())[:_EXAMPLE_CHARACTERS] for ids, length in some)
+        amount = grid.amount(windows.next_visit)
+        stored = DomainEmbeddings(
+            rows,
+            windows.positions,
+            windows.documents,
+            windows.lengths,
+            available=grid.num_windows,
+            next_visit=windows.next_visit,
+            corpus_tokens=(amount.tokens, amount.standard_error),
+            examples=tuple(examples) if chunk.begin == 0 else (),
+        )
+        return Piece(self.keys[name], name, chunk.begin, stored, grid.num_visits)
 
     def _grid(self, name: str) -> Grid:
-        """A domain, measured."""
-        if name not in self._grids:
-            there = self._there
+        """A domain's cells, measured once as long as it is one of few."""
+        grid = self._grids.pop(name, None)
+        if grid is None:
             with naming(name):
-                self._grids[name] = lay_grid(self._domains[name].text, there.tokenizer, there.recipe)
-        return self._grids[name]
+                text = self._domains[name].text
+                grid = lay_grid(text, self._loaded.tokenizer, self._opened.recipe)
+        self._grids[name] = grid
+        if len(self._grids) > _MOST_GRIDS:
+            del self._grids[next(iter(self._grids))]
+        return grid
+
+
+def _encoded(chunk: _Chunk, pending: PendingWindows) -> _Chunk:
+    with naming(chunk.request.domain):
+        return chunk._replace(windows=pending.windows())
 
 
 @contextmanager
-def make_worker(setup: WorkerSetup, notify: Notify) -> Iterator[tuple[Worker, WorkerInfo]]:
+def open_worker(setup: WorkerSetup, notify: Notify) -> Iterator[tuple[Worker, WorkerInfo]]:
     """A worker that opens corpus and proxy for itself, and what it is.
 
     Raises:
-        InputError: They cannot be had or used here.
+        InputError: They cannot be opened or used here.
     """
     if setup.program != program_digest():
         raise InputError(
-            f"the worker on {_name()} has chameleon {program_digest()}, this process {setup.program}; "
+            f"the worker on {_host()} has chameleon {program_digest()}, this process {setup.program}; "
             "install the same version on all machines"
         )
-    mark = _left_beside(setup.options.embeddings_dir, setup.sign)
+    mark = _leave_mark(setup.options.embeddings_dir, setup.sign)
     if setup.threads is not None:
         torch.set_num_threads(setup.threads)
     device = choose_device(setup.device)
     options = replace(setup.options, dataset=setup.dataset, checkpoint_path=setup.checkpoint)
-    with load_run_proxy(options, lambda text: None, (device, choose_dtype(options.dtype, device))) as there:
-        worker = Worker(there, notify)
-        yield worker, worker_info(there, worker, mark)
+    runs_on = device, choose_dtype(options.dtype, device)
+    with load_run_proxy(options, lambda text: None, runs_on) as loaded:
+        worker = Worker(loaded, notify)
+        yield worker, worker_info(loaded, worker, mark)
 
 
-def worker_info(there: LoadedProxy, worker: Worker, mark: str | None = None) -> WorkerInfo:
-    """What a worker is; `mark` is what it left beside the driver's sign."""
+def worker_info(loaded: LoadedProxy, worker: Worker, mark: str | None = None) -> WorkerInfo:
+    """What a worker is; `mark` is the file that it left beside the driver's sign."""
     return WorkerInfo(
-        host=_name(),
+        host=_host(),
         mark=mark,
-        checkpoint=digest_of_checkpoint(there.path, there.proxy.digest),
+        checkpoint=digest_of_checkpoint(loaded.path, loaded.proxy.digest),
         text=digest_of_json(worker.keys)[:16],
-        identity=there.identity,
+        identity=loaded.identity,
         batch_size=worker.batch_size,
     )
 
 
-def _name() -> str:
+def _host() -> str:
     return f"{socket.gethostname()}, process {os.getpid()}"
 
 
-def _left_beside(directory: Path, sign: str) -> str:
-    """The name of a file that is left beside the driver's sign.
+def _leave_mark(directory: Path, sign: str) -> str:
+    """Leave a file beside the driver's sign, and return its name.
 
     Raises:
-        InputError: The sign is not there, or nothing can be left.
+        InputError: The sign does not exist, or no file can be written.
     """
     if not (directory / sign).is_file():
         raise InputError(
-            f"the worker on {_name()} does not see what this process writes to {directory}; name by "
-            "--embeddings_dir a directory that all machines share"
+            f"the worker on {_host()} does not see what this process writes to {directory}; set "
+            "--embeddings_dir to a directory that all machines share"
         )
     mark = f"{sign}-{socket.gethostname()}-{os.getpid()}"
     try:
         (directory / mark).touch()
     except OSError as error:
         raise InputError(
-            f"the worker on {_name()} cannot write to {directory} ({error.strerror}); workers do: allow it"
+            f"the worker on {_host()} cannot write to {directory} ({error.strerror}); give it the permission"
         ) from None
     return mark
-
-
-class Here:
-    """A pool of one, which works while it is waited for."""
-
-    size = 1
-
-    def __init__(self, worker: Worker, hello: WorkerInfo) -> None:
-        """Args: the worker, and what it is."""
-        self._worker, self._hello = worker, hello
-        self._shard: Shard | None = None
-        self._is_new = False
-
-    def start(self, worker: int) -> None:
-        """Nothing is to be started."""
-        self._is_new = True
-
-    def give(self, worker: int, shard: Shard) -> None:
-        """Have a shard made by the next `wait`."""
-        self._shard = shard
-
-    def wait(self) -> list[WorkerEvent]:
-        """Work. Errors as of `Worker.embed`."""
-        if self._is_new:
-            self._is_new = False
-            return [WorkerEvent(0, "ready", self._hello)]
-        assert self._shard is not None
-        shard, self._shard = self._shard, None
-        return [WorkerEvent(0, "done", self._worker.embed(shard))]
-
-    def close(self) -> None:
-        """Nothing is to be ended."""
