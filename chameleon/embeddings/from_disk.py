@@ -1,7 +1,7 @@
-"""Embeddings that are already on disk, without corpus, checkpoint, torch or transformers.
+"""Finds embeddings on disk without corpus, checkpoint, torch or transformers.
 
-What the flags name must agree with what is stored; what they leave open is taken from there. Files
-of the method's published code, `<domain>_embeddings.pt`, are read too.
+Settings given by flags must agree with those of the embeddings; others are taken from there. Files of
+the method's published code, `<domain>_embeddings.pt`, are read too.
 """
 
 import os
@@ -25,30 +25,28 @@ from chameleon.embeddings.store import (
 )
 
 _PUBLISHED_SUFFIX = "_embeddings.pt"
-
-
 _MAKE_THEM = "run once without --skip_embedding_generation to make them"
 
 
 def stored_embeddings(
     directory: Path,
-    asked: Mapping[str, Any],
+    settings: Mapping[str, Any],
     num_samples: int | None = None,
     domains: Sequence[str] | None = None,
     removed: Sequence[str] = (),
 ) -> EmbeddedCorpus:
-    """The embeddings of the one corpus in `directory` that agrees with what is asked.
+    """The embeddings of the one corpus in a directory that agrees with the settings.
 
     Args:
-        directory: Where embeddings are kept.
-        asked: Settings that the user named, by the names of their flags; None for those left open.
-        num_samples: Windows of each domain; by default as many as the last run used.
-        domains: The domains to take, in this order; by default all.
-        removed: Those of them to leave out.
+        directory: Directory of embeddings.
+        settings: Settings by the names of their flags; None for those that were not given.
+        num_samples: Windows of each domain (default: as many as the last run used).
+        domains: Domains to use, in this order (default: all).
+        removed: Domains to leave out.
 
     Raises:
-        InputError: There are none, or none or several agree with what is asked (names the values),
-            or they are incomplete, damaged, or fewer than asked for.
+        InputError: No embeddings or several agree with the settings (names the values), or they are
+            incomplete, damaged, or fewer than num_samples.
     """
     if not (path_exists(directory) and directory.is_dir()):
         raise InputError(f"there are no embeddings: no directory {directory}; {_MAKE_THEM}")
@@ -60,58 +58,60 @@ def stored_embeddings(
             "keep them in two directories and name one by --embeddings_dir"
         )
     if published:
-        embedded = _published_embeddings(directory, published, asked, num_samples)
-        taken = {name: embedded.domains[name] for name in _taken(domains, embedded.domains)}
-        return _without(replace(embedded, domains=taken), removed)
-    # A run on some of a corpus's domains is taken where it is the only one, or its domains are asked for.
+        embedded = _published_embeddings(directory, published, settings, num_samples)
+        chosen = {name: embedded.domains[name] for name in _choose_domains(domains, embedded.domains)}
+        return _without(replace(embedded, domains=chosen), removed)
+    # A run on some domains of a corpus is used if it is the only one, or has the domains that are named.
     named = {*(domains or ()), *removed}
     holding = [record for record in records if record.files.keys() >= named]
-    record = _choose(directory, holding or records, asked)
+    record = _choose(directory, holding or records, settings)
     pieces = Pieces(directory)
-    names = _taken(domains, record.files)
+    names = _choose_domains(domains, record.files)
     if are_many(len(record.files)):
         require_removable(names, removed)
         counts = {
             name: _enough(pieces, record.files[name], name, num_samples or record.windows[name])
             for name in names
         }
-        kept = {name: number for name, number in counts.items() if name not in set(removed)}
-        gone = {name: counts[name] for name in removed}
-        in_use, left_out = (StoredDomains(pieces, record.files, each) for each in (kept, gone))
+        gone = {name: counts.pop(name) for name in removed}
+        in_use, left_out = (StoredDomains(pieces, record.files, each) for each in (counts, gone))
         return EmbeddedCorpus(record, in_use, left_out)
-    taken = {
+    stored = {
         name: _complete(pieces, record.files[name], name, num_samples or record.windows[name])
         for name in names
     }
-    return _without(EmbeddedCorpus(record, taken), removed)
+    return _without(EmbeddedCorpus(record, stored), removed)
 
 
 def _without(embedded: EmbeddedCorpus, removed: Sequence[str]) -> EmbeddedCorpus:
-    """Embeddings with some domains set aside."""
+    """Embeddings with some domains moved to the removed ones."""
     require_removable(list(embedded.domains), removed)
-    kept = {name: stored for name, stored in embedded.domains.items() if name not in removed}
-    return replace(embedded, domains=kept, removed={name: embedded.domains[name] for name in removed})
+    rest = {name: stored for name, stored in embedded.domains.items() if name not in removed}
+    return replace(embedded, domains=rest, removed={name: embedded.domains[name] for name in removed})
 
 
-def _taken(asked: Sequence[str] | None, there: Mapping[str, Any]) -> Sequence[str]:
-    """The domains asked for, which must be there."""
-    for name in asked or ():
-        if name not in there:
+def _choose_domains(domains: Sequence[str] | None, stored: Mapping[str, Any]) -> Sequence[str]:
+    """The domains to use, all of which must be stored."""
+    for name in domains or ():
+        if name not in stored:
             raise InputError(
-                f"there are no embeddings of domain {name} (--domains); there are of {', '.join(there)}"
+                f"there are no embeddings of domain {name} (--domains); there are of {', '.join(stored)}"
             )
-    if asked is not None and len(asked) < 2:
-        raise InputError(f"weights need at least 2 domains, --domains names only {', '.join(asked)}")
-    return list(there) if asked is None else asked
+    if domains is not None and len(domains) < 2:
+        raise InputError(f"weights need at least 2 domains, --domains names only {', '.join(domains)}")
+    return list(stored) if domains is None else domains
 
 
-def _choose(directory: Path, records: list[EmbeddingRecord], asked: Mapping[str, Any]) -> EmbeddingRecord:
+def _choose(
+    directory: Path, records: list[EmbeddingRecord], settings: Mapping[str, Any]
+) -> EmbeddingRecord:
+    """The newest record that agrees with the settings; those that do must have the same settings."""
     if not records:
         raise InputError(f"there are no embeddings in {directory}; {_MAKE_THEM}")
-    agreeing = [record for record in records if not _contradictions(record, asked)]
+    agreeing = [record for record in records if not _contradictions(record, settings)]
     if not agreeing:
-        nearest = min(records, key=lambda record: len(_contradictions(record, asked)))
-        name, (wanted, stored) = next(iter(_contradictions(nearest, asked).items()))
+        nearest = min(records, key=lambda record: len(_contradictions(record, settings)))
+        name, (wanted, stored) = next(iter(_contradictions(nearest, settings).items()))
         raise InputError(
             f"--{name} {wanted} contradicts the embeddings in {directory}, made with {name} {stored}; "
             f"leave the flag out to use them, or {_MAKE_THEM}"
@@ -121,7 +121,7 @@ def _choose(directory: Path, records: list[EmbeddingRecord], asked: Mapping[str,
             f"{directory} holds {len(agreeing)} sets of embeddings that agree with the flags given: "
             f"{_differences(agreeing)}; name one by these flags"
         )
-    # The same command ran on a corpus that has changed since: its last state counts.
+    # Several records with the same settings: the corpus has changed since, and its last state counts.
     newest = max(agreeing, key=lambda record: record.written)
     if len(agreeing) == 1:
         return newest
@@ -129,27 +129,27 @@ def _choose(directory: Path, records: list[EmbeddingRecord], asked: Mapping[str,
     return replace(newest, notices=(*newest.notices, notice))
 
 
-def _contradictions(record: EmbeddingRecord, asked: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
-    """What was asked and what is stored, for each setting in which they differ."""
+def _contradictions(record: EmbeddingRecord, settings: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Given and recorded value of each setting in which they differ."""
     return {
         name: (value, record.settings.get(name))
-        for name, value in asked.items()
+        for name, value in settings.items()
         if value is not None and not _same(value, record.settings.get(name))
     }
 
 
-def _same(asked: Any, stored: Any) -> bool:  # noqa: ANN401
-    if isinstance(asked, str) and isinstance(stored, str):
-        return asked == stored or _from_the_root(asked) == _from_the_root(stored)
-    return bool(asked == stored)
+def _same(given: Any, recorded: Any) -> bool:  # noqa: ANN401
+    if isinstance(given, str) and isinstance(recorded, str):
+        return given == recorded or _real_path(given) == _real_path(recorded)
+    return bool(given == recorded)
 
 
-def _from_the_root(name: str) -> str:
+def _real_path(name: str) -> str:
     return os.path.realpath(local_path(name))
 
 
 def _differences(records: list[EmbeddingRecord]) -> str:
-    """The settings in which records differ, record by record."""
+    """The settings in which records differ, for each record."""
     every = [record.settings for record in records]
     names = [
         name
@@ -162,7 +162,7 @@ def _differences(records: list[EmbeddingRecord]) -> str:
 
 
 def _enough(pieces: Pieces, key: str, domain: str, wanted: int) -> int:
-    """Windows of a domain to use, of those that are stored."""
+    """Stored windows of a domain to use, without reading them."""
     extent = pieces.extent(key)
     if extent is None or extent.windows < min(wanted, extent.available):
         return len(_complete(pieces, key, domain, wanted))  # says what is missing
@@ -170,26 +170,27 @@ def _enough(pieces: Pieces, key: str, domain: str, wanted: int) -> int:
 
 
 def _complete(pieces: Pieces, key: str, domain: str, wanted: int) -> DomainEmbeddings:
+    """The first windows of a domain, as many as wanted or as it has."""
     stored, path = pieces.stored(key), pieces.directory / key
     if stored is None:
         raise InputError(f"the embeddings of domain {domain} are missing ({path}); {_MAKE_THEM}")
     if len(stored) < min(wanted, stored.available):
         raise InputError(
             f"domain {domain} has embeddings of {len(stored)} windows in {path}, "
-            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others, or give "
+            f"--num_samples is {wanted}; run without --skip_embedding_generation to add the others, or set "
             "a smaller --num_samples"
         )
     return stored.first(wanted)
 
 
 def _published_embeddings(
-    directory: Path, paths: list[Path], asked: Mapping[str, Any], num_samples: int | None
+    directory: Path, paths: list[Path], settings: Mapping[str, Any], num_samples: int | None
 ) -> EmbeddedCorpus:
-    """Embeddings as the published code writes them, its exact duplicates removed as it does when it reads."""
-    unknown = [name for name, value in asked.items() if value is not None]
-    if unknown:
+    """Embeddings of the published code, without exact duplicates, which it removes when it reads them."""
+    given = [name for name, value in settings.items() if value is not None]
+    if given:
         raise InputError(
-            f"--{unknown[0]} {asked[unknown[0]]} cannot be held against {paths[0]}: files of the published "
+            f"--{given[0]} {settings[given[0]]} cannot be compared with {paths[0]}: files of the published "
             "code do not say what made them; leave the flag out"
         )
     domains = {}
@@ -210,7 +211,7 @@ def _published_embeddings(
         facts={},
         provenance={"embeddings": "files of the method's published code"},
         notices=(
-            "these embeddings are of the published code: what made them is not recorded",
+            "these embeddings are of the published code, which does not record what made them",
             *(
                 f"{name} has only {len(rows)} windows: all are used"
                 for name, rows in domains.items()
@@ -229,14 +230,14 @@ def _tensor(path: Path) -> np.ndarray[Any, np.dtype[np.float32]]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)
             tensor = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch's restricted unpickler raises whatever it stumbles on
-        # Its own message advises to read the file unsafely.
+    except Exception as error:  # torch's restricted unpickler raises many kinds
+        # Without torch's message, which advises to read the file unsafely.
         raise InputError(
-            f"{path} holds no plain tensor or is damaged ({type(error).__name__}); make it again"
+            f"{path} holds no plain tensor or is damaged ({type(error).__name__}); create it again"
         ) from None
     plain = isinstance(tensor, torch.Tensor) and tensor.layout == torch.strided
     if not plain or tensor.ndim != 2 or 0 in tensor.shape:
-        found = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
-        raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {found}")
+        shape = tuple(tensor.shape) if isinstance(tensor, torch.Tensor) else type(tensor).__name__
+        raise InputError(f"{path}: expected an (n, d) tensor of embeddings, got {shape}")
     rows: np.ndarray[Any, np.dtype[np.float32]] = tensor.detach().float().numpy()
     return rows

@@ -1,4 +1,4 @@
-"""Domains that are left out or put together."""
+"""Everything that can be asked of embedding: the options, their defaults and their flags."""
 
 import argparse
 import math
@@ -20,15 +20,29 @@ from chameleon.text.options import (
     add_domains_flag,
 )
 
-DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
-
-
 Engine = Literal["serial", "processes", "ray"]
+
+DEFAULT_EMBEDDINGS_DIR = "./embeddings/"
+DEFAULT_ENGINE: Engine = "serial"
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingOptions(ReadingOptions):
-    """What embedding is asked for, by the names of the flags; None is left to the program."""
+    """Which windows are embedded, by which proxy and where, named as the flags; None for the default.
+
+    Attributes:
+        dataset, checkpoint_path: Names of corpus and proxy.
+        embeddings_dir: Directory of the embeddings.
+        num_samples: Windows of each domain.
+        sample_length: Tokens of a window.
+        seed: Seed of window sampling.
+        embedding_batch_size: Windows in one forward pass.
+        device, dtype, block: Where and in which precision the proxy runs, and up to which block.
+        add_domains: Sources of further domains, by name.
+        remove_domains: Domains to leave out.
+        engine, num_workers, ray_address, num_gpus_per_worker: Which workers embed.
+        num_shards, shard_index: Number of parts of the work, and which of them this run is.
+    """
 
     dataset: str | None = None
     checkpoint_path: str | None = None
@@ -42,7 +56,7 @@ class EmbeddingOptions(ReadingOptions):
     block: int | None = None
     add_domains: dict[str, str] | None = None
     remove_domains: tuple[str, ...] = ()
-    engine: Engine = "serial"
+    engine: Engine = DEFAULT_ENGINE
     num_workers: int | None = None
     ray_address: str | None = None
     num_gpus_per_worker: float | None = None
@@ -51,36 +65,35 @@ class EmbeddingOptions(ReadingOptions):
 
 
 def checkpoint_of(options: EmbeddingOptions) -> str | None:
-    """The proxy asked for, or the one in the default place; None where there is neither."""
+    """The proxy of the options, or the one in the default place; None where neither exists."""
     return options.checkpoint_path or (DEFAULT_CHECKPOINT if Path(DEFAULT_CHECKPOINT).exists() else None)
 
 
 def dataset_of(options: EmbeddingOptions) -> str:
-    """The corpus asked for; the built-in one where nothing was named and no proxy is there."""
+    """The corpus of the options; the built-in one where neither a corpus nor a proxy is given."""
     if options.dataset is not None:
         return options.dataset
     return BUILTIN if checkpoint_of(options) is None else DEFAULT_DATASET
 
 
 def add_text_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--dataset, --domains, --num_samples, --sample_length and --seed; returns their group."""
+    """Add --dataset, --domains, --num_samples, --sample_length and --seed; returns their group."""
     group = parser.add_argument_group("text")
     group.add_argument(
         "--dataset",
         type=nonempty,
         metavar="NAME",
-        help=f"corpus (default: {DEFAULT_DATASET}, or builtin where there is no proxy in the default place "
-        "and none is named). Change it for your own text: a directory with a file or sub-directory for each "
-        "domain, a manifest (corpus.json), a hub id, or a URL of s3, gs or http; builtin is text of this "
-        "Python environment",
+        help="corpus: a directory with a file or sub-directory for each domain, a manifest (corpus.json), a "
+        "hub id, a URL (s3, gs, http), or builtin, which is text of this Python environment (default: "
+        f"{DEFAULT_DATASET}, or builtin without a proxy)",
     )
     add_domains_flag(group)
     group.add_argument(
         "--num_samples",
         type=positive_int,
         metavar="N",
-        help="windows of each domain (default: as many as --target_se needs, up to 2048). Give it for "
-        "exactly so many; windows embedded before are kept",
+        help="windows of each domain (default: as many as --target_se needs, up to 2048). Windows embedded "
+        "before are reused",
     )
     group.add_argument(
         "--sample_length",
@@ -93,115 +106,111 @@ def add_text_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
         "--seed",
         type=nonnegative_int,
         metavar="N",
-        help=f"which windows are drawn (default: {DEFAULT_SEED}). Change it to see how far the weights hang "
-        "on that",
+        help=f"seed of window sampling (default: {DEFAULT_SEED}). Vary it to see how much the weights depend "
+        "on the sample",
     )
     return group
 
 
 def add_embedding_flags(parser: argparse.ArgumentParser) -> argparse._ArgumentGroup:
-    """--checkpoint_path, --embeddings_dir and how the proxy runs; returns their group."""
+    """Add --checkpoint_path, --embeddings_dir and how the proxy runs; returns their group."""
     group = parser.add_argument_group("embedding")
     group.add_argument(
         "--checkpoint_path",
         type=nonempty,
         metavar="PATH",
         help=f"proxy: directory or hub id of any causal language model (default: {DEFAULT_CHECKPOINT}, or a "
-        "small stand-in trained on the spot where that is missing). Change it to look with another model",
+        "small stand-in trained on the spot where that is missing)",
     )
     group.add_argument(
         "--embeddings_dir",
         type=nonempty_path,
         default=Path(DEFAULT_EMBEDDINGS_DIR),
         metavar="DIR",
-        help=f"where embeddings are kept (default: {DEFAULT_EMBEDDINGS_DIR}). Change it for a larger disk",
+        help=f"directory of the embeddings, which later runs reuse (default: {DEFAULT_EMBEDDINGS_DIR})",
     )
     group.add_argument(
         "--embedding_batch_size",
         type=positive_int,
         metavar="N",
-        help="windows in one forward pass (default: found for the device, and halved where memory runs out). "
-        "Lower it to leave memory to others; the windows stay the same",
+        help="windows in one forward pass (default: chosen for the device, and halved where memory runs "
+        "out). The embeddings are the same",
     )
     group.add_argument(
         "--device",
         default="auto",
-        help="where the proxy runs: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one). "
-        "Change it to pick one of several",
+        help="where the proxy runs: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU where there is one)",
     )
     group.add_argument(
         "--block",
         type=positive_int,
         metavar="N",
-        help="block of the proxy whose output is taken (default: the middle one). Change it to see how far "
-        "the weights hang on that",
+        help="block of the proxy whose output is used, from 1 (default: the middle one). Vary it to see how "
+        "much the weights depend on it",
     )
-    add_dtype_flag(group, "the proxy computes")
+    add_dtype_flag(group, "the proxy")
     add_trust_flag(group)
     return group
 
 
-def add_worker_flags(parser: argparse.ArgumentParser, does: str, beside: str = "") -> argparse._ArgumentGroup:
-    """--engine, --num_workers, --ray_address and --num_gpus_per_worker, in a group of their own.
+def add_worker_flags(parser: argparse.ArgumentParser, work: str, beside: str = "") -> argparse._ArgumentGroup:
+    """Add --engine, --num_workers, --ray_address and --num_gpus_per_worker, in a group of their own.
 
     Args:
-        parser: Where to.
-        does: What workers do.
-        beside: What else to know of them.
+        parser: The parser.
+        work: What workers do, as a noun.
+        beside: What else to say about --engine.
     """
     group = parser.add_argument_group("machines")
     group.add_argument(
         "--engine",
         choices=("serial", "processes", "ray"),
-        default="serial",
-        help=f"who {does}: this process, several on this machine (one for each GPU), or a Ray cluster "
-        f"(default: serial). Change it for several GPUs or machines{beside}",
+        default=DEFAULT_ENGINE,
+        help=f"where {work} runs: serial (this process), processes (one per GPU of this machine) or ray (a "
+        f"cluster){beside} (default: {DEFAULT_ENGINE})",
     )
     group.add_argument(
         "--num_workers",
         type=positive_int,
         metavar="N",
-        help="workers of processes or ray (default: as many as there are GPUs, or one for four cores). Lower "
-        "it to leave some to others",
+        help="workers of processes or ray (default: one per GPU, or per four cores)",
     )
     group.add_argument(
         "--ray_address",
         type=nonempty,
         metavar="HOST:PORT",
-        help="running Ray cluster to join (default: one is started here that only this machine reaches). "
-        "Give it for several machines",
+        help="running Ray cluster to join (default: start one here that only this machine reaches)",
     )
     group.add_argument(
         "--num_gpus_per_worker",
         type=_gpus,
         metavar="G",
-        help="GPUs of each Ray worker (default: 1 where there are any). Lower it to 0.5 to have two workers "
-        "on a GPU, to 0 for CPUs",
+        help="GPUs of each Ray worker: 0.5 lets two workers share a GPU, 0 uses CPUs (default: 1 where the "
+        "cluster has any)",
     )
     return group
 
 
 def add_engine_flags(parser: argparse.ArgumentParser) -> None:
-    """--engine, --num_workers, --ray_address, --num_gpus_per_worker, --num_shards and --shard_index."""
-    group = add_worker_flags(parser, "embeds", "; the embeddings are the same")
+    """Add --engine, --num_workers, --ray_address, --num_gpus_per_worker, --num_shards and --shard_index."""
+    group = add_worker_flags(parser, "embedding", "; the results are identical")
     group.add_argument(
         "--num_shards",
         type=positive_int,
         metavar="N",
-        help="parts to embed the windows in, each by a command of its own, as of a Slurm array (default: not "
-        "in parts). Give it with --shard_index; the command without both puts the parts together",
+        help="split embedding into N parts, each by a command of its own with another --shard_index, as in a "
+        "Slurm array; the command without both flags joins them (default: no parts)",
     )
     group.add_argument(
         "--shard_index",
         type=nonnegative_int,
         metavar="I",
-        help="which of the parts this command embeds, from 0 on (default: none). Give it with --num_shards, "
-        "another to each command",
+        help="the part that this command embeds, from 0 (default: none)",
     )
 
 
 def require_workers(engine: str, given: Mapping[str, object]) -> None:
-    """Raise InputError for flags of workers (None where not given) that the engine has no use for."""
+    """Raise InputError for flags of workers (None where not given) that the engine does not use."""
     for name, value in given.items():
         if value is not None and engine != "ray" and (name != "num_workers" or engine == "serial"):
             engines = "processes or ray" if name == "num_workers" else "ray"

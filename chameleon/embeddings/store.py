@@ -1,10 +1,10 @@
-"""Embeddings on disk: one safetensors file a domain, and a record of each corpus that was embedded.
+"""Embeddings on disk: one safetensors file for each domain, and a record of each embedded corpus.
 
 A domain's file is named by the domain and the digest of its recipe, which is everything that may
-change its numbers; the recipe itself and the windows that the domain has stand in the file. Row j
-is window j, so a file with fewer rows than wanted is extended and one with more serves as it is.
-A record `<corpus>-<digest>.run.json` says which files make up a corpus, so that weights can be
-computed from the directory alone.
+change its numbers; the recipe itself is in the file too. Row j is window j, so a file with fewer
+rows than wanted is extended and one with more is used as it is. A record
+`<corpus>-<digest>.run.json` says which files make up a corpus, so that weights can be computed from
+the directory alone.
 
 Shapes: n windows of a domain, d width of an embedding.
 """
@@ -26,15 +26,10 @@ from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json, file_stem, write_atomically
 
 FORMAT = "chameleon-embeddings/2"
-
-
 RECORD_SUFFIX = ".run.json"
-
-
 _REMEDY = "delete it to have its windows embedded again"
 
-
-# What is stored of windows, and as what.
+# Arrays with a row for each window, and their dtypes.
 ARRAYS = {"embeddings": "float32", "positions": "int64", "documents": "int64", "tokens": "int64"}
 
 
@@ -43,15 +38,14 @@ class DomainEmbeddings:
     """Embeddings of the first n windows of a domain.
 
     Attributes:
-        embeddings: (n, d) float32, a row a window.
-        positions: (n,) int64, the place in the domain at which each window was cut.
-        documents: (n,) int64, the place of its first document.
+        embeddings: (n, d) float32, one row for each window.
+        positions: (n,) int64, position in the domain at which each window begins.
+        documents: (n,) int64, position of its first document.
         tokens: (n,) int64, tokens of each window.
-        available: Windows that the domain has in all, so far as is known.
-        next_visit: Where the windows after these are to be cut from (`windows.py`).
-        corpus_tokens: Tokens of the whole domain, and the standard error of that number; None where
-            that is not known.
-        examples: The text of the first few windows, or of their beginnings, to show to people.
+        available: Windows of the whole domain, so far as is known.
+        next_visit: The visit from which further windows are cut (`chameleon.text.windows`).
+        corpus_tokens: Tokens of the whole domain and their standard error; None where unknown.
+        examples: Beginnings of the first few windows, to be displayed.
     """
 
     embeddings: npt.NDArray[np.float32]
@@ -77,7 +71,7 @@ class DomainEmbeddings:
 
     @classmethod
     def joined(cls, parts: Sequence[Self]) -> Self:
-        """One after the other, at least one of them, all of the same domain."""
+        """Parts of one domain, at least one, one after the other."""
         arrays: dict[str, Any] = {
             name: np.concatenate([getattr(part, name) for part in parts]) for name in ARRAYS
         }
@@ -86,7 +80,7 @@ class DomainEmbeddings:
 
 
 def file_name(domain: str, recipe: Mapping[str, Any]) -> str:
-    """Name of a domain's file: readable, and unlike that of any other domain or recipe."""
+    """Name of a domain's file: readable, and unique to the domain and its recipe."""
     return f"{file_stem(domain)}-{digest_of_json({'domain': domain, **recipe})[:16]}.safetensors"
 
 
@@ -147,7 +141,7 @@ class Extent(NamedTuple):
 
 
 def extent_of(path: Path) -> Extent:
-    """How much a domain's file holds, without reading it. Errors as of `read_embeddings`."""
+    """How much a domain's file holds, without reading the arrays. Raises: see `read_embeddings`."""
     with reading(path), safe_open(path, framework="numpy") as file:
         metadata = _metadata(path, file.metadata())
         windows = file.get_slice("embeddings").get_shape()[0]
@@ -155,15 +149,14 @@ def extent_of(path: Path) -> Extent:
 
 
 def _metadata(path: Path, metadata: Mapping[str, str] | None) -> Mapping[str, str]:
-    found = metadata or {}
-    if found.get("format") != FORMAT:
+    if metadata is None or metadata.get("format") != FORMAT:
         raise InputError(f"{path} is not a file of embeddings of this program ({FORMAT}); {_REMEDY}")
-    return found
+    return metadata
 
 
 @contextmanager
 def reading(path: Path) -> Iterator[None]:
-    """Say of a file of embeddings that cannot be read what to do about it."""
+    """Turn errors of reading a file of embeddings into an InputError that says what to do."""
     try:
         yield
     except (InputError, FileNotFoundError):
@@ -179,14 +172,14 @@ class EmbeddingRecord:
     Attributes:
         dataset: Name of the corpus.
         settings: Settings by the names of their flags: seed, sample_length, dtype, checkpoint_path, ...
-        num_samples: Windows of each domain that the last run was asked for; None where it decided itself.
-        windows: For each domain the windows that the last run used.
-        files: For each domain its file's name.
-        facts: What the user said of domains, for those of which anything was said.
+        num_samples: --num_samples of the last run; None where it chose the number of windows itself.
+        windows: Windows that the last run used, by domain.
+        files: Name of the file, by domain.
+        facts: Facts that a manifest states about a domain, for domains that have any.
         provenance: Facts about corpus and proxy for the weights file.
-        notices: What the user was told of the corpus.
-        written: When, ISO 8601.
-        sources: For domains of several files, the place from which on the text is of each.
+        notices: Messages about the corpus.
+        written: Time of writing, ISO 8601.
+        sources: For domains of several files, each file with the position at which its text begins.
     """
 
     dataset: str
@@ -208,12 +201,12 @@ class EmbeddingRecord:
 
 @dataclass(frozen=True)
 class EmbeddedCorpus:
-    """All that weights are computed from: a corpus's embeddings and how they came about.
+    """The embeddings of a corpus, from which weights are computed.
 
     Attributes:
-        record: How they came about.
-        domains: Those of the domains in use.
-        removed: Those of domains that were left out, so far as they are stored.
+        record: What made them.
+        domains: Embeddings of the domains in use.
+        removed: Embeddings of domains that were left out, so far as they are stored.
     """
 
     record: EmbeddingRecord
@@ -246,10 +239,10 @@ def write_record(directory: Path, record: EmbeddingRecord) -> None:
 
 
 def read_records(directory: Path) -> list[EmbeddingRecord]:
-    """All records of a directory, by name.
+    """All records of a directory, sorted by file name.
 
     Raises:
-        InputError: One of them cannot be read.
+        InputError: A record cannot be read.
     """
     records = []
     for path in sorted(directory.glob(f"*{RECORD_SUFFIX}")):
@@ -261,34 +254,35 @@ def read_records(directory: Path) -> list[EmbeddingRecord]:
 
 
 def _record_of(content: Any) -> EmbeddingRecord:  # noqa: ANN401
-    """The record of a file's content, which may be anything; a ValueError says what is wrong."""
+    """The record of a file's content, which may be anything.
+
+    Raises:
+        ValueError: It is not a record; the message says why.
+    """
     if not isinstance(content, dict) or content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT}")
     kinds = {"dataset": str, "settings": dict, "num_samples": int | None, "windows": dict, "files": dict,
              "facts": dict, "sources": dict, "provenance": dict, "notices": list, "written": str}  # fmt: skip
-    if "windows" not in content and isinstance(content.get("files"), dict):  # before runs decided themselves
-        content["windows"] = dict.fromkeys(content["files"], content.get("num_samples"))
-    content.setdefault("sources", {})  # before domains could be split
     if content.keys() != kinds.keys():
         raise ValueError(f"expected {', '.join(kinds)}, found {', '.join(content)[:200]}")
     for name, kind in kinds.items():
         if not isinstance(content[name], kind):
-            raise ValueError(f"{name} is no {getattr(kind, '__name__', kind)}")
+            raise ValueError(f"{name} is not a {getattr(kind, '__name__', kind)}")
     if content["num_samples"] is not None and content["num_samples"] < 1:
         raise ValueError(f"num_samples is {content['num_samples']}")
     if content["windows"].keys() != content["files"].keys():
-        raise ValueError("windows and files are of different domains")
+        raise ValueError("windows and files name different domains")
     for number in content["windows"].values():
         if not isinstance(number, int) or number < 1:
-            raise ValueError(f"a number of windows is {number}")
+            raise ValueError(f"expected windows of at least 1, got {number}")
     for file in content["files"].values():
         if not isinstance(file, str) or file != Path(file).name:
-            raise ValueError(f"{json.dumps(file)[:80]} is no file beside it")
+            raise ValueError(f"{json.dumps(file)[:80]} is not a file beside it")
     try:
         sources = {
-            name: tuple((int(begin), str(file)) for begin, file in found)
-            for name, found in content["sources"].items()
+            name: tuple((int(begin), str(file)) for begin, file in entries)
+            for name, entries in content["sources"].items()
         }
     except TypeError:
-        raise ValueError("sources are not places and files") from None
+        raise ValueError("sources are not pairs of position and file") from None
     return EmbeddingRecord(**{**content, "sources": sources, "notices": tuple(map(str, content["notices"]))})

@@ -192,7 +192,7 @@ def _add_small_model_flags(parser: argparse.ArgumentParser) -> None:
         help="losses of the runs in --runs: a line for each run, with its name and its loss on each domain "
         "(default: none)",
     )
-    add_worker_flags(parser, "trains the small models")
+    add_worker_flags(parser, "training of the small models")
 
 
 def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""Where a proxy's checkpoint is: a directory, or a model of the hub brought to one."""
+"""Finds checkpoints: a local directory, or a model of the hub that is downloaded to one."""
 
 import os
 import re
@@ -8,12 +8,10 @@ from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_files, digest_of_json, is_utf8, local_path, path_exists
 from chameleon.common.libraries import quiet_hub
 
+DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
+
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-
-
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*_tokens*.json", "*.model", "*.tiktoken")
-
-
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]
 
 
@@ -21,11 +19,11 @@ def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
     """The directory of a checkpoint, downloaded into the hub's cache where it is a hub id.
 
     Args:
-        checkpoint: Its name.
-        weights: Whether the model is wanted, or only its tokenizer.
+        checkpoint: Name of a directory or hub model.
+        weights: Whether the model is needed, or only its tokenizer.
 
     Raises:
-        InputError: There is no such directory or hub model, or it holds no model.
+        InputError: No such directory or hub model exists, or it holds no model.
     """
     path = local_path(checkpoint)
     if not is_utf8(checkpoint):
@@ -40,24 +38,24 @@ def find_checkpoint(checkpoint: str, weights: bool = True) -> Path:
     if not weights:
         return path
     if not (path / "config.json").is_file():
-        raise InputError(f"{checkpoint} is no checkpoint: it holds no config.json")
+        raise InputError(f"{checkpoint} is not a checkpoint: it holds no config.json")
     if not (any(path.glob("*.safetensors")) or any(path.glob("*.bin"))):
-        raise InputError(f"{checkpoint} is no checkpoint: it holds no weights (*.safetensors or *.bin)")
+        raise InputError(f"{checkpoint} is not a checkpoint: it holds no weights (*.safetensors or *.bin)")
     return path
 
 
 def proxy_files(checkpoint: Path) -> list[Path]:
-    """What the numbers of a checkpoint's model come from."""
+    """The files that decide the numbers of a checkpoint's model."""
     kinds = ("*.safetensors", "*.bin", "*.py")
     return [checkpoint / "config.json", *(path for kind in kinds for path in sorted(checkpoint.glob(kind)))]
 
 
 def digest_of_checkpoint(checkpoint: Path, of_proxy: str | None = None) -> str:
-    """Digest of all files that proxy and tokenizer come from, neither of which is loaded.
+    """Digest of the files of proxy and tokenizer, without loading them.
 
     Args:
-        checkpoint: Its directory.
-        of_proxy: The digest of `proxy_files`, where it is known: weights are long.
+        checkpoint: Directory of the checkpoint.
+        of_proxy: Digest of `proxy_files` if it is known, since weights are large.
 
     Raises:
         InputError: A file cannot be read.
@@ -67,7 +65,7 @@ def digest_of_checkpoint(checkpoint: Path, of_proxy: str | None = None) -> str:
         of_proxy = of_proxy or digest_of_files(proxy_files(checkpoint))
         return digest_of_json([of_proxy, digest_of_files(sorted(others))])[:16]
     except OSError as error:
-        raise InputError(f"cannot read {error.filename} ({error.strerror}); mend the checkpoint") from None
+        raise InputError(f"cannot read {error.filename} ({error.strerror}); fix the checkpoint") from None
 
 
 def _download(model: str, weights: bool) -> Path:
@@ -79,14 +77,11 @@ def _download(model: str, weights: bool) -> Path:
             path = Path(snapshot_download(model, allow_patterns=kinds))
             if weights and not any(path.glob("*.safetensors")):
                 path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
-    except Exception as error:  # of the hub's library, its HTTP library or the network
+    except Exception as error:  # from the hub's library, its HTTP library or the network
         reason = " ".join(str(error).split())[:300]
         raise InputError(
-            f"there is no directory {model}, and the hub does not give such a model "
+            f"there is no directory {model}, and the hub has no such model "
             f"({type(error).__name__}: {reason}). To work offline, name a local "
             "directory, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
         ) from None
     return path
-
-
-DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"

@@ -1,4 +1,4 @@
-"""From a command's options to the corpus that they ask for."""
+"""Builds the request for a corpus from a command's options."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,20 +11,21 @@ from chameleon.text.options import ReadingOptions
 def corpus_request(
     options: ReadingOptions, dataset: str, tokenizer_digest: str | Callable[[], str] | None, scratch: Path
 ) -> CorpusRequest:
-    """What to ask `open_corpus` for.
+    """The request for `open_corpus`.
 
     Args:
-        options: What the user asked for.
-        dataset: The corpus's name.
-        tokenizer_digest: Of the tokenizer that its text is wanted in, if that is known, or what finds it out.
+        options: The options of the command.
+        dataset: Name of the corpus.
+        tokenizer_digest: Digest of the proxy's tokenizer, or a function that computes it; None where it
+            is not known.
         scratch: Directory for text while it is in use.
     """
 
     def load(name: str) -> SourceTokenizer:
         from chameleon.proxy.tokenizer import load_tokenizer
 
-        found = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
-        return SourceTokenizer(name, found.digest, found.vocabulary, found.end_of_text, found.decode)
+        loaded = load_tokenizer(find_checkpoint(name, weights=False), options.trust_remote_code)
+        return SourceTokenizer(name, loaded.digest, loaded.vocabulary, loaded.end_of_text, loaded.decode)
 
     return CorpusRequest(
         dataset,

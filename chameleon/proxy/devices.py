@@ -1,4 +1,4 @@
-"""What to compute on and in."""
+"""Chooses the device and the precision to compute in."""
 
 import torch
 
@@ -8,18 +8,18 @@ DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
 def choose_device(name: str) -> torch.device:
-    """The device of a name; "auto" is the first of cuda, mps and cpu that is there.
+    """The device of a name; "auto" is the first of cuda, mps and cpu that this machine has.
 
     Raises:
-        InputError: No device is called so, or this machine has none such.
+        InputError: No device has this name, or this machine has no such device.
     """
     if name == "auto":
-        present = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
-        return torch.device(next((kind for kind, there in present.items() if there), "cpu"))
+        available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+        return torch.device(next((kind for kind, exists in available.items() if exists), "cpu"))
     try:
         device = torch.device(name)
         torch.ones(1, device=device).cpu()
-    except Exception as error:  # each kind of device has its own
+    except Exception as error:  # each kind of device raises its own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"--device {name} cannot be used here ({reason}); try auto or cpu") from None
     return device
@@ -40,7 +40,7 @@ def choose_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether an error says that memory ran out; CPUs and Apple's devices raise a plain RuntimeError."""
+    """Whether an error means that memory ran out; CPUs and Apple's devices raise a plain RuntimeError."""
     words = ("out of memory", "can't allocate memory", "not enough memory")
     return isinstance(error, torch.OutOfMemoryError) or any(each in str(error).lower() for each in words)
 

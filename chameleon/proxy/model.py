@@ -28,14 +28,14 @@ class Proxy:
 
     Attributes:
         model: The decoder, its upper blocks left off.
-        middle_block: The block whose output is pooled; its last.
-        block: Its number m = (L + 1) // 2, counted from 1.
-        num_blocks: L of the whole checkpoint.
+        middle_block: The block whose output is pooled, the last of `model`.
+        block: Number of that block from 1, by default m = (L + 1) // 2.
+        num_blocks: L, blocks of the whole checkpoint.
         width: d.
-        context: The most tokens that a window may have, or None where the model sets no bound.
-        vocabulary: Rows of its token embedding.
-        device: Where it runs.
-        dtype: What it computes in.
+        context: Most tokens of a window; None where the model sets no bound.
+        vocabulary: Rows of the token embedding.
+        device: Device it runs on.
+        dtype: Its precision.
         digest: SHA-256 (hex) of its configuration and weights files.
     """
 
@@ -51,22 +51,22 @@ class Proxy:
     digest: str
 
     def __post_init__(self) -> None:
-        # Once and for all: several threads may be in a forward pass.
+        # Once, not for each forward pass: several threads may be in one.
         self.middle_block.register_forward_hook(_stop)
 
     @torch.inference_mode()
     def embed(self, tokens: npt.NDArray[np.int32], lengths: npt.NDArray[np.int64]) -> torch.Tensor:
-        """Mean over each window's tokens of the middle block's output.
+        """Mean of the middle block's output over the tokens of each window.
 
-        A causal model's states at real tokens do not see the padding to their right, so none is
-        masked in the forward pass: it is only left out of the mean.
+        In a causal model the states at real tokens do not see the padding to their right. So the
+        forward pass needs no mask; the padding is only left out of the mean.
 
         Args:
             tokens: (b, t) ids, right-padded with any ids of the vocabulary.
             lengths: (b,) real tokens of each row, at least 1.
 
         Returns:
-            (b, d) float32 on the proxy's device; on an accelerator it may still be computing.
+            (b, d) float32 on the proxy's device; an accelerator may still be computing it.
         """
         ids = torch.from_numpy(tokens)
         if self.device.type == "cuda":
@@ -80,8 +80,7 @@ class Proxy:
         return _mean(states, counts[:, None])
 
     def _states(self, ids: torch.Tensor) -> torch.Tensor:
-        """(b, t, d) output of the middle block. The model's own output has been through a last norm."""
-
+        """(b, t, d) output of the middle block, unlike the model's own output before the last norm."""
         try:
             self.model(input_ids=ids, use_cache=False)
         except _Reached as reached:
@@ -90,7 +89,7 @@ class Proxy:
 
 
 class _Reached(Exception):  # noqa: N818
-    """Ends a forward pass behind the middle block."""
+    """Ends a forward pass after the middle block."""
 
     def __init__(self, states: torch.Tensor) -> None:
         super().__init__()
@@ -112,17 +111,17 @@ def load_proxy(
     trust_remote_code: bool = False,
     block: int | None = None,
 ) -> Proxy:
-    """Load a causal LM's lower half: the upper blocks and the LM head are not even built.
+    """Load the lower half of a causal LM; the upper blocks and the LM head are not built.
 
     Args:
         checkpoint: Directory with config.json and the weights.
-        device: Where to run it.
-        dtype: What to compute in.
-        trust_remote_code: Run Python files that the checkpoint brings.
-        block: After which block to cut it, from 1 on; by default the middle one.
+        device: Device to run on.
+        dtype: Precision to compute in.
+        trust_remote_code: Whether Python files of the checkpoint may run.
+        block: Block after which to cut, from 1 (default: the middle one).
 
     Raises:
-        InputError: The checkpoint cannot be loaded, lacks weights, is no causal LM, or has no such block.
+        InputError: The checkpoint cannot be loaded, lacks weights, is not a causal LM, or has no such block.
     """
     try:
         with quiet_transformers():
@@ -138,7 +137,7 @@ def load_proxy(
             decoder = _load_decoder(checkpoint, block, dtype, trust_remote_code)
     except InputError:
         raise
-    except Exception as error:  # whatever the library stumbles on in damaged files
+    except Exception as error:  # damaged files make the library raise many kinds
         raise InputError(unloadable(checkpoint, "model", error)) from None
     fuse_activations(decoder)
     proxy = Proxy(
@@ -158,7 +157,7 @@ def load_proxy(
 
 
 def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote_code: bool) -> Any:  # noqa: ANN401
-    """The model cut after `block`, or whole where what lies above decides how the lower half is built."""
+    """The model cut after `block`; whole where the upper blocks decide how the lower ones are built."""
 
     def load(cut: bool) -> Any:  # noqa: ANN401
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
@@ -175,7 +174,7 @@ def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote
             missing = sorted(loading["missing_keys"])
             raise InputError(
                 f"{checkpoint} lacks {len(missing)} of the model's weights, {missing[0]} among them; "
-                "name a whole checkpoint"
+                "use a complete checkpoint"
             )
         return getattr(model, "get_decoder", lambda: model)()
 
@@ -186,12 +185,12 @@ def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote
         return load(cut=False)
     try:
         return load(cut=True)
-    except Exception:  # a whole model loads, or tells what is wrong with it
+    except Exception:  # the whole model loads, or its error says what is wrong
         return load(cut=False)
 
 
 def require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> None:
-    """Raise InputError for the configuration of a model that is no causal LM."""
+    """Raise InputError for the configuration of a model that is not a causal LM."""
     remote = getattr(config, "auto_map", None) or {}
     known = config.model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES or "AutoModelForCausalLM" in remote
     causal_heads = ("ForCausalLM", "ForConditionalGeneration")
@@ -201,13 +200,13 @@ def require_causal_architecture(config: PretrainedConfig, checkpoint: Path) -> N
 
 
 def _require_causal_attention(proxy: Proxy, checkpoint: Path) -> None:
-    """Refuse a model in which a token sees those that follow it, by what it does."""
+    """Raise InputError for a model in which a token sees later ones, by running it."""
     ids = torch.zeros(2, 8, dtype=torch.long, device=proxy.device)
     ids[1, 4:] = 1
     try:
         with torch.inference_mode():
             states = proxy._states(ids)
-    except Exception as error:  # whatever a model that is not like the others stumbles on
+    except Exception as error:  # an unusual model may raise anything
         raise InputError(unloadable(checkpoint, "model", error)) from None
     shape = tuple(getattr(states, "shape", ()))
     if shape != (*ids.shape, proxy.width):
@@ -216,24 +215,24 @@ def _require_causal_attention(proxy: Proxy, checkpoint: Path) -> None:
             f"token after its middle block, but the shape {shape}; use another model"
         )
     first, second = states[:, :4].float()
-    # Equal but for rounding; a model that sees both ways differs by thousandths even when it is untrained.
+    # Equal but for rounding; a bidirectional model differs by thousandths even when it is untrained.
     tolerance = max(1e-4, 2.5 * torch.finfo(proxy.dtype).eps) * float(first.abs().max())
     if not torch.allclose(first, second, rtol=0, atol=tolerance):
         raise InputError(_not_causal(checkpoint, type(proxy.model).__name__))
 
 
 def _not_causal(checkpoint: Path, kind: str) -> str:
-    return f"expected a causal language model (such as GPT-2 or Llama), {checkpoint} is of the kind {kind}"
+    return f"expected a causal language model (such as GPT-2 or Llama), {checkpoint} is a {kind}"
 
 
 def context_of(config: PretrainedConfig) -> int | None:
-    """The most tokens of an input that a configuration allows, or None where it sets no bound."""
+    """Most tokens of an input that a configuration allows; None where it sets no bound."""
     names = ("max_position_embeddings", "max_seq_len")
     return next((getattr(config, name) for name in names if getattr(config, name, None)), None)
 
 
 def _truncate(config: PretrainedConfig, block: int) -> None:
-    """Leave the first `block` blocks in a configuration, and in what it lists block by block."""
+    """Cut a configuration to its first `block` blocks, and lists with an entry for each block too."""
     num_blocks = config.num_hidden_layers
     config.num_hidden_layers = block
     for name, value in vars(config).items():
@@ -242,7 +241,7 @@ def _truncate(config: PretrainedConfig, block: int) -> None:
 
 
 def fuse_activations(decoder: nn.Module) -> None:
-    """Put torch's one kernel for the tanh form of GELU where GPT-2's is eight passes over memory."""
+    """Replace GPT-2's GELU, eight passes over memory, by torch's one kernel for its tanh form."""
     for module in decoder.modules():
         for name, child in module.named_children():
             if isinstance(child, NewGELUActivation):

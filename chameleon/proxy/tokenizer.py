@@ -1,4 +1,4 @@
-"""A checkpoint's tokenizer: text to ids and where they begin, without special tokens."""
+"""The tokenizer of a checkpoint."""
 
 import hashlib
 from collections.abc import Sequence
@@ -34,19 +34,19 @@ class ProxyTokenizer:
         return len(self.tokenizer)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        """The tokens of each text alone: quicker than `encode`."""
+        """The ids of each text, faster than `encode` as their positions are not computed."""
         encodings = self.tokenizer.backend_tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [each.ids for each in encodings]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of tokens, as they stand."""
+        """The text of ids, special tokens included."""
         text: str = self.tokenizer.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
         return text
 
 
 @dataclass(frozen=True)
 class ProxyTokens:
-    """Encoded text (`chameleon.text.protocols.Encoded`), in the library's form: lists are slow."""
+    """Encoded text (`chameleon.text.protocols.Encoded`); the library's form, since lists are slow."""
 
     text: str
     encoding: Encoding
@@ -69,8 +69,8 @@ class ProxyTokens:
         """The first token that begins at a character or after it."""
         if character >= len(self.text):
             return len(self.encoding)
-        found = (self.encoding.char_to_token(at) for at in range(character, len(self.text)))
-        token = next((each for each in found if each is not None), len(self.encoding))
+        tokens = (self.encoding.char_to_token(at) for at in range(character, len(self.text)))
+        token = next((each for each in tokens if each is not None), len(self.encoding))
         while token < len(self.encoding) and self._begin(token) < character:
             token += 1
         while token > 0 and self._begin(token - 1) >= character:
@@ -86,13 +86,13 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
     """The tokenizer of a checkpoint directory.
 
     Raises:
-        InputError: There is none, or it is not one of the `tokenizers` library, or it knows no
-            token for the end of a text.
+        InputError: There is no tokenizer, it is not one of the `tokenizers` library, or it has no
+            end-of-text token.
     """
     try:
         with quiet_transformers():
             tokenizer = AutoTokenizer.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-    except Exception as error:  # whatever the library stumbles on in damaged files
+    except Exception as error:  # damaged files make the library raise many kinds
         raise InputError(unloadable(checkpoint, "tokenizer", error)) from None
     if not getattr(tokenizer, "is_fast", False):
         raise InputError(
@@ -104,10 +104,10 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
     end_of_text = tokenizer.eos_token_id
     if end_of_text is None:
         raise InputError(f"the tokenizer of {checkpoint} has no end-of-text token (eos_token); set one in it")
-    # What a checkpoint was trained with; windows are of whole text.
+    # Settings of the checkpoint's training; windows need whole text.
     tokenizer.backend_tokenizer.no_truncation()
     tokenizer.backend_tokenizer.no_padding()
-    # It adds special tokens, which none is wanted, and trims the offsets of tokens that are spaces.
+    # It would add special tokens, and trim the offsets of tokens that are spaces.
     tokenizer.backend_tokenizer.post_processor = None
     definition = tokenizer.backend_tokenizer.to_str()
     digest = hashlib.sha256(f"{end_of_text} {definition}".encode()).hexdigest()
@@ -115,9 +115,9 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
 
 
 def unloadable(checkpoint: Path, what: str, error: Exception) -> str:
-    """What to tell of a part of a checkpoint that the library stumbles on."""
+    """The message for a part of a checkpoint that the library cannot load."""
     reason = " ".join(str(error).split())[:300]
-    if "ignore_mismatched_sizes" in reason:  # it refers to a report that the library prints
+    if "ignore_mismatched_sizes" in reason:  # the library's message refers to a report that it prints
         reason = "its weights are not of the sizes that its config.json says"
     kind = type(error).__name__
-    return f"cannot load the {what} of {checkpoint} ({kind}: {reason}); name another, or mend its files"
+    return f"cannot load the {what} of {checkpoint} ({kind}: {reason}); use another, or fix its files"

@@ -238,7 +238,7 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("machine")
     add = partial(add_flag, group)
     add("--device", ("auto", "cpu", "cuda", "mps"), "where to train (default: auto, a GPU if there is one)")
-    add_dtype_flag(group, "products are computed, of weights in float32,")
+    add_dtype_flag(group, "products, of weights in float32")
     add("--compile", bool, "compile the model, which pays in long runs on a GPU (default: no)")
     add(
         "--activation_checkpointing",

@@ -189,8 +189,8 @@ def test_checkpoints_that_are_none(command: Command, corpus_directory: Path, tmp
     (tmp_path / "weightless").mkdir()
     (tmp_path / "weightless" / "config.json").write_text("{}")
     common = ["--dataset", corpus_directory, "--checkpoint_path"]
-    refused(command(*common, "empty"), "empty is no checkpoint: it holds no config.json")
-    refused(command(*common, "weightless"), "weightless is no checkpoint: it holds no weights")
+    refused(command(*common, "empty"), "empty is not a checkpoint: it holds no config.json")
+    refused(command(*common, "weightless"), "weightless is not a checkpoint: it holds no weights")
 
 
 def test_windows_longer_than_the_context(command: Command, corpus_directory: Path, checkpoint: Path) -> None:

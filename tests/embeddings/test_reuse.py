@@ -149,7 +149,7 @@ def test_published_files_and_others_in_one_directory_are_refused(tmp_path: Path)
 @pytest.mark.parametrize("name", NOTHING_ASKED)
 def test_flags_that_published_files_cannot_confirm_are_refused(tmp_path: Path, name: str) -> None:
     torch.save(torch.tensor(PUBLISHED), tmp_path / "a_embeddings.pt")
-    with pytest.raises(InputError, match=f"--{name} 7 cannot be held against .*a_embeddings.pt"):
+    with pytest.raises(InputError, match=f"--{name} 7 cannot be compared with .*a_embeddings.pt"):
         stored_embeddings(tmp_path, {**NOTHING_ASKED, name: 7})
 
 

@@ -119,13 +119,6 @@ def test_records_read_back(tmp_path: Path) -> None:
 RECORD_CONTENT = {"format": FORMAT, **vars(RECORD)}
 
 
-def test_a_record_of_before_runs_decided_on_windows_is_read(tmp_path: Path) -> None:
-    content = {key: value for key, value in RECORD_CONTENT.items() if key != "windows"} | {"num_samples": 9}
-    (tmp_path / "x.run.json").write_text(json.dumps(content))
-    (record,) = read_records(tmp_path)
-    assert record.windows == {"a": 9, "b": 9}
-
-
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "null", "{}", json.dumps(RECORD_CONTENT | {"format": "other"}),

@@ -209,7 +209,7 @@ def test_what_the_hub_does_not_have(slimpajama: Repository, command: Command, tm
         run = command("--dataset", "someone/else", env=env)
         refused(run, "cannot get someone/else from the hub .*DatasetNotFoundError.* To work offline")
         run = command("--dataset", "builtin", "--checkpoint_path", "someone/else", env=env)
-        refused(run, "there is no directory someone/else, and the hub does not give such a model")
+        refused(run, "there is no directory someone/else, and the hub has no such model")
 
 
 @pytest.mark.parametrize("access", ["gated", "private"])

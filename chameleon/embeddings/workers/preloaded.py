@@ -1,4 +1,4 @@
-"""Loads what workers need, into a process that workers are then forked from."""
+"""Loads what workers need into the process that workers are forked from."""
 
 from chameleon.common.libraries import loading_libraries
 

@@ -15,31 +15,29 @@ from chameleon.embeddings.pieces import CannotWriteError
 from chameleon.embeddings.workers.messages import EventKind, Shard, WorkerEvent, WorkerSetup
 
 _SECONDS_TO_END = 5.0
-
-
 _SECONDS_FOR_EXIT_CODE = 60.0
 
 
 def prepare() -> None:
-    """Have a process load the libraries of workers, which are then there at once."""
+    """Start a process that loads the libraries of workers, so that these start at once."""
     multiprocessing.set_forkserver_preload(["chameleon.embeddings.workers.preloaded"])
     forkserver.ensure_running()
 
 
 class Processes:
-    """A process for each worker; on GPUs each has one, in turn."""
+    """A pool with a process for each worker; GPUs are dealt out in turn."""
 
     def __init__(self, setup: WorkerSetup, size: int, devices: list[str]) -> None:
-        """Nothing is started yet.
+        """Set up; nothing is started yet.
 
         Args:
             setup: What the workers need to know.
-            size: How many they are.
-            devices: The devices that they have in turn.
+            size: Number of workers.
+            devices: Devices to deal out in turn.
         """
         self.size = size
         self._setup, self._devices = setup, devices
-        # Of a process that has the libraries loaded and nothing begun: the next worker is there at once.
+        # Forks of a process with the libraries loaded start at once.
         self._context = multiprocessing.get_context("forkserver")
         self._running: dict[int, tuple[ForkServerProcess, Connection]] = {}
 
@@ -54,14 +52,14 @@ class Processes:
         self._running[worker] = process, ours
 
     def assign(self, worker: int, shard: Shard) -> None:
-        """Have a worker make a shard. One that has died meanwhile is found so by `wait`."""
+        """Send a shard to a worker. If it has died meanwhile, `wait` reports it."""
         try:
             self._running[worker][1].send(shard)
         except OSError:
             return
 
     def wait(self) -> list[WorkerEvent]:
-        """What happened."""
+        """Wait until something happens, and return what."""
         by_connection = {connection: worker for worker, (_, connection) in self._running.items()}
         events = []
         for ready in wait(list(by_connection)):
@@ -85,7 +83,7 @@ class Processes:
         return f"process {process.pid} with exit code {code}"
 
     def _end(self, worker: int, seconds: float = 0.0) -> None:
-        """End a worker, which has so long to end by itself."""
+        """End a worker, which gets so many seconds to end by itself."""
         if worker in self._running:
             process, connection = self._running.pop(worker)
             connection.close()
@@ -94,7 +92,7 @@ class Processes:
             process.join()
 
     def close(self) -> None:
-        """End all workers: those that wait for work leave when they are left."""
+        """End all workers: those that wait for a shard end when the connection closes."""
         for _, connection in self._running.values():
             connection.close()
         deadline = monotonic() + _SECONDS_TO_END
@@ -103,8 +101,8 @@ class Processes:
 
 
 def _serve(connection: Connection, setup: WorkerSetup) -> None:
-    """A worker's life, until the driver is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends it
+    """Run a worker until the driver is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver ends the worker
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
     def send(kind: EventKind, value: object) -> None:
@@ -117,18 +115,18 @@ def _serve(connection: Connection, setup: WorkerSetup) -> None:
 
 
 def serve(setup: WorkerSetup, send: Callable[[EventKind, Any], None], receive: Callable[[], Shard]) -> None:
-    """Open what is needed, say so, and make what is received, for ever."""
+    """Open corpus and proxy, report it, and embed every shard that is received."""
     from chameleon.embeddings.workers.worker import open_worker
 
     try:
-        with open_worker(setup, lambda words: send("note", words)) as (worker, hello):
-            send("ready", hello)
+        with open_worker(setup, lambda text: send("note", text)) as (worker, info):
+            send("ready", info)
             while True:
                 shard = receive()
                 try:
                     send("done", worker.embed(shard))
                 except CannotWriteError as error:
-                    send("unusable", f"{hello.host}: {error}")
+                    send("unusable", f"{info.host}: {error}")
                     return
     except InputError as error:
         send("failed", str(error))

@@ -1,7 +1,7 @@
 """Workers that are actors of a Ray cluster.
 
-Actors are neither restarted nor their tasks tried again by Ray: a replacement that finds no room on the
-nodes that are left would hold its shard for ever. The driver gives the shard to another worker.
+Ray neither restarts actors nor retries their tasks: a replacement without room on the remaining nodes
+would hold its shard for ever. The driver assigns the shard to another worker instead.
 """
 
 import os
@@ -18,36 +18,22 @@ from chameleon.common.errors import InputError
 from chameleon.embeddings.workers.messages import Shard, WorkerEvent, WorkerSetup
 
 _SECONDS_TO_CONNECT = 5.0
-
-
 _SECONDS_TO_ANSWER = 20.0
-
-
 _SECONDS_TO_WAIT = 1.0
-
 
 # RFC 9113, 3.4: a client begins with these, the last of them an empty frame (of type 4) of settings.
 _HTTP2_SETTINGS = b"\0\0\0\x04\0\0\0\0\0"
-
-
 _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _HTTP2_SETTINGS
 
-
-# Without a worker that is ready: until that is said, and until the run ends.
-_SECONDS_TO_TELL = 60.0
-
-
+# While no worker is ready: until a note is shown, and until the run fails.
+_SECONDS_TO_NOTE = 60.0
 _SECONDS_WITHOUT_ROOM = 1800.0
 
-
 _SEE_STATUS = "`ray status` shows what is free"
-
-
 _INSTALL = 'pip install "chameleon[ray]"'
 
-
 # Workers find data and checkpoints where this process does. Tokens stay here: others would see them.
-_HANDED_ON = (
+_PASSED_ON = (
     "HF_HOME",
     "HF_HUB_CACHE",
     "HF_DATASETS_CACHE",
@@ -60,23 +46,23 @@ _HANDED_ON = (
 
 @dataclass
 class _Actor:
-    """An actor, what it is doing, and whether that is its start."""
+    """An actor with the task that it runs; None while it has none."""
 
     handle: Any
-    doing: Any
+    task: Any
     is_starting: bool
 
 
 class RayPool:
-    """An actor for each worker."""
+    """A pool with an actor for each worker."""
 
     def __init__(self, setup: WorkerSetup, size: int | None, gpus: float | None, address: str | None) -> None:
         """Connect to the cluster, or start one on this machine that only it can reach.
 
         Args:
             setup: What the workers need to know.
-            size: How many workers; by default as many as there is room for.
-            gpus: GPUs of each; by default 1 where the cluster has any and the device is none other.
+            size: Number of workers (default: as many as have room).
+            gpus: GPUs of each (default: 1 where the cluster has any and the device may be one).
             address: Host and port of a running cluster.
 
         Raises:
@@ -91,7 +77,7 @@ class RayPool:
             setup = replace(setup, device="cpu")
         elif gpus and ":" in setup.device:
             raise InputError(
-                f"--device {setup.device} is for this machine; Ray gives each worker its GPUs: cuda"
+                f"--device {setup.device} is for this machine alone; use cuda: Ray assigns GPUs to workers"
             )
         self._setup = setup if gpus else replace(setup, threads=1)
         room = sum(
@@ -110,22 +96,22 @@ class RayPool:
         )
         self.size = room if size is None else size
         self._actors: dict[int, _Actor] = {}
-        self._is_told = False
+        self._has_noted = False
 
     def start(self, worker: int) -> None:
-        """Ask for an actor, wherever there is room."""
+        """Request an actor, wherever there is room."""
         self._end(worker)
         handle = self._actor_class.remote(self._setup)
-        self._actors[worker] = _Actor(handle, handle.hello.remote(), is_starting=True)
+        self._actors[worker] = _Actor(handle, handle.info.remote(), is_starting=True)
 
     def assign(self, worker: int, shard: Shard) -> None:
-        """Have a worker make a shard."""
+        """Send a shard to a worker."""
         actor = self._actors[worker]
-        actor.doing = actor.handle.embed.remote(shard)
+        actor.task = actor.handle.embed.remote(shard)
 
     def wait(self) -> list[WorkerEvent]:
-        """What happened."""
-        by_task = {actor.doing: worker for worker, actor in self._actors.items() if actor.doing is not None}
+        """Wait until something happens, and return what."""
+        by_task = {actor.task: worker for worker, actor in self._actors.items() if actor.task is not None}
         ready: list[Any] = []
         begin = monotonic()
         while not ready:
@@ -138,8 +124,8 @@ class RayPool:
                 return [
                     WorkerEvent(min(by_task.values()), "failed", f"{words}; {_SEE_STATUS}, and start again")
                 ]
-            if waited > _SECONDS_TO_TELL and not self._is_told:
-                self._is_told = True
+            if waited > _SECONDS_TO_NOTE and not self._has_noted:
+                self._has_noted = True
                 return [
                     WorkerEvent(
                         min(by_task.values()), "note", f"waiting for room on the Ray cluster; {_SEE_STATUS}"
@@ -149,12 +135,12 @@ class RayPool:
         for task in ready:
             worker = by_task[task]
             actor = self._actors[worker]
-            actor.doing, actor.is_starting = None, False
+            actor.task, actor.is_starting = None, False
             try:
                 kind, value, notes = self._ray.get(task)
             except self._ray.exceptions.RayError as error:
                 self._end(worker)
-                events.append(WorkerEvent(worker, "ended", _how(error)))
+                events.append(WorkerEvent(worker, "ended", _cause_of(error)))
                 continue
             events += [WorkerEvent(worker, "note", note) for note in notes]
             if kind == "unusable":
@@ -175,14 +161,14 @@ class RayPool:
 
 
 class _RemoteWorker:
-    """An actor: errors come back as words, since not all of them can be sent."""
+    """An actor. Errors are returned as messages, since not all of them can be sent."""
 
     def __init__(self, setup: WorkerSetup) -> None:
         self._setup = setup
         self._notes: list[str] = []
 
-    def hello(self) -> tuple[str, object, list[str]]:
-        """Open corpus and proxy."""
+    def info(self) -> tuple[str, object, list[str]]:
+        """Open corpus and proxy, and say what the worker is."""
         from chameleon.common.libraries import loading_libraries
 
         try:
@@ -190,37 +176,37 @@ class _RemoteWorker:
                 from chameleon.embeddings.workers.worker import open_worker
             # Open until the actor is ended.
             self._context = open_worker(self._setup, self._notes.append)
-            self._worker, self._hello = self._context.__enter__()
+            self._worker, self._info = self._context.__enter__()
         except InputError as error:
             return "failed", str(error), []
         except ImportError as error:
             return "failed", f"{error} on {socket.gethostname()}; install the same on all machines", []
-        return "ready", self._hello, self._told()
+        return "ready", self._info, self._new_notes()
 
     def embed(self, shard: Shard) -> tuple[str, object, list[str]]:
-        """Make a shard."""
+        """Embed a shard."""
         from chameleon.embeddings.pieces import CannotWriteError
 
         try:
-            made = self._worker.embed(shard)
+            results = self._worker.embed(shard)
         except CannotWriteError as error:
-            return "unusable", f"{self._hello.host}: {error}", self._told()
+            return "unusable", f"{self._info.host}: {error}", self._new_notes()
         except InputError as error:
-            return "failed", str(error), self._told()
-        return "done", made, self._told()
+            return "failed", str(error), self._new_notes()
+        return "done", results, self._new_notes()
 
-    def _told(self) -> list[str]:
-        told, self._notes[:] = list(self._notes), []
-        return told
+    def _new_notes(self) -> list[str]:
+        notes, self._notes[:] = list(self._notes), []
+        return notes
 
 
 def connected(address: str | None) -> Any:  # noqa: ANN401
-    """The library, connected."""
-    # Read when the library is imported, and by the processes that it starts.
+    """The library Ray, connected to a cluster, or to a new one on this machine where address is None."""
+    # Ray reads these when it is imported, and so do the processes that it starts.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     if address is None:
-        # As Ray does on desktops: all its processes listen on loopback alone.
+        # As on desktops: all processes of Ray listen on loopback alone.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     try:
         import ray
@@ -241,12 +227,12 @@ def connected(address: str | None) -> Any:  # noqa: ANN401
     on_termination = signal.getsignal(signal.SIGTERM)
     try:
         ray.init(**settings)
-        signal.signal(signal.SIGTERM, on_termination)  # the library puts its own in its place
-    except Exception as error:  # the library's own, or of what it is made of
+        signal.signal(signal.SIGTERM, on_termination)  # Ray replaces it
+    except Exception as error:  # Ray raises many kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise InputError(
-            f"the Ray cluster {'here' if address is None else address} cannot be joined ({reason}); look at "
-            "`ray status`, and that all machines have one version of Ray and Python"
+            f"the Ray cluster {'here' if address is None else address} cannot be joined ({reason}); check "
+            "`ray status`, and that all machines have the same versions of Ray and Python"
         ) from None
     return ray
 
@@ -266,15 +252,15 @@ def _require_reachable(address: str) -> None:
         ) from None
     if not is_served:
         raise InputError(
-            f"what listens at {address} is not the head of a Ray cluster; name the address that `ray start "
-            "--head` told (port 6379 if none was given, not the dashboard's)"
+            f"what listens at {address} is not the head of a Ray cluster; use the address that `ray start "
+            "--head` printed (port 6379 by default, not that of the dashboard)"
         )
 
 
 def _speaks_http2(connection: socket.socket) -> bool:
-    """Whether a server answers as Ray's do, which speak gRPC: by the settings that its protocol begins with.
+    """Whether a server speaks gRPC as Ray does, by the settings frame that its protocol begins with.
 
-    Ray itself would try for more than a minute.
+    Ray itself would try to connect for more than a minute.
     """
     connection.settimeout(_SECONDS_TO_ANSWER)
     connection.sendall(_HTTP2_PREFACE)
@@ -288,14 +274,14 @@ def _speaks_http2(connection: socket.socket) -> bool:
 
 
 def _environment(package: str) -> dict[str, str]:
-    """The variables of workers: they import this program, and look for what it reads where it does."""
+    """Environment variables of workers, which import this program and find its data where it does."""
     path = os.environ.get("PYTHONPATH")
-    handed_on = {name: os.environ[name] for name in _HANDED_ON if name in os.environ}
-    return {"PYTHONPATH": package if not path else f"{package}{os.pathsep}{path}", **handed_on}
+    passed_on = {name: os.environ[name] for name in _PASSED_ON if name in os.environ}
+    return {"PYTHONPATH": package if not path else f"{package}{os.pathsep}{path}", **passed_on}
 
 
-def _how(error: Exception) -> str:
-    """How an actor ended, on one line without colours."""
+def _cause_of(error: Exception) -> str:
+    """Why an actor ended, on one line without colours."""
     cause = getattr(error, "cause", None) or error
     lines = [line.strip() for line in re.sub(r"\x1b\[[0-9;]*m", "", str(cause)).splitlines() if line.strip()]
     return f"{type(cause).__name__}: {lines[-1] if lines else ''}"[:200]

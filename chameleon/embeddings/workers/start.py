@@ -1,4 +1,4 @@
-"""Starts the workers of an engine, before this process opens what it needs itself."""
+"""Starts the workers of an engine, before this process opens the corpus."""
 
 import os
 import uuid
@@ -17,22 +17,22 @@ from chameleon.embeddings.workers.messages import WorkerPool, WorkerSetup, progr
 from chameleon.embeddings.workers.processes import Processes, prepare
 from chameleon.embeddings.workers.ray import RayPool
 
-# Signs of runs that were killed stay so many seconds.
-_SIGN, _OLD = ".shared-", 7 * 86400.0
+# Files by which workers show that they share a directory; those of killed runs are removed after a week.
+_SIGN, _SECONDS_OF_SIGNS = ".shared-", 7 * 86400.0
 
-
-# On CPUs: workers of so many threads.
+# Threads of a worker on CPUs.
 _THREADS = 4
 
 
 @contextmanager
 def workers_for(options: EmbeddingOptions) -> Iterator[Driver | None]:
-    """Workers of an engine other than this process, started while this process opens what it needs itself.
+    """Start the workers of a run, which load while this process opens the corpus.
 
-    None for the serial engine, and where the proxy is yet to be trained.
+    Yields:
+        Their driver; None for the serial engine, and where the proxy is yet to be trained.
 
     Raises:
-        InputError: There cannot be any.
+        InputError: They cannot be started.
     """
     checkpoint = checkpoint_of(options)
     if options.engine == "serial" or checkpoint is None:
@@ -44,10 +44,10 @@ def workers_for(options: EmbeddingOptions) -> Iterator[Driver | None]:
 
 @contextmanager
 def start_workers(options: EmbeddingOptions, dataset: str, checkpoint: str) -> Iterator[Driver]:
-    """Workers on a corpus and with a proxy of these names, until they are let go of.
+    """Start workers on a corpus and a proxy of these names, and end them at exit.
 
     Raises:
-        InputError: There cannot be any.
+        InputError: They cannot be started.
     """
     check_writable(options.embeddings_dir / "domain.safetensors")
     with _sign(options.embeddings_dir) as sign:
@@ -59,7 +59,7 @@ def start_workers(options: EmbeddingOptions, dataset: str, checkpoint: str) -> I
 
 
 def _setup(options: EmbeddingOptions, dataset: str, checkpoint: str, sign: str) -> WorkerSetup:
-    """For workers that may have another working directory. Links are left to where they are followed."""
+    """The setup with absolute paths, as workers may have another working directory; links stay links."""
     added = {name: absolute_without_links(place) for name, place in (options.add_domains or {}).items()}
     placed = replace(
         options,
@@ -84,10 +84,10 @@ def _pool(options: EmbeddingOptions, setup: WorkerSetup) -> WorkerPool:
 
 
 def _devices(name: str) -> list[str]:
-    """The devices of this machine for workers to have in turn.
+    """The devices of this machine that a --device stands for.
 
     Raises:
-        InputError: No device is called so, or this machine has none such.
+        InputError: See `choose_device`.
     """
     if name == "cpu":
         return [name]
@@ -105,11 +105,11 @@ def _devices(name: str) -> list[str]:
 
 @contextmanager
 def _sign(directory: Path) -> Iterator[str]:
-    """A file by which workers show that they share a directory, while they are at work."""
+    """Create a file by which workers show that they share the directory, and remove it at exit."""
     sign = f"{_SIGN}{uuid.uuid4().hex}"
     directory.mkdir(parents=True, exist_ok=True)
     for old in directory.glob(f"{_SIGN}*"):  # of a run that was killed
-        if time() - old.stat().st_mtime > _OLD:
+        if time() - old.stat().st_mtime > _SECONDS_OF_SIGNS:
             old.unlink(missing_ok=True)
     try:
         (directory / sign).touch()

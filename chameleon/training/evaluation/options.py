@@ -101,5 +101,5 @@ def add_machine_flags(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="where to compute: auto, cpu, cuda, cuda:1, mps (default: auto, a GPU if there is one)",
     )
-    add_dtype_flag(group, "products are computed")
+    add_dtype_flag(group, "products")
     add_trust_flag(group)
