@@ -146,7 +146,7 @@ def _measure(
 
 
 class _Naive:
-    """The published way, written afresh."""
+    """The published way, reimplemented."""
 
     def __init__(self, checkpoint: Path, device: torch.device) -> None:
         with quiet_transformers():

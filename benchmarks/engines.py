@@ -111,7 +111,7 @@ def _make_corpus(dataset: str, directory: Path, domains: int, windows: int) -> N
 
 
 class _Work:
-    """The command, in directories of its own below one."""
+    """The command, run in directories below one."""
 
     def __init__(self, root: Path, dataset: str, checkpoint: Path, threads: int | None = 1) -> None:
         self.root = root
@@ -120,7 +120,7 @@ class _Work:
         self._flags = ["--dataset", str(corpus), "--checkpoint_path", str(checkpoint), "--target_se", "9"]
 
     def start(self, place: str, windows: int, *engine: str) -> subprocess.Popen[bytes]:
-        """Start it; embeddings go to a directory of a name."""
+        """Start the command in the directory `place`."""
         directory = self.root / place
         directory.mkdir(exist_ok=True)
         return subprocess.Popen(
@@ -132,7 +132,7 @@ class _Work:
         )
 
     def seconds(self, place: str, windows: int, *engine: str) -> float:
-        """Run it to its end."""
+        """Seconds that the command takes."""
         begin = perf_counter()
         if self.start(place, windows, *engine).wait():
             raise SystemExit(f"the command failed with {' '.join(engine)}")
@@ -148,12 +148,12 @@ class _Work:
 def _is_same(one: Path, other: Path) -> bool:
     if not one.exists():
         return False
-    found, expected = read_embeddings(one), read_embeddings(other)
-    return all(np.array_equal(getattr(found, name), getattr(expected, name)) for name in ARRAYS)
+    mine, expected = read_embeddings(one), read_embeddings(other)
+    return all(np.array_equal(getattr(mine, name), getattr(expected, name)) for name in ARRAYS)
 
 
 def _costs(work: _Work, windows: int, repeats: int) -> Iterator[Figure]:
-    """Beside each other in each repeat, as machines are not always as fast: medians of the ratios."""
+    """Medians of ratios within a repeat, since the speed of a machine varies."""
     work.seconds("serial", windows)  # for its bits
     share = windows // WORKERS
     processes = ("--engine", "processes", "--num_workers", str(WORKERS))
@@ -165,10 +165,10 @@ def _costs(work: _Work, windows: int, repeats: int) -> Iterator[Figure]:
         by_processes = work.seconds(f"processes-{repeat}", windows, *processes)
         with _cluster() as cluster:
             by_ray = work.seconds(f"ray-{repeat}", windows, *_ray(cluster))
-            # Two workers leave two cores none for the driver and Ray's own processes; one does.
+            # Two workers leave no core of two for the driver and Ray's own processes; one worker does.
             alone = work.seconds(f"ray-one-{repeat}", share, *_ray(cluster, 1))
         at_once = _at_once(work, [f"serial-{repeat}-{number}" for number in range(WORKERS)], share)
-        # Anew, since a machine may be slower by now than it was.
+        # Again, since the machine may be slower by now.
         of_one = (of_one + work.seconds(f"share-again-{repeat}", share)) / 2 - start
         rows.append(
             [of_one, *((each - start) / of_one - 1 for each in (by_processes, by_ray, alone, at_once))]
@@ -183,12 +183,12 @@ def _costs(work: _Work, windows: int, repeats: int) -> Iterator[Figure]:
     yield Figure("ray: overhead", of_ray, part, at_most=0.1)
     yield Figure("ray: same bits", same[1], at_least=1)
     yield Figure("ray: overhead, one worker", of_ray_alone, part, at_most=0.1)
-    # What the machine itself takes for both cores at work, of which no engine can be free.
+    # What the machine itself loses with both cores busy, which no engine can avoid.
     yield Figure("serial commands at once, one a worker: overhead", of_serial, part)
     for name, column in (("processes", 1), ("ray", 2)):
-        found = [row[column] for row in rows]
-        yield Figure(f"{name}: overhead, from", min(found), part)
-        yield Figure(f"{name}: overhead, to", max(found), part)
+        overheads = [row[column] for row in rows]
+        yield Figure(f"{name}: overhead, from", min(overheads), part)
+        yield Figure(f"{name}: overhead, to", max(overheads), part)
 
 
 def _at_once(work: _Work, places: Sequence[str], windows: int) -> float:

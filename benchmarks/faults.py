@@ -1,4 +1,4 @@
-"""Faults that befall processes of this machine at random: workers are killed while a command runs."""
+"""Kills workers at random while a command runs."""
 
 import os
 import random
@@ -12,7 +12,7 @@ _SLICE = 0.2
 
 
 def while_running(run: subprocess.Popen[bytes], fault: Callable[[], bool]) -> int:
-    """Let faults come until it is over, as often as their chance has it; how many came."""
+    """Call `fault` again and again until a run ends; returns how many faults happened."""
     number = 0
     while run.poll() is None:
         time.sleep(_SLICE)
@@ -21,13 +21,13 @@ def while_running(run: subprocess.Popen[bytes], fault: Callable[[], bool]) -> in
 
 
 def until(run: subprocess.Popen[bytes], happened: Callable[[], bool]) -> None:
-    """Wait until something has happened or it is over."""
+    """Wait until something has happened or the run has ended."""
     while run.poll() is None and not happened():
         time.sleep(0.02)
 
 
 def kill_one(workers: Sequence[int], chance: random.Random) -> bool:
-    """Kill one of some processes, once in fifteen seconds on average; whether one was."""
+    """Kill one of some processes, once in fifteen seconds on average; returns whether one was."""
     if not workers or chance.random() >= _SLICE / 15:
         return False
     try:
@@ -38,24 +38,24 @@ def kill_one(workers: Sequence[int], chance: random.Random) -> bool:
 
 
 def kill_a_child(pid: int, chance: random.Random) -> bool:
-    """Kill a worker of a command of this number, at random; whether one was."""
+    """Kill a random worker of the command with this process id; returns whether one was."""
     return kill_one(_children(pid), chance)
 
 
 def _children(pid: int) -> list[int]:
-    """Workers of a command: children of the one child of it that has the libraries loaded."""
+    """Workers of a command: children of its child that has the libraries loaded."""
     every = list(_processes())
     servers = {child for child, parent, words in every if parent == pid and "forkserver" in words}
     return [child for child, parent, _ in every if parent in servers]
 
 
 def ray_actors() -> list[int]:
-    """Numbers of the processes that are workers of Ray."""
+    """Process ids of Ray's workers."""
     return [pid for pid, _, words in _processes() if words.startswith("ray::_RemoteWorker")]
 
 
 def _processes() -> Iterator[tuple[int, int, str]]:
-    """Number, parent's number and command line of what runs on this machine (Linux alone)."""
+    """Id, parent's id and command line of each process of this machine (Linux only)."""
     for place in Path("/proc").iterdir():
         if not place.name.isdigit():
             continue

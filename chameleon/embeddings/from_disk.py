@@ -102,9 +102,7 @@ def _choose_domains(domains: Sequence[str] | None, stored: Mapping[str, Any]) ->
     return list(stored) if domains is None else domains
 
 
-def _choose(
-    directory: Path, records: list[EmbeddingRecord], settings: Mapping[str, Any]
-) -> EmbeddingRecord:
+def _choose(directory: Path, records: list[EmbeddingRecord], settings: Mapping[str, Any]) -> EmbeddingRecord:
     """The newest record that agrees with the settings; those that do must have the same settings."""
     if not records:
         raise InputError(f"there are no embeddings in {directory}; {_MAKE_THEM}")

@@ -9,8 +9,8 @@ def add_dtype_flag(group: argparse._ArgumentGroup, what: str) -> None:
         "--dtype",
         choices=("auto", "float32", "bfloat16"),
         default="auto",
-        help=f"precision of {what} (default: auto, bfloat16 where the device has it in hardware). Use float32 "
-        "to compare across machines",
+        help=f"precision of {what} (default: auto, bfloat16 where the device has it in hardware). Use "
+        "float32 to compare across machines",
     )
 
 

@@ -145,9 +145,7 @@ def test_a_model_that_sees_what_follows_is_refused(tmp_path: Path, seed: int) ->
     with quiet_transformers():
         transformers.BertForMaskedLM(config).save_pretrained(tmp_path / "masked")
         transformers.BertModel(config).save_pretrained(tmp_path / "unnamed")
-    with pytest.raises(
-        InputError, match=r"expected a causal language model .* is a BertForMaskedLM"
-    ):
+    with pytest.raises(InputError, match=r"expected a causal language model .* is a BertForMaskedLM"):
         load(tmp_path / "masked")
     with pytest.raises(InputError, match=r"expected a causal language model .* is a BertModel"):
         load(tmp_path / "unnamed")

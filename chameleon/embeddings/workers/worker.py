@@ -148,14 +148,19 @@ class Worker:
                 numbers = range(span.num_pieces)
                 if request.number is not None:
                     numbers = numbers[request.number :][:1]
-                spans = [span.piece(number) for number in numbers]
-                missing = [
-                    each for each in spans if not self._pieces.has(key, request.visit, each.begin, each.end)
-                ]
+                missing: list[VisitRange] = []
+                for visits in map(span.piece, numbers):
+                    if self._pieces.has(key, request.visit, visits.begin, visits.end):
+                        continue
+                    if missing and missing[-1].end == visits.begin:  # units are fetched ahead in one range
+                        missing[-1] = missing[-1]._replace(end=visits.end)
+                    else:
+                        missing.append(visits)
                 for visits in missing:
-                    chunk = _Chunk(request, span, visits.begin, grid, None)
+                    begin = visits.begin
                     for pending in pending_windows(grid, tokenizer, recipe, visits):
-                        yield partial(_encoded, chunk, pending)
+                        yield partial(_encoded, _Chunk(request, span, begin, grid, None), pending)
+                        begin = pending.next_visit
                 if not missing:
                     yield partial(_Chunk, request, span, span.end, grid, None)
 
