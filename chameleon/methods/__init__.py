@@ -2,6 +2,6 @@
 
 A method is a function from `MethodOptions` to a `MethodOutcome`, which holds a `DomainWeights` made by
 `outcome.method_weights`. To add one, name it with its flags in `options.METHODS` and its function in
-`run.FUNCTIONS`. `small_models` trains models on random mixtures for methods that fit losses to them, and
+`run.FUNCTIONS`. `small_models.measure_runs` has mixtures and losses for methods that fit laws to them;
 `training.objective` is the interface for methods that move the weights while a proxy trains.
 """

@@ -1,7 +1,7 @@
-"""Small models trained on random mixtures, several at a time, each with its losses in a file of its own.
+"""Runs for methods that fit losses to mixtures: a user's own, or small models trained on random mixtures.
 
-A finished run is not repeated, an interrupted one is resumed from its last checkpoint, and the files of a
-model are deleted once its losses are measured.
+Small models are trained several at a time. A finished run is not repeated, an interrupted one is resumed from
+its last checkpoint, and the files of a model are deleted once its losses are measured.
 
 Shapes: n runs, k domains.
 """
@@ -10,7 +10,7 @@ import json
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,19 @@ from chameleon.common.errors import InputError, NotFiniteError
 from chameleon.common.files import absolute_without_links, digest_of_json, write_atomically
 from chameleon.common.tables import listed
 from chameleon.methods.cost import Cost, training_cost
+from chameleon.methods.inputs import check_and_pack
 from chameleon.methods.mixtures import draw_mixtures
 from chameleon.methods.options import MethodOptions
+from chameleon.methods.outcome import training_settings
 from chameleon.methods.parallel import run_jobs
-from chameleon.methods.runs import Runs, recommended_runs, write_runs
+from chameleon.methods.runs import Runs, read_runs, recommended_runs, write_runs
+from chameleon.methods.token_counts import (
+    TokenCounts,
+    counts_in_file,
+    natural_shares,
+    packed_counts,
+    share_caps,
+)
 from chameleon.training.evaluation.evaluate import evaluate
 from chameleon.training.evaluation.options import EvaluationOptions
 from chameleon.training.inputs import TrainingInputs
@@ -41,6 +50,25 @@ _DECISIVE = (
 )  # fmt: skip
 
 _MIXTURE, _RESULT = "mixture.json", "result.json"
+
+
+@dataclass(frozen=True, eq=False)
+class MeasuredRuns:
+    """Runs for a method that fits losses to mixtures, and what it needs to know of their corpus.
+
+    Attributes:
+        runs: Mixtures and losses.
+        tokens: Tokens of the k domains, where they are known.
+        natural: (k,) natural shares, or the mean of the mixtures where tokens are unknown.
+        settings: Settings of the runs, to be recorded with the weights.
+        cost: Cost of the runs trained here.
+    """
+
+    runs: Runs
+    tokens: TokenCounts
+    natural: Array
+    settings: Mapping[str, Any]
+    cost: Cost = field(default_factory=Cost)
 
 
 @dataclass(frozen=True)
@@ -60,66 +88,93 @@ class SmallModel:
     digest: str
 
 
-def train_small_models(
-    options: TrainingOptions, methods: MethodOptions, inputs: TrainingInputs, natural: Array, notify: Notify
-) -> tuple[Runs, Cost]:
-    """Train small models on random mixtures around natural shares, and measure their held-out losses.
+def measure_runs(method: str, options: MethodOptions, notify: Notify) -> MeasuredRuns:
+    """Runs from the tables of --runs and --losses, or of small models trained on random mixtures.
 
-    The runs and two tables of them, mixtures.csv and losses.csv, go to the output directory.
-
-    Args:
-        options: Options of each training.
-        methods: How many models, on how many held-out tokens, and by which workers.
-        inputs: The packed corpus.
-        natural: (k,) shares of the available tokens.
-        notify: Receives notes, one sentence each.
+    The small models of a method go to a directory of its name, with two tables: mixtures.csv and losses.csv.
 
     Raises:
-        InputError: A run cannot be trained, all diverged, or a directory holds another run.
+        InputError: A table or the corpus cannot be used, a run cannot be trained, or all diverged.
     """
+    if options.runs is not None and options.losses is not None:
+        runs = read_runs(options.runs, options.losses)
+        _notify_of_diverged(runs, notify)
+        path = options.token_counts
+        tokens = TokenCounts(None) if path is None else counts_in_file(path)
+        natural = natural_shares(tokens, runs.names)
+        if natural is None:
+            natural = runs.mixtures.mean(axis=0)  # mixtures are drawn around natural shares
+        return MeasuredRuns(runs, tokens, natural, {"runs": str(options.runs), "losses": str(options.losses)})
+    if options.token_counts is not None:
+        raise InputError("--token_counts needs --runs; without them the tokens of the corpus are counted")
+    options, inputs = check_and_pack((method,), options, notify)
+    tokens = packed_counts(options, inputs)
     names = tuple(domain.name for domain in inputs.packed)
-    number = methods.num_runs or recommended_runs(len(names))
-    mixtures = draw_mixtures(natural, number, options.seed)
+    share_caps(names, options, tokens)  # fail before training
+    natural = natural_shares(tokens, names)
+    assert natural is not None
+    training = replace(options.training, output_dir=options.training.output_dir / method)
+    if options.run_steps is not None:
+        training = replace(training, max_steps=options.run_steps, max_tokens=None)
+    models = _small_models(replace(options, training=training), inputs, natural)
+    results = _train_missing(models, options, notify)
+    runs = _as_runs(names, results)
+    _notify_of_diverged(runs, notify)
+    if not len(runs):
+        raise InputError("all runs diverged; lower --learning_rate")
+    write_runs(runs, training.output_dir / "mixtures.csv", training.output_dir / "losses.csv")
+    cost = sum((Cost(**result.get("cost", {})) for result in results), Cost())
+    return MeasuredRuns(runs, tokens, natural, training_settings(training), cost)
+
+
+def _notify_of_diverged(runs: Runs, notify: Notify) -> None:
+    if runs.diverged:
+        number, total = len(runs.diverged), len(runs) + len(runs.diverged)
+        notify(f"{number} of {total} runs diverged and are left out: {listed(runs.diverged, 10)}")
+
+
+def _small_models(options: MethodOptions, inputs: TrainingInputs, natural: Array) -> list[SmallModel]:
+    """Models to train on random mixtures around (k,) natural shares."""
+    names = [domain.name for domain in inputs.packed]
     text = digest_of_json([inputs.tokenizer.digest, [domain.digest for domain in inputs.packed]])
-    models = _small_models(options, text, names, mixtures, methods.max_heldout_tokens)
-    results = [_stored(model) for model in models]
-    missing = [i for i, result in enumerate(results) if result is None]
-    done = len(models) - len(missing)
-    if done and missing:
-        notify(f"{done} of {len(models)} runs are done already")
-    bar = tqdm(total=len(models), initial=done, desc="small models", unit="run", disable=None)
-    with bar, closing(run_jobs(train_and_measure, [models[i] for i in missing], methods)) as finished:
-        for number, result in finished:
-            results[missing[number]] = result
-            bar.update()
-    complete = [result for result in results if result is not None]
-    runs = _as_runs(names, complete, notify)
-    write_runs(runs, options.output_dir / "mixtures.csv", options.output_dir / "losses.csv")
-    return runs, sum((Cost(**result.get("cost", {})) for result in complete), Cost())
-
-
-def _small_models(
-    options: TrainingOptions, text: str, names: Sequence[str], mixtures: Array, max_tokens: int
-) -> list[SmallModel]:
-    """A model for each of (n, k) mixtures; `text` is a digest of text and tokenizer."""
+    training, max_tokens = options.training, options.max_heldout_tokens
+    mixtures = draw_mixtures(natural, options.num_runs or recommended_runs(len(names)), training.seed)
     # Workers of Ray have another working directory.
-    options = replace(
-        options,
-        output_dir=options.output_dir.absolute(),
-        packed_dir=options.packed_dir.absolute(),
-        dataset=absolute_without_links(options.dataset),
-        model=absolute_without_links(options.model),
-        tokenizer=None if options.tokenizer is None else absolute_without_links(options.tokenizer),
+    training = replace(
+        training,
+        output_dir=training.output_dir.absolute(),
+        packed_dir=training.packed_dir.absolute(),
+        dataset=absolute_without_links(training.dataset),
+        model=absolute_without_links(training.model),
+        tokenizer=None if training.tokenizer is None else absolute_without_links(training.tokenizer),
     )
     models = []
     for number, shares in enumerate(mixtures.tolist(), 1):
         mixture = dict(zip(names, shares, strict=True))
-        directory = options.output_dir / f"run-{number:04}"
-        own = replace(options, output_dir=directory, weights=str(directory / _MIXTURE))
+        directory = training.output_dir / f"run-{number:04}"
+        own = replace(training, output_dir=directory, weights=str(directory / _MIXTURE))
         settings = {name: getattr(own, name) for name in _DECISIVE}
         digest = digest_of_json([text, list(mixture.items()), settings, max_tokens])
         models.append(SmallModel(own, mixture, max_tokens, digest))
     return models
+
+
+def _train_missing(
+    models: Sequence[SmallModel], options: MethodOptions, notify: Notify
+) -> list[dict[str, Any]]:
+    """The results of all models, after training those without one."""
+    stored = [_stored(model) for model in models]
+    missing = [i for i, result in enumerate(stored) if result is None]
+    done = len(models) - len(missing)
+    if done and missing:
+        notify(f"{done} of {len(models)} runs are done already")
+    results = dict(enumerate(stored))
+    bar = tqdm(total=len(models), initial=done, desc="small models", unit="run", disable=None)
+    with bar, closing(run_jobs(train_and_measure, [models[i] for i in missing], options)) as finished:
+        for number, result in finished:
+            results[missing[number]] = result
+            bar.update()
+    return [result for result in results.values() if result is not None]
 
 
 def train_and_measure(model: SmallModel) -> dict[str, Any]:
@@ -178,15 +233,11 @@ def _stored(model: SmallModel) -> dict[str, Any] | None:
     return result
 
 
-def _as_runs(names: tuple[str, ...], results: Sequence[Mapping[str, Any]], notify: Notify) -> Runs:
-    """Results of runs 1, 2, ... as one value; those that diverged are left out."""
+def _as_runs(names: tuple[str, ...], results: Sequence[Mapping[str, Any]]) -> Runs:
+    """The results of runs 1, 2, ..."""
     finite = {str(i): result for i, result in enumerate(results, 1) if "losses" in result}
-    diverged = tuple(str(i) for i in range(1, len(results) + 1) if str(i) not in finite)
-    if diverged:
-        notify(f"{len(diverged)} of {len(results)} runs diverged and are left out: {listed(diverged, 10)}")
-    if not finite:
-        raise InputError("all runs diverged; lower --learning_rate")
-    loss_names = tuple(next(iter(finite.values()))["losses"])
+    diverged = tuple(str(i) for i, result in enumerate(results, 1) if "losses" not in result)
+    loss_names = tuple(next(iter(finite.values()), {"losses": {}})["losses"])
     mixtures = [[result["mixture"][name] for name in names] for result in finite.values()]
     losses = [[result["losses"][name] for name in loss_names] for result in finite.values()]
     return Runs(names, np.array(mixtures), loss_names, np.array(losses), tuple(finite), diverged)

@@ -25,10 +25,10 @@ def test_all_methods_in_one_table(corpus: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "mine.json").write_text(json.dumps({"weights": {"law": 0.2, "code": 0.3, "cooking": 0.5}}))
     flags = ["--num_runs", "6", "--num_simulated", "500", "--num_seeds", "1", "--regressor", "loglinear"]
     assert main(flags_for(corpus, tmp_path, "all", *flags, "--beside", str(tmp_path / "mine.json"))) == 0
-    said = capsys.readouterr().out
-    heads = said.splitlines()[0].split()
+    printed = capsys.readouterr().out
+    heads = printed.splitlines()[0].split()
     assert heads == ["domain", "mine", "uniform", "natural", "temperature", "regmix", "doremi", "doge"]
-    assert "cost" in said
+    assert "cost" in printed
     contents = {each.stem: read_weights(each) for each in (tmp_path / "r").glob("weights_*.json")}
     assert len(contents) == 6
     assert {frozenset(each["weights"]) for each in contents.values()} == {frozenset(WORDS)}

@@ -27,12 +27,12 @@ def make_model(seed: int) -> GPT2LMHeadModel:
 
 def batches(steps: int) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """Rows with their domains; one domain has none in the second step."""
-    chance = torch.Generator().manual_seed(0)
-    found = []
+    generator = torch.Generator().manual_seed(0)
+    rows = []
     for step in range(steps):
         domains = torch.tensor([0, 1, 1, 2, 3, 3, 0, 2] if step != 1 else [0, 1, 1, 3, 3, 0, 0, 1])
-        found.append((torch.randint(23, (8, 8), generator=chance), domains))
-    return found
+        rows.append((torch.randint(23, (8, 8), generator=generator), domains))
+    return rows
 
 
 def loss_of(model: GPT2LMHeadModel, ids: torch.Tensor) -> torch.Tensor:
@@ -45,15 +45,15 @@ def gradients_by_domain(
     model: GPT2LMHeadModel, ids: torch.Tensor, domains: torch.Tensor
 ) -> dict[int, torch.Tensor]:
     """Flat gradients of domains' mean losses, one at a time."""
-    found = {}
+    gradients = {}
     for i in sorted(set(domains.tolist())):
         model.zero_grad()
         torch.autograd.backward(loss_of(model, ids[domains == i]))
-        found[i] = torch.cat(
+        gradients[i] = torch.cat(
             [each.grad.flatten().clone() for each in model.parameters() if each.grad is not None]
         )
     model.zero_grad()
-    return found
+    return gradients
 
 
 def flat_gradient(model: GPT2LMHeadModel) -> torch.Tensor:
@@ -159,10 +159,10 @@ def test_objectives_continue_from_a_saved_state(kind: str) -> None:
 
 def test_trajectories_are_thinned_and_weights_may_reach_zero() -> None:
     moving = MovingWeights(3)
-    chance = np.random.default_rng(0)
+    generator = np.random.default_rng(0)
     sums = np.zeros(3)
     for _ in range(5000):
-        sums += moving.move(0.1 * chance.normal(size=3))
+        sums += moving.move(0.1 * generator.normal(size=3))
     np.testing.assert_allclose(moving.mean, sums / 5000, rtol=1e-9)
     steps = [step for step, _ in moving.trajectory]
     assert 150 <= len(steps) < 400

@@ -51,19 +51,19 @@ def test_an_interrupted_command_resumes_with_the_same_result(
 
 def make_helping_corpus(directory: Path) -> None:
     """Write two domains, one made of both, and noise."""
-    chance = random.Random(0)
+    random_state = random.Random(0)
     first = ["apple", "amber", "arrow", "anvil", "acorn", "atlas"]
     second = ["brick", "bison", "basil", "badge", "birch", "bloom"]
 
     def walk(words: list[str], length: int) -> str:
-        at, said = chance.randrange(len(words)), []
+        at, walked = random_state.randrange(len(words)), []
         for _ in range(length):
-            said.append(words[at])
-            at = (at + 1) % len(words) if chance.random() < 0.9 else chance.randrange(len(words))
-        return " ".join(said)
+            walked.append(words[at])
+            at = (at + 1) % len(words) if random_state.random() < 0.9 else random_state.randrange(len(words))
+        return " ".join(walked)
 
     def noise() -> str:
-        return "".join(chance.choices("qxzjkvw0123456789", k=240))
+        return "".join(random_state.choices("qxzjkvw0123456789", k=240))
 
     for name, make in {
         "first": lambda: walk(first, 40),
@@ -122,7 +122,7 @@ def test_targets_out_of_domain_have_no_weight(corpus: Path, tmp_path: Path) -> N
 
 
 def test_flops_are_those_of_matrix_products(tmp_path: Path) -> None:
-    """By hand for a GPT-2: matrices of the blocks and the head, and attention over all pairs."""
+    """Counted by hand for a GPT-2: matrices of the blocks and the head, and attention over all pairs."""
     config = GPT2Config(vocab_size=50, n_positions=16, n_embd=8, n_layer=3, n_head=2)
     GPT2LMHeadModel(config).save_pretrained(tmp_path)
     t, d, blocks = 16, 8, 3

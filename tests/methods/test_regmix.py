@@ -31,9 +31,9 @@ def test_weights_from_tables_of_runs(tmp_path: Path, capsys: pytest.CaptureFixtu
     low, high = content["diagnostics"]["rank_correlation_interval"]
     assert low < content["diagnostics"]["rank_correlation"] < high
     assert (tmp_path / "w.png").read_bytes().startswith(b"\x89PNG")
-    said = capsys.readouterr()
-    assert "rank correlation" in said.out
-    assert "60 runs" not in said.err  # enough for 17 domains
+    printed = capsys.readouterr()
+    assert "rank correlation" in printed.out
+    assert "60 runs" not in printed.err  # enough for 17 domains
     assert main(["regmix", *tables, "--target_domains", "law", "--output", str(output)]) == 2
     assert "no losses on law (--target_domains)" in capsys.readouterr().err
     assert main(["regmix", tables[0], tables[1]]) == 2

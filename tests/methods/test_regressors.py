@@ -51,9 +51,9 @@ def test_the_law_is_recovered_where_it_holds() -> None:
 
 
 def test_a_ridge_shrinks_levels_and_is_chosen_by_cross_validation() -> None:
-    mixtures, chance = dirichlet(18, 8, 0), np.random.default_rng(1)
-    levels = chance.normal(size=8)
-    losses = 2 + np.exp(mixtures @ levels) + 0.1 * chance.normal(size=18)
+    mixtures, rng = dirichlet(18, 8, 0), np.random.default_rng(1)
+    levels = rng.normal(size=8)
+    losses = 2 + np.exp(mixtures @ levels) + 0.1 * rng.normal(size=18)
     spreads = [fit_log_linear(mixtures, losses, ridge).levels.std() for ridge in (0.0, 0.01, 1.0)]
     assert spreads[0] > spreads[1] > spreads[2]
     folds = folds_of(18, 0)
@@ -102,8 +102,8 @@ def test_the_gradient_of_the_likelihood() -> None:
         assert check_grad(value, slope, at) < 1e-4
 
 
-def test_published_runs_are_ranked(published: tuple[Runs, Runs]) -> None:
-    """By each regression as well as what it is chosen for; figures of more runs are in benchmarks/results."""
+def test_regressors_rank_the_published_runs(published: tuple[Runs, Runs]) -> None:
+    """Each regressor ranks as well as was measured; benchmarks/results has the figures of more runs."""
     train, test = published
     assert len(train) == len(test) == 60
     assert len(train.names) == 17
@@ -121,12 +121,12 @@ def test_published_runs_are_ranked(published: tuple[Runs, Runs]) -> None:
 
 
 def test_cross_validation_does_not_see_the_held_out_runs() -> None:
-    """Of losses that are nothing but chance nothing can be said of runs left out."""
+    """Losses that are pure noise cannot be predicted for held-out runs."""
     runs = runs_of(dirichlet(60, 4, 0), np.random.default_rng(1).normal(5, 1, size=(60, 1)))
     for regressor in ("gp", "loglinear", "lightgbm"):
-        judged = cross_validate(regressor, runs, 0)
-        assert abs(rank_correlation(judged.predicted[:, 0], runs.losses[:, 0])) < 0.35
-        assert judged.error > 0.8
+        validation = cross_validate(regressor, runs, 0)
+        assert abs(rank_correlation(validation.predicted[:, 0], runs.losses[:, 0])) < 0.35
+        assert validation.error > 0.8
 
 
 def test_the_law_is_chosen_where_it_holds() -> None:
@@ -142,12 +142,12 @@ def test_folds_hold_each_run_once() -> None:
 
 def test_intervals_cover_the_correlation_at_their_level() -> None:
     """Pairs from a bivariate normal, whose rank correlation is known: 6 / pi asin(r / 2)."""
-    chance, r, n = np.random.default_rng(0), 0.8, 40
+    rng, r, n = np.random.default_rng(0), 0.8, 40
     truth = 6 / math.pi * math.asin(r / 2)
     held = 0
     for _ in range(400):
-        one = chance.normal(size=n)
-        other = r * one + math.sqrt(1 - r * r) * chance.normal(size=n)
+        one = rng.normal(size=n)
+        other = r * one + math.sqrt(1 - r * r) * rng.normal(size=n)
         low, high = correlation_interval(rank_correlation(one, other), n)
         held += low <= truth <= high
     assert 0.92 < held / 400 < 0.98

@@ -49,11 +49,11 @@ def test_the_best_mixture_of_a_law_is_found() -> None:
     """Two losses, each of which falls with its own domain: the best mean lies between."""
     mixtures = dirichlet(60, 3, 0)
     losses = np.stack([2 + np.exp(-3 * mixtures[:, 0]), 2 + np.exp(-3 * mixtures[:, 1])], axis=1)
-    found = find_best_mixture(
+    result = find_best_mixture(
         runs_of(mixtures, losses), np.full(3, 1 / 3), None, options_for(num_simulated=20_000)
     )
-    np.testing.assert_allclose(found.best.weights, [0.5, 0.5, 0.0], atol=0.05)
-    assert found.correlation > 0.99
+    np.testing.assert_allclose(result.best.weights, [0.5, 0.5, 0.0], atol=0.05)
+    assert result.correlation > 0.99
     one = find_best_mixture(
         runs_of(mixtures, losses),
         np.full(3, 1 / 3),
@@ -64,8 +64,8 @@ def test_the_best_mixture_of_a_law_is_found() -> None:
 
 
 def test_few_runs_and_a_poor_regression_are_reported() -> None:
-    chance = np.random.default_rng(0)
-    runs = runs_of(dirichlet(8, 4, 0), chance.normal(5, 1, size=(8, 2)))
-    found = find_best_mixture(runs, np.full(4, 0.25), None, options_for(num_simulated=500, num_best=8))
-    assert any("8 runs are few for 4 domains: with fewer than 15" in each for each in found.notices)
-    assert any("ranks held-out runs poorly" in each for each in found.notices)
+    rng = np.random.default_rng(0)
+    runs = runs_of(dirichlet(8, 4, 0), rng.normal(5, 1, size=(8, 2)))
+    result = find_best_mixture(runs, np.full(4, 0.25), None, options_for(num_simulated=500, num_best=8))
+    assert any("8 runs are few for 4 domains: with fewer than 15" in each for each in result.notices)
+    assert any("ranks held-out runs poorly" in each for each in result.notices)
