@@ -10,8 +10,7 @@ from pathlib import Path
 
 from chameleon.common.command_line import note, print_json, print_stderr, print_table, run_command
 from chameleon.common.figures import require_picture_name
-from chameleon.embeddings.options import require_workers
-from chameleon.methods.options import MethodOptions, build_parser, options_from
+from chameleon.methods.options import build_parser, options_from
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,17 +24,17 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(arguments: argparse.Namespace) -> None:
     from chameleon.common.files import check_writable
-    from chameleon.methods.run import run
+    from chameleon.methods.run import FUNCTIONS
     from chameleon.methods.table import render_method
 
-    options, method = _options(arguments), arguments.method
+    options, method = options_from(vars(arguments)), arguments.method
     output = arguments.output or f"weights_{method}.json"
     path = None if output == "-" else Path(output)
     picture = _picture(arguments, path)
     for each in (path, picture):
         if each is not None:
             check_writable(each)
-    weights, draw = run(method, options, note)
+    weights, draw = FUNCTIONS[method](options, note)
     if path is not None:
         weights.write(path)
     if draw is None:
@@ -52,23 +51,16 @@ def _run(arguments: argparse.Namespace) -> None:
 
 def _run_all(arguments: argparse.Namespace) -> None:
     from chameleon.common.files import check_writable
-    from chameleon.methods.run_all import run_all
+    from chameleon.methods.run import run_all
     from chameleon.weights.domain_weights import DomainWeights
 
-    options, directory = _options(arguments), Path(arguments.output_dir)
+    options, directory = options_from(vars(arguments)), Path(arguments.output_dir)
     picture = _picture(arguments, directory / "weights")
     assert picture is not None
     check_writable(picture)
     beside = [(path.stem, DomainWeights.read(path)) for path in arguments.beside]
     table = run_all(options, beside, picture, note)
     print_table(table, f"the weights are in {directory}")
-
-
-def _options(arguments: argparse.Namespace) -> MethodOptions:
-    options = options_from(vars(arguments))
-    names = ("num_workers", "ray_address", "num_gpus_per_worker")
-    require_workers(options.engine, {name: getattr(options, name) for name in names})
-    return options
 
 
 def _picture(arguments: argparse.Namespace, weights: Path | None) -> Path | None:

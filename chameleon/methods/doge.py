@@ -30,7 +30,7 @@ from torch import nn
 from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.methods.moving_weights import MovingWeights, token_losses
-from chameleon.methods.options import DEFAULT_MU, MethodOptions
+from chameleon.methods.options import MethodOptions
 
 # Largest score, in units of the learning rate, as published.
 _CLIP = 5.0
@@ -48,7 +48,7 @@ class DoGESettings:
 
     targets: tuple[int, ...]
     untrained: tuple[int, ...] = ()
-    mu: float = DEFAULT_MU
+    mu: float = MethodOptions.mu
 
     @classmethod
     def of(cls, options: MethodOptions, names: tuple[str, ...]) -> Self:

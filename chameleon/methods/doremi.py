@@ -21,7 +21,7 @@ from torch import nn
 
 from chameleon.common.arrays import Array
 from chameleon.methods.moving_weights import MovingWeights, token_losses
-from chameleon.methods.options import DEFAULT_SMOOTHING, DEFAULT_STEP_SIZE
+from chameleon.methods.options import MethodOptions
 
 
 class DoReMi:
@@ -33,8 +33,8 @@ class DoReMi:
         reference: nn.Module,
         reference_digest: str,
         dtype: torch.dtype,
-        step_size: float = DEFAULT_STEP_SIZE,
-        smoothing: float = DEFAULT_SMOOTHING,
+        step_size: float = MethodOptions.step_size,
+        smoothing: float = MethodOptions.smoothing,
     ) -> None:
         """Begin with uniform weights.
 

@@ -25,7 +25,8 @@ class MovingWeights:
         self._smoothing = smoothing
         self._sum, self._steps = np.zeros(k), 0
         self._every = 1
-        self._points: list[tuple[int, list[float]]] = []
+        # Steps, and the (k,) weights after each.
+        self.trajectory: list[tuple[int, list[float]]] = []
 
     def move(self, steps: Array) -> Array:
         """w <- (1 - e) softmax(log w + steps) + e / k.
@@ -44,10 +45,10 @@ class MovingWeights:
         self._sum += self.weights
         self._steps += 1
         if self._steps % self._every == 0:
-            self._points.append((self._steps, self.weights.tolist()))
-        if len(self._points) >= 2 * _POINTS:
+            self.trajectory.append((self._steps, self.weights.tolist()))
+        if len(self.trajectory) >= 2 * _POINTS:
             self._every *= 2
-            self._points = [point for point in self._points if point[0] % self._every == 0]
+            self.trajectory = [point for point in self.trajectory if point[0] % self._every == 0]
         return self.weights
 
     @property
@@ -58,11 +59,6 @@ class MovingWeights:
         mean = self._sum / self._steps
         return np.asarray(mean / mean.sum())
 
-    @property
-    def trajectory(self) -> list[tuple[int, list[float]]]:
-        """Steps, and the (k,) weights after each."""
-        return list(self._points)
-
     def state(self) -> dict[str, Any]:
         """The state in JSON types, exactly."""
         return {
@@ -70,14 +66,16 @@ class MovingWeights:
             "sum": self._sum.tolist(),
             "steps": self._steps,
             "every": self._every,
-            "points": self._points,
+            "points": self.trajectory,
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Continue from a state."""
         self.weights, self._sum = np.array(state["weights"]), np.array(state["sum"])
         self._steps, self._every = int(state["steps"]), int(state["every"])
-        self._points = [(int(step), [float(each) for each in weights]) for step, weights in state["points"]]
+        self.trajectory = [
+            (int(step), [float(each) for each in weights]) for step, weights in state["points"]
+        ]
 
 
 def token_losses(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401

@@ -19,7 +19,7 @@ from chameleon.common.command_line import (
     positive_number,
 )
 from chameleon.common.errors import InputError
-from chameleon.embeddings.options import Engine, add_worker_flags
+from chameleon.embeddings.options import Engine, add_worker_flags, require_workers
 from chameleon.export.options import epochs_by_domain, token_count
 from chameleon.text.options import add_reading_flags
 from chameleon.training.options import (
@@ -32,12 +32,6 @@ from chameleon.training.options import (
 )
 
 DEFAULT_OUTPUT_DIR = "./methods/"
-DEFAULT_TEMPERATURE = 2.0
-DEFAULT_NUM_SIMULATED, DEFAULT_NUM_BEST = 100_000, 128
-DEFAULT_MAX_HELDOUT_TOKENS = 1 << 16
-DEFAULT_NUM_SEEDS = 2
-DEFAULT_STEP_SIZE, DEFAULT_SMOOTHING, DEFAULT_MU = 1.0, 1e-3, 0.01
-
 REGRESSORS = ("gp", "loglinear", "lightgbm")
 
 
@@ -52,7 +46,7 @@ class MethodOptions:
     token_counts: Path | None = None
     budget: float | None = None
     max_epochs: dict[str, float] | None = None
-    temperature: float = DEFAULT_TEMPERATURE
+    temperature: float = 2.0
     target_domains: tuple[str, ...] | None = None
     # RegMix
     runs: Path | None = None
@@ -60,19 +54,19 @@ class MethodOptions:
     num_runs: int | None = None
     run_steps: int | None = None
     regressor: str | None = None
-    num_simulated: int = DEFAULT_NUM_SIMULATED
-    num_best: int = DEFAULT_NUM_BEST
-    max_heldout_tokens: int = DEFAULT_MAX_HELDOUT_TOKENS
+    num_simulated: int = 100_000
+    num_best: int = 128
+    max_heldout_tokens: int = 1 << 16
     engine: Engine = "serial"
     num_workers: int | None = None
     ray_address: str | None = None
     num_gpus_per_worker: float | None = None
     # DoReMi and DoGE
-    num_seeds: int = DEFAULT_NUM_SEEDS
+    num_seeds: int = 2
     reference_weights: str = "uniform"
-    step_size: float = DEFAULT_STEP_SIZE
-    smoothing: float = DEFAULT_SMOOTHING
-    mu: float = DEFAULT_MU
+    step_size: float = 1.0
+    smoothing: float = 1e-3
+    mu: float = 0.01
     out_of_domain: bool = False
 
 
@@ -80,17 +74,19 @@ def options_from(flags: Mapping[str, Any]) -> MethodOptions:
     """Options from the values of flags by name; each method has some of them.
 
     Raises:
-        InputError: One of --runs and --losses is missing.
+        InputError: One of --runs and --losses is missing, or a flag of workers does not go with the engine.
     """
     training, own = (
         {each.name: flags[each.name] for each in fields(options) if each.name in flags}
         for options in (TrainingOptions, MethodOptions)
     )
-    if (own.get("runs") is None) != (own.get("losses") is None):
+    training.setdefault("output_dir", Path(DEFAULT_OUTPUT_DIR))
+    options = MethodOptions(training=TrainingOptions(**training), **own)
+    if (options.runs is None) != (options.losses is None):
         raise InputError("--runs and --losses go together: give the mixtures of runs and their losses")
-    return MethodOptions(
-        training=TrainingOptions(**{"output_dir": Path(DEFAULT_OUTPUT_DIR), **training}), **own
-    )
+    workers = ("num_workers", "ray_address", "num_gpus_per_worker")
+    require_workers(options.engine, {name: getattr(options, name) for name in workers})
+    return options
 
 
 def _add_result_flags(parser: argparse.ArgumentParser, method: str, picture: str | None) -> None:
@@ -148,9 +144,10 @@ def _add_temperature_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("temperature").add_argument(
         "--temperature",
         type=positive_number,
-        default=DEFAULT_TEMPERATURE,
+        default=MethodOptions.temperature,
         metavar="T",
-        help=f"1 gives natural shares; the larger, the closer to uniform (default: {DEFAULT_TEMPERATURE:g})",
+        help="1 gives natural shares; the larger, the closer to uniform (default: "
+        f"{MethodOptions.temperature:g})",
     )
 
 
@@ -173,10 +170,10 @@ def _add_small_model_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--max_heldout_tokens",
         type=positive_int,
-        default=DEFAULT_MAX_HELDOUT_TOKENS,
+        default=MethodOptions.max_heldout_tokens,
         metavar="N",
         help="held-out tokens of each domain on which a small model is evaluated (default: "
-        f"{DEFAULT_MAX_HELDOUT_TOKENS})",
+        f"{MethodOptions.max_heldout_tokens})",
     )
     group.add_argument(
         "--runs",
@@ -206,17 +203,17 @@ def _add_regmix_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--num_simulated",
         type=positive_int,
-        default=DEFAULT_NUM_SIMULATED,
+        default=MethodOptions.num_simulated,
         metavar="N",
         help="random mixtures among which the best are searched (default: "
-        f"{DEFAULT_NUM_SIMULATED:,}). Raise it for many domains",
+        f"{MethodOptions.num_simulated:,}). Raise it for many domains",
     )
     group.add_argument(
         "--num_best",
         type=positive_int,
-        default=DEFAULT_NUM_BEST,
+        default=MethodOptions.num_best,
         metavar="N",
-        help=f"mixtures with the lowest predicted loss that are averaged (default: {DEFAULT_NUM_BEST})",
+        help=f"mixtures with the lowest predicted loss that are averaged (default: {MethodOptions.num_best})",
     )
 
 
@@ -232,18 +229,18 @@ def _add_doremi_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--step_size",
         type=positive_number,
-        default=DEFAULT_STEP_SIZE,
+        default=MethodOptions.step_size,
         metavar="ETA",
         help="change of a weight's logarithm in a step, for each nat of excess loss (default: "
-        f"{DEFAULT_STEP_SIZE:g}). Lower it where seeds disagree",
+        f"{MethodOptions.step_size:g}). Lower it where seeds disagree",
     )
     group.add_argument(
         "--smoothing",
         type=fraction,
-        default=DEFAULT_SMOOTHING,
+        default=MethodOptions.smoothing,
         metavar="E",
-        help=f"share of uniform weights mixed in at each step (default: {DEFAULT_SMOOTHING:g}). Raise it "
-        "where a weight goes to 0",
+        help="share of uniform weights mixed in at each step (default: "
+        f"{MethodOptions.smoothing:g}). Raise it where a weight goes to 0",
     )
 
 
@@ -252,8 +249,8 @@ def _add_doge_flags(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--mu",
         type=positive_number,
-        default=DEFAULT_MU,
-        help=f"the smaller, the faster the weights move (default: {DEFAULT_MU:g})",
+        default=MethodOptions.mu,
+        help=f"the smaller, the faster the weights move (default: {MethodOptions.mu:g})",
     )
     group.add_argument(
         "--out_of_domain",
@@ -275,10 +272,10 @@ def _add_seeds_flag(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("seeds").add_argument(
         "--num_seeds",
         type=positive_int,
-        default=DEFAULT_NUM_SEEDS,
+        default=MethodOptions.num_seeds,
         metavar="N",
         help="proxies to train, with seeds from --seed on, whose weights are averaged (default: "
-        f"{DEFAULT_NUM_SEEDS}, which shows whether they agree)",
+        f"{MethodOptions.num_seeds}, which shows whether they agree)",
     )
 
 
