@@ -18,8 +18,8 @@ from chameleon.report.side_by_side import aligned, draw, render
 from chameleon.training.trainer_settings import count_steps
 from chameleon.weights.domain_weights import DomainWeights
 
-# From options and what receives notes to weights. A new method goes here; its name and flags go into `METHODS`
-# in options.py.
+# From options and what receives notes to weights. A new method goes here; its name and flags go into
+# `METHODS` in options.py.
 FUNCTIONS: Mapping[str, Callable[[MethodOptions, Notify], MethodOutcome]] = {
     "uniform": partial(weights_by_rule, "uniform"),
     "natural": partial(weights_by_rule, "natural"),
