@@ -23,8 +23,15 @@ from chameleon.common.command_line import (
     terminal_width,
 )
 from chameleon.common.files import check_writable, require_directory
+from chameleon.common.flags import add_flags
 from chameleon.export.options import ExportRequest
-from chameleon.pipeline.options import Options, add_run_flags, require_consistent
+from chameleon.pipeline.options import (
+    EXPORT_FLAGS,
+    RESULT_FLAGS,
+    RUN_FLAGS,
+    Options,
+    require_consistent,
+)
 
 if TYPE_CHECKING:
     from chameleon.pipeline.run import Outcome
@@ -38,18 +45,20 @@ def build_parser() -> argparse.ArgumentParser:
         "from kernel ridge leverage scores of the domains' embeddings.",
         allow_abbrev=False,
     )
-    add_run_flags(parser)
+    add_flags(parser, Options, RESULT_FLAGS)
+    add_flags(parser, ExportRequest, EXPORT_FLAGS)
+    add_flags(parser, Options, RUN_FLAGS)
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; the exit code is 0, 2 for bad input or 130 for an interrupt."""
     arguments = vars(build_parser().parse_args(argv))
-    output = arguments.pop("output") or f"chameleon_weights_{arguments['mode']}.json"
-    details = {name: arguments.pop(name) for name in ("sources", "tokens_per_row", "budget")}
-    trainer_format = arguments.pop("export")
-    export = None if trainer_format is None else ExportRequest(format=trainer_format, **details)
-    work = partial(_run, Options(**arguments), output, export)
+    details = {name: arguments.pop(name) for name in EXPORT_FLAGS["result"].split()}
+    options = Options(**arguments)
+    output = options.output or f"chameleon_weights_{options.mode}.json"
+    export = None if options.export is None else ExportRequest(format=options.export, **details)
+    work = partial(_run, options, output, export)
     return run_command(work, "windows embedded so far are kept")
 
 

@@ -36,7 +36,6 @@ settings.register_profile(
 settings.load_profile("suite")
 
 pytest_plugins = ("training_fixtures",)
-
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "compute_chameleon_weights.py"
 WORDS: Mapping[str, str] = {

@@ -17,12 +17,20 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from chameleon.common.command_line import mapping, name_list, nonempty, nonempty_path, positive_int
+from chameleon.common.command_line import (
+    mapping,
+    name_list,
+    nonempty,
+    nonempty_path,
+    positive_int,
+    positive_number,
+)
 
 # How an argument is converted and what stands for it in the help, by the type of the field.
 _BY_TYPE: Mapping[Any, tuple[Callable[[str], object], str]] = {
     str: (nonempty, "NAME"),
     int: (positive_int, "N"),
+    float: (positive_number, "X"),
     Path: (nonempty_path, "FILE"),
     tuple[str, ...]: (name_list, "A,B,..."),
     dict[str, str]: (mapping, "A=B,..."),
@@ -43,7 +51,7 @@ def flag(
         default: Value if the flag is not given; `dataclasses.MISSING` if it must be given.
         help: What the flag does, then its default.
         type: Converts the argument, or raises `argparse.ArgumentTypeError`; None for the usual one of the
-            field's type: a positive int, a non-empty str or Path, names, or a mapping of names.
+            field's type: a positive number, a non-empty str or Path, names, or a mapping of names.
         metavar: What stands for the argument in the help; None for the usual one.
         choices: The accepted arguments.
     """

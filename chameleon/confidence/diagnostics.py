@@ -38,7 +38,6 @@ _SENSITIVE = 0.1
 
 # Affinity at the median width from which two domains are near duplicates: 0.3 of the usual distance.
 _DUPLICATE = 0.95
-
 _FEW_WINDOWS = 16
 _MOST_GROUPS = 3
 

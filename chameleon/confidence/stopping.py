@@ -25,7 +25,6 @@ MOST_WINDOWS = 2048
 
 # A target missed by this factor is out of reach, with room for the error of the estimate.
 _OUT_OF_REACH = 3.0
-
 Counts = npt.NDArray[np.int64]
 
 

@@ -29,7 +29,6 @@ from chameleon.weights.sample import Sample
 
 # Up to this many domains the order of all pairs is recorded, above it that of neighbours.
 _ALL_PAIRS = 50
-
 _SINGLE_WINDOW = "standard errors are unknown, because a domain has a single window: raise --num_samples"
 
 

@@ -9,10 +9,8 @@ from typing import TypeVar
 # Chunks of windows are several batches where batches are small.
 _BATCHES_PER_CHUNK = 8
 _CHUNK = 256
-
 _JOBS_AHEAD = 4
 _ENCODERS = 2
-
 Result = TypeVar("Result")
 
 

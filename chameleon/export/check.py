@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from chameleon.common.command_line import Parser, note, positive_int, print_table, run_command
-from chameleon.export.options import ExportRequest, add_request_flags
+from chameleon.common.flags import add_flags
+from chameleon.export.options import REQUEST_FLAGS, ExportRequest
 
 HAS_PROBLEMS = 1  # exit code
 
@@ -37,7 +38,8 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m chameleon check",
         description="Read a trainer's file back, draw as the trainer draws, and report what it will see.",
     )
-    add_request_flags(parser)
+    parser.add_argument("weights", type=Path, help="weights file")
+    add_flags(parser, ExportRequest, REQUEST_FLAGS)
     group = parser.add_argument_group("check")
     group.add_argument(
         "--file",

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from chameleon.common.command_line import Parser, nonempty_path, print_stderr, run_command
 from chameleon.common.errors import InputError
+from chameleon.common.flags import add_flags
 from chameleon.export.formats import FORMATS, format_spec
-from chameleon.export.options import ExportRequest, add_request_flags
+from chameleon.export.options import REQUEST_FLAGS, ExportRequest
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -39,7 +40,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         epilog="formats:\n" + "\n".join(f"  {name:<18}{spec.trainer}" for name, spec in FORMATS.items()),
     )
-    add_request_flags(parser)
+    parser.add_argument("weights", type=Path, help="weights file")
+    add_flags(parser, ExportRequest, REQUEST_FLAGS)
     parser.add_argument_group("result").add_argument(
         "--output",
         type=nonempty_path,

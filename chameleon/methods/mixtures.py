@@ -16,7 +16,6 @@ _FLATTENING = 0.5
 
 # Smaller shares are set to 0: a small model would hardly see a row of the domain.
 _SMALLEST_SHARE = 1e-3
-
 _CHUNK = 10_000
 
 

@@ -20,7 +20,6 @@ _TITLES = {"doremi": "DoReMi", "doge": "DoGE"}
 
 # Line styles of the first seed, the second, ...
 _LINES = ("-", "--", ":", "-.")
-
 _MOST_DOMAINS, _MOST_PANELS = 12, 12
 _LONGEST_NAME = 24
 

@@ -34,7 +34,6 @@ TRAJECTORY = "weights.csv"
 
 # Seeds whose weights differ by more than this share of all tokens are reported as unstable.
 _UNSTABLE = 0.1
-
 ProxyObjective = DoReMi | DoGE
 
 

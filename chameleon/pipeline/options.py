@@ -1,152 +1,31 @@
-"""Settings of a run: the dataclass, its flags, and which do not go together."""
+"""Everything that can be asked of a run: the options, their flags, and which do not go together."""
 
-import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
-from chameleon.common.command_line import (
-    mapping,
-    merges,
-    name_list,
-    nonempty,
-    nonempty_path,
-    positive_number,
-    splits,
-)
+from chameleon.common.command_line import merges, splits
 from chameleon.common.errors import InputError
-from chameleon.embeddings.options import (
-    EmbeddingOptions,
-    add_embedding_flags,
-    add_engine_flags,
-    add_text_flags,
-    require_workers,
-)
-from chameleon.export.options import add_source_flags, token_count
-from chameleon.text.options import add_reading_flags
-from chameleon.weights.options import FormulaSettings, add_weight_flags
+from chameleon.common.flags import flag
+from chameleon.embeddings.options import WORKER_FLAGS, EmbeddingOptions
+from chameleon.export.options import SOURCE_FLAGS
+from chameleon.text.options import READING_FLAGS
+from chameleon.weights.options import WEIGHT_FLAGS, FormulaSettings
 
 DEFAULT_TARGET_SE = 0.005
 
-
-def add_run_flags(parser: argparse.ArgumentParser) -> None:
-    """All flags of the main command, grouped by the stages of the pipeline."""
-    add_result_flags(parser)
-    text = add_text_flags(parser)
-    text.add_argument(
-        "--target_se",
-        type=positive_number,
-        metavar="SE",
-        help="largest standard error of a weight: windows are drawn in rounds, more where the error comes "
-        f"from, until all weights are within it (default: {DEFAULT_TARGET_SE})",
-    )
-    add_reading_flags(parser)
-    add_change_flags(parser)
-    embedding = add_embedding_flags(parser)
-    embedding.add_argument(
-        "--skip_embedding_generation",
-        action="store_true",
-        help="use the embeddings in --embeddings_dir as they are, without text or proxy (default: embed what "
-        "is missing). Other weight settings take a second",
-    )
-    embedding.add_argument(
-        "--sensitivity",
-        action="store_true",
-        help="also embed with two other proxy blocks and two other seeds, and report how far the weights "
-        "move (default: only with lambda, sigma and temperature). Use before an expensive decision",
-    )
-    add_engine_flags(parser)
-    add_weight_flags(parser)
-
-
-def add_result_flags(parser: argparse.ArgumentParser) -> None:
-    """--mode and what is written: --output, --report, --export and its flags."""
-    group = parser.add_argument_group("result")
-    group.add_argument(
-        "--mode",
-        choices=("pretrain", "finetune"),
-        default="pretrain",
-        help="training that the weights are for: pretrain favours domains that share most with the others, "
-        "finetune those that share least (default: pretrain)",
-    )
-    group.add_argument(
-        "--output",
-        type=nonempty,
-        metavar="FILE",
-        help="weights file to write; - writes JSON to stdout and the table to stderr (default: "
-        "chameleon_weights_<mode>.json)",
-    )
-    group.add_argument(
-        "--report",
-        type=nonempty_path,
-        metavar="FILE",
-        help="HTML page to write, such as report.html: pictures of the weights, how sure they are and why "
-        "(default: none)",
-    )
-    group.add_argument(
-        "--export",
-        type=nonempty,
-        metavar="F",
-        help="also write the weights in a trainer's format, beside the weights file (default: none). "
-        "python -m chameleon export --help lists the formats, and has caps on epochs",
-    )
-    add_source_flags(group)
-    group.add_argument(
-        "--budget",
-        type=token_count,
-        metavar="TOKENS",
-        help="tokens to train on, such as 300B, to show epochs with --export (default: unknown)",
-    )
-
-
-def add_change_flags(parser: argparse.ArgumentParser) -> None:
-    """Flags that add, remove, split, merge or nest domains."""
-    group = parser.add_argument_group("changing the set of domains")
-    group.add_argument(
-        "--add_domains",
-        type=mapping,
-        metavar="NAME=SOURCE,...",
-        help="domains to add: files, directories, URLs or hub ids (default: none). Only they are embedded",
-    )
-    group.add_argument(
-        "--remove_domains",
-        type=name_list,
-        default=(),
-        metavar="A,B,...",
-        help="domains to remove (default: none). If they were embedded before, the table shows what moves",
-    )
-    group.add_argument(
-        "--split_domains",
-        type=splits,
-        metavar="OLD=A:PATTERN+B:PATTERN,...",
-        help="domains to split by the names of their files (default: none). Nothing is embedded again",
-    )
-    group.add_argument(
-        "--merge_domains",
-        type=merges,
-        metavar="NEW=A+B,...",
-        help="domains to merge, such as near duplicates, by their tokens (default: none). Nothing is "
-        "embedded again",
-    )
-    group.add_argument(
-        "--previous",
-        type=nonempty_path,
-        metavar="FILE",
-        help="earlier weights file to compare with (default: weights before the changes above). Use it when "
-        "the corpus itself has changed",
-    )
-    group.add_argument(
-        "--keep_ratios",
-        action="store_true",
-        help="keep the relative shares of existing domains; only new domains take from them (default: all "
-        "weights may move). For the middle of a training run",
-    )
-    group.add_argument(
-        "--hierarchy",
-        choices=("flat", "nested"),
-        default="flat",
-        help="weights of domains named source/topic: flat (all at once) or nested (weights across sources "
-        "times those within each; for sources with very unequal numbers of topics) (default: flat)",
-    )
+# Groups of flags, for `add_flags`; those of `EXPORT_FLAGS` are of `ExportRequest`.
+RESULT_FLAGS = {"result": "mode output report export"}
+EXPORT_FLAGS = {"result": f"{SOURCE_FLAGS} budget"}
+RUN_FLAGS = {
+    "text": "dataset domains num_samples sample_length seed target_se",
+    **READING_FLAGS,
+    "changing the set of domains": "add_domains remove_domains split_domains merge_domains previous "
+    "keep_ratios hierarchy",
+    "embedding": "checkpoint_path embeddings_dir embedding_batch_size device block dtype trust_remote_code "
+    "skip_embedding_generation sensitivity",
+    "machines": f"{WORKER_FLAGS} num_shards shard_index",
+    **WEIGHT_FLAGS,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -156,15 +35,68 @@ class Options(EmbeddingOptions, FormulaSettings):
     `compute_chameleon_weights.py --help` describes each.
     """
 
-    target_se: float | None = None
-    split_domains: dict[str, dict[str, str]] | None = None
-    merge_domains: dict[str, tuple[str, ...]] | None = None
-    keep_ratios: bool = False
-    hierarchy: str = "flat"
-    previous: Path | None = None
-    sensitivity: bool = False
-    report: Path | None = None
-    skip_embedding_generation: bool = False
+    target_se: float | None = flag(
+        None,
+        "largest standard error of a weight: windows are drawn in rounds, more where the error comes from, "
+        f"until all weights are within it (default: {DEFAULT_TARGET_SE})",
+        metavar="SE",
+    )
+    split_domains: dict[str, dict[str, str]] | None = flag(
+        None,
+        "domains to split by the names of their files (default: none). Nothing is embedded again",
+        type=splits,
+        metavar="OLD=A:PATTERN+B:PATTERN,...",
+    )
+    merge_domains: dict[str, tuple[str, ...]] | None = flag(
+        None,
+        "domains to merge, such as near duplicates, by their tokens (default: none). Nothing is embedded "
+        "again",
+        type=merges,
+        metavar="NEW=A+B,...",
+    )
+    keep_ratios: bool = flag(
+        False,
+        "keep the relative shares of existing domains; only new domains take from them (default: all "
+        "weights may move). For the middle of a training run",
+    )
+    hierarchy: str = flag(
+        "flat",
+        "weights of domains named source/topic: flat (all at once) or nested (weights across sources times "
+        "those within each; for sources with very unequal numbers of topics) (default: flat)",
+        choices=("flat", "nested"),
+    )
+    previous: Path | None = flag(
+        None,
+        "earlier weights file to compare with (default: weights before the changes above). Use it when the "
+        "corpus itself has changed",
+    )
+    sensitivity: bool = flag(
+        False,
+        "also embed with two other proxy blocks and two other seeds, and report how far the weights move "
+        "(default: only with lambda, sigma and temperature). Use before an expensive decision",
+    )
+    output: str | None = flag(
+        None,
+        "weights file to write; - writes JSON to stdout and the table to stderr (default: "
+        "chameleon_weights_<mode>.json)",
+        metavar="FILE",
+    )
+    export: str | None = flag(
+        None,
+        "also write the weights in a trainer's format, beside the weights file (default: none). python -m "
+        "chameleon export --help lists the formats, and has caps on epochs",
+        metavar="F",
+    )
+    report: Path | None = flag(
+        None,
+        "HTML page to write, such as report.html: pictures of the weights, how sure they are and why "
+        "(default: none)",
+    )
+    skip_embedding_generation: bool = flag(
+        False,
+        "use the embeddings in --embeddings_dir as they are, without text or proxy (default: embed what is "
+        "missing). Other weight settings take a second",
+    )
 
     @property
     def target(self) -> float:
@@ -174,14 +106,13 @@ class Options(EmbeddingOptions, FormulaSettings):
 
 def require_consistent(options: Options) -> None:
     """Raise InputError for flags that do not go together."""
-    flags = ("num_workers", "ray_address", "num_gpus_per_worker")
-    require_workers(options.engine, {name: getattr(options, name) for name in flags})
+    options.require_used()
     _require_whole_shard(options)
     if options.hierarchy == "nested":
-        for flag in ("keep_ratios", "sensitivity"):
-            if getattr(options, flag):
+        for name in ("keep_ratios", "sensitivity"):
+            if getattr(options, name):
                 raise InputError(
-                    f"--{flag} applies to weights over all domains at once, not to --hierarchy nested; leave "
+                    f"--{name} applies to weights over all domains at once, not to --hierarchy nested; leave "
                     "one out"
                 )
     if options.sensitivity and options.skip_embedding_generation:
@@ -212,8 +143,8 @@ def _require_whole_shard(options: Options) -> None:
         "--skip_embedding_generation": options.skip_embedding_generation,
         "--sensitivity": options.sensitivity,
     }
-    for flag, is_given in others.items():
+    for name, is_given in others.items():
         if is_given:
             raise InputError(
-                f"{flag} does not go with --num_shards, which only embeds; leave one of them out"
+                f"{name} does not go with --num_shards, which only embeds; leave one of them out"
             )

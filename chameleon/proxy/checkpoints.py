@@ -9,7 +9,6 @@ from chameleon.common.files import digest_of_files, digest_of_json, is_utf8, loc
 from chameleon.common.libraries import quiet_hub
 
 DEFAULT_CHECKPOINT = "./checkpoints/BASE-82M/"
-
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _TOKENIZER_FILES = ("tokenizer*", "vocab*", "merges.txt", "*_tokens*.json", "*.model", "*.tiktoken")
 _SMALL_FILES = ["*.json", "*.txt", "*.model", "*.py", "*.jinja"]

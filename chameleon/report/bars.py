@@ -35,18 +35,11 @@ from chameleon.weights.domain_weights import DomainWeights
 
 # Rows of a picture of very many domains: the heaviest and the lightest. A few more than that are all shown.
 _HEAVIEST = 30
-
-
 _LIGHTEST = 10
-
-
 ALL_SHOWN = 45
-
 
 # A share beyond the longest weight's interval by this factor lies at the picture's edge, behind an arrow.
 _FAR_OUT = 1.6
-
-
 _SAID = 12
 
 

@@ -19,24 +19,13 @@ from chameleon.report.svg import NARROW, accessible, picture
 
 # Up to this many domains, each cell is an element with its number; above, all cells are one image.
 MOST_CELLS = 24
-
-
 _CELL = 60.0
-
-
 _CELL_WITH_NUMBER = 30.0
-
-
 _LABEL = 14.0
-
-
 _LARGEST_IMAGE = 560.0
-
 
 # How far slanted names reach across and up, in parts of their length.
 _SLANT = 0.72
-
-
 _PAIRS_SAID = 3
 
 

@@ -7,13 +7,8 @@ from unicodedata import combining, east_asian_width
 
 # What XML has no place for, what ends or turns a line of a terminal, and what turns the order of letters.
 _UNFIT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff\u202a-\u202e\u2066-\u2069]")
-
-
 _REPLACEMENT = "\ufffd"
-
-
 _ESCAPES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;"})
-
 
 # Elements that have no content. Others are closed by a tag of their own, as HTML wants it.
 _EMPTY = {"br", "circle", "ellipse", "image", "line", "link", "meta", "path", "polyline", "rect", "use"}
@@ -72,13 +67,8 @@ def _escaped(text: str) -> str:
 
 # Widths of letters in parts of the size of type: those of a wide sans serif, since readers have any.
 _NARROW = frozenset("iljtfrI.,:;'|!()[]{}/\\` -")
-
-
 _WIDE = frozenset("mwMW@%…<>=+~")
-
-
 _SHOWN_OF_A_VALUE = 1000
-
 
 # Pixels of a name in a sentence.
 _MENTIONED = 360.0

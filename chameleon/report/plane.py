@@ -15,17 +15,12 @@ from chameleon.report.svg import NARROW, Scale, accessible, picture
 
 _LETTERS = 12.0
 
-
 # Up to so many dots all are named, above those for which there is room, and no more than twice as many.
 _ALL_NAMED = 20
-
-
 _MOST_NAMED = 40
-
 
 # Beside a dot, under and over it, then at its corners; the better places first.
 _SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.75, -0.75), (0.75, 0.75), (-0.75, -0.75), (-0.75, 0.75))
-
 
 # Pixels further out, from which a line leads to the dot.
 _FURTHER = (0.0, 14.0, 28.0)
@@ -130,18 +125,12 @@ def _candidates(dot: Dot, text: str) -> list[Label]:
 # The 0.95 quantile of chi squared with two degrees of freedom: the square of an ellipse of 95 %.
 _SQUARED_RADIUS = 5.991
 
-
 # Of so many domains and more dots are smaller.
 _MANY = 60
-
-
 _LEAST_RADIUS = 3.0
-
 
 # A name stands beyond its domain's ellipse where that is no larger.
 _SMALL_ELLIPSE = 34.0
-
-
 _SAID = 6
 
 

@@ -28,21 +28,12 @@ from chameleon.report.svg import NARROW, Scale, accessible, picture, share_decim
 
 # Lines of so many domains have colours; others are thin, and of very many just the band they fill.
 COLOURED = 8
-
-
 _THIN = 32
-
 
 # Weights far above those in force leave the picture, so that the others can be told apart.
 _TALLEST = 1.6
-
-
 _HEIGHT = 210
-
-
 _LABELS = 108.0
-
-
 _GAP = 13.5
 
 

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 # Levels of a heat map.
 COLOURS = 16
 
-
 # Names of the page's style, each light and dark. Text (ink, muted, good, care) has a contrast of 4.5 and more
 # on page and soft, signs have one of 3.
 THEME: Mapping[str, tuple[str, str]] = {
@@ -25,7 +24,6 @@ THEME: Mapping[str, tuple[str, str]] = {
     "rest": ("#818d99", "#74818e"),
 }
 
-
 # Of single domains, blocks and seeds; told apart by those who see colours differently too, with labels.
 SERIES: Sequence[tuple[str, str]] = (
     ("#1b6a86", "#6cc3e0"),
@@ -38,15 +36,11 @@ SERIES: Sequence[tuple[str, str]] = (
     ("#777a00", "#c9ca58"),
 )
 
-
 # Strengths of the tint behind numbers that say how far a weight moves.
 MOVES = 5
 
-
 # From nothing in common to the same.
 _LIGHT_STOPS = ("#f3f7f8", "#a9d3de", "#4796b0", "#17576f", "#082b3a")
-
-
 _DARK_STOPS = ("#1c242c", "#1d4d61", "#2f86a5", "#7cc8de", "#e9f8fc")
 
 
@@ -158,7 +152,6 @@ code{font:.92em ui-monospace,SFMono-Regular,Menlo,Consolas,"Liberation Mono",mon
 footer{margin-top:48px;color:var(--muted);font-size:.85rem}
 """
 
-
 _PICTURES = """
 svg.store{position:absolute}
 svg text{fill:var(--ink);font-size:12px}
@@ -196,9 +189,7 @@ svg .in-cell{font-size:11px;font-variant-numeric:tabular-nums}
 .heat.dark{display:none}
 """
 
-
 _DARK_PICTURES = ".heat.light{display:none}.heat.dark{display:inline}"
-
 
 _NARROW = """
 @media screen and (max-width:640px){
@@ -212,7 +203,6 @@ th.lengthy{min-width:8rem}
 }
 @media (prefers-reduced-motion:reduce){html{scroll-behavior:auto}}
 """
-
 
 _PAPER = """
 @page{margin:14mm}

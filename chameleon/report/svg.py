@@ -76,14 +76,8 @@ def share_decimals(ticks: list[float]) -> int:
 
 # Widths in pixels for which each picture is drawn: for a desk or paper, and for a telephone.
 WIDE = 820
-
-
 NARROW = 350
-
-
 ROW_OF_KEY = 22
-
-
 Sign = Callable[[float, float], Markup]
 
 

@@ -23,27 +23,17 @@ from chameleon.report.style import MOVES
 
 _NEAREST = 3
 
-
 # Rows of a table of very many domains, and values of settings.
 HEAVIEST, LIGHTEST = 500, 100
-
-
 _MOST_VALUES = 300
-
 
 # Of so many domains and causes the moves of each weight are shown, of more only the furthest.
 _ALL_MOVES = 16
-
-
 _FURTHEST = 4
-
-
 _SCROLLED = 20
-
 
 # Names of more letters than that may be broken.
 _LENGTHY = 22
-
 
 # Pixels of the words over a column.
 _HEAD = 150.0

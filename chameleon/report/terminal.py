@@ -32,7 +32,6 @@ from chameleon.weights.domain_weights import DomainWeights
 
 # A ranking of two neighbours that is less probable than this is called uncertain.
 CERTAIN = 0.95
-
 _UNCERTAIN_SHOWN = 3
 _SOURCES_SHOWN = 20
 _CAUSE = 20

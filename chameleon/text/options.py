@@ -1,11 +1,9 @@
 """Everything that can be asked of reading a corpus: the options, their defaults and their flags."""
 
-import argparse
 from dataclasses import dataclass, fields
 from typing import Any
 
-from chameleon.common.command_line import name_list
-from chameleon.common.flags import add_flags, flag
+from chameleon.common.flags import flag
 
 DEFAULT_DATASET = "DKYoon/SlimPajama-6B"
 BUILTIN = "builtin"
@@ -15,17 +13,28 @@ DEFAULT_TEXT_COLUMN = "text"
 DEFAULT_SPLIT = "train"
 TOKEN_DTYPES = ("uint16", "uint32")
 
+# Layout of the flags for `add_flags`, and the same without --tokenizer.
+_BEFORE, _AFTER = (
+    "text_column domain_column domain_names subset split revision download",
+    "token_dtype skip_bad_lines",
+)
+READING_FLAGS = {"reading text": f"{_BEFORE} tokenizer {_AFTER}"}
+READING_FLAGS_BUT_TOKENIZER = {"reading text": f"{_BEFORE} {_AFTER}"}
+
 # Reading options that do not decide which text of a domain is read.
 _NOT_OF_TEXT = ("domains", "download", "skip_bad_lines", "trust_remote_code")
-
-_DOMAINS_HELP = "comma-separated domains to use, in this order (default: all)"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadingOptions:
-    """Which domains of a corpus are read and how, named as the flags; None where the user gave none."""
+    """Which domains of a corpus are read and how, named as the flags; None where the user gave none.
 
-    domains: tuple[str, ...] | None = flag(None, _DOMAINS_HELP)
+    Each flag's help says what it is for.
+    """
+
+    domains: tuple[str, ...] | None = flag(
+        None, "comma-separated domains to use, in this order (default: all)"
+    )
     text_column: str | None = flag(
         None, f"column or field with the document; dots lead into structures (default: {DEFAULT_TEXT_COLUMN})"
     )
@@ -36,8 +45,8 @@ class ReadingOptions:
     )
     domain_names: dict[str, str] | None = flag(
         None,
-        "names for the labels of that column; labels with the same name are merged (default: the usual names "
-        "for SlimPajama, else the labels)",
+        "names for the labels of that column; labels with the same name are merged (default: the usual "
+        "names for SlimPajama, else the labels)",
         metavar="LABEL=NAME,...",
     )
     subset: str | None = flag(
@@ -70,7 +79,10 @@ class ReadingOptions:
     skip_bad_lines: bool = flag(
         False, "skip and count unusable JSONL lines (default: stop with an error at the first one)"
     )
-    trust_remote_code: bool = False
+    trust_remote_code: bool = flag(
+        False,
+        "run Python files of the checkpoint (default: never). Only for checkpoints whose code you have read",
+    )
 
     def reading(self) -> dict[str, Any]:
         """The options of this class by name, also of an instance of a subclass."""
@@ -79,15 +91,3 @@ class ReadingOptions:
     def text_settings(self) -> dict[str, Any]:
         """Those that decide which text of a domain is read, as recorded with its embeddings."""
         return {name: value for name, value in self.reading().items() if name not in _NOT_OF_TEXT}
-
-
-def add_domains_flag(group: argparse._ArgumentGroup) -> None:
-    """Add --domains."""
-    group.add_argument("--domains", type=name_list, metavar="A,B,...", help=_DOMAINS_HELP)
-
-
-def add_reading_flags(parser: argparse.ArgumentParser, tokenizer: bool = True) -> None:
-    """Add the flags of `ReadingOptions` but --domains, with or without --tokenizer."""
-    of_tokens = "tokenizer token_dtype" if tokenizer else "token_dtype"
-    names = "text_column domain_column domain_names subset split revision download"
-    add_flags(parser, ReadingOptions, {"reading text": f"{names} {of_tokens} skip_bad_lines"})

@@ -33,7 +33,6 @@ _AMPLE = 1.2
 # Units read before they are wanted.
 _UNITS_AHEAD = 4
 
-
 # A place in a domain is its unit's index times this, and the position in the unit.
 UNIT_STEP = 1 << 40
 

@@ -9,15 +9,8 @@ from collections.abc import Sequence
 from functools import partial
 
 from chameleon.common.command_line import Parser, note, print_table, run_command
-from chameleon.text.options import add_reading_flags
-from chameleon.training.options import (
-    TrainingOptions,
-    add_machine_flags,
-    add_mixture_flags,
-    add_model_flags,
-    add_output_flags,
-    add_step_flags,
-)
+from chameleon.common.flags import add_flags
+from chameleon.training.options import TRAINING_FLAGS, TrainingOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -28,11 +21,7 @@ def build_parser() -> argparse.ArgumentParser:
         "requested.",
         allow_abbrev=False,
     )
-    add_model_flags(add_output_flags(parser))
-    add_mixture_flags(parser, weights=True)
-    add_step_flags(parser)
-    add_machine_flags(parser)
-    add_reading_flags(parser, tokenizer=False)
+    add_flags(parser, TrainingOptions, TRAINING_FLAGS)
     return parser
 
 

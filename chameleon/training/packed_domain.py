@@ -30,7 +30,6 @@ HASHES = ".hashes"
 _COUNTS = ".json"
 _HELDOUT = ".heldout.safetensors"
 _HELDOUT_ARRAYS = ("tokens", "ends", "sizes", "hashes")
-
 TokenArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 

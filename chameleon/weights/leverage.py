@@ -22,7 +22,6 @@ _WORST_ROUNDING = 1e-4
 # Scores below this are solved for without cancellation, this many columns at a time.
 _CANCELLED = 1e-4
 _COLUMNS = 256
-
 _INDEFINITE = "the affinity matrix is not positive semi-definite"
 
 

@@ -77,7 +77,6 @@ FAMILIES: dict[str, tuple[str, dict[str, Any]]] = {
     ),
 }
 
-
 CANNOT_BE_CUT = ("gpt_neox_japanese",)
 
 

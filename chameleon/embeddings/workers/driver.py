@@ -11,7 +11,6 @@ from chameleon.embeddings.workers.messages import PieceResult, Shard, WorkerEven
 
 # Workers that may die over one shard, or one after the other in one place.
 _MOST_DEATHS = 5
-
 React = Callable[[tuple[PieceResult, ...]], Iterable[Shard]]
 
 

@@ -28,7 +28,6 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _HTTP2_SETTINGS
 # While no worker is ready: until a note is shown, and until the run fails.
 _SECONDS_TO_NOTE = 60.0
 _SECONDS_WITHOUT_ROOM = 1800.0
-
 _SEE_STATUS = "`ray status` shows what is free"
 _INSTALL = 'pip install "chameleon[ray]"'
 

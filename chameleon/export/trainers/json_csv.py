@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 # The order of DoGE's data dictionary for SlimPajama. DoGE reads weights in this order and ignores the names.
 DOGE_ORDER = ("arxiv", "book", "c4", "cc", "github", "stackexchange", "wikipedia", "mix")
-
 _COLUMNS = ["domain", "share_of_tokens"]
 
 

@@ -23,7 +23,6 @@ _MOST_PREFIXES = (1 << 15) - 2
 
 # Linux allows 2 MiB of arguments; the rest stays free for the environment.
 _LONGEST_COMMAND = 2_000_000
-
 _NEGATIVE_NUMBER = re.compile(r"-\d")
 
 

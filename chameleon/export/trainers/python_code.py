@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from chameleon.export.sources import TrainerSource
 
 _READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv", ".txt": "text"}
-
 _STRATEGY = "all_exhausted"
 
 

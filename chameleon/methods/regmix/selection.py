@@ -32,7 +32,6 @@ from chameleon.methods.runs import Runs, recommended_runs
 
 # From (n, k) mixtures to (n,) losses.
 Predict = Callable[[Array], Array]
-
 FOLDS = 5
 
 # Normal quantile of a two-sided 95 % interval.

@@ -9,14 +9,18 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from chameleon.common.command_line import Parser, note, print_json, print_stderr, print_table, run_command
-from chameleon.text.options import add_reading_flags
-from chameleon.training.evaluation.options import (
-    EvaluationOptions,
-    add_machine_flags,
-    add_result_flags,
-    add_text_flags,
+from chameleon.common.command_line import (
+    Parser,
+    nonempty,
+    nonempty_path,
+    note,
+    print_json,
+    print_stderr,
+    print_table,
+    run_command,
 )
+from chameleon.common.flags import add_flags
+from chameleon.training.evaluation.options import DEFAULT_EVALUATION_FILE, EVALUATION_FLAGS, EvaluationOptions
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -27,10 +31,24 @@ def build_parser() -> argparse.ArgumentParser:
         "out of training.",
         allow_abbrev=False,
     )
-    add_result_flags(parser)
-    add_text_flags(parser)
-    add_machine_flags(parser)
-    add_reading_flags(parser)
+    parser.add_argument(
+        "checkpoints", nargs="+", type=nonempty, metavar="CHECKPOINT", help="directories or hub ids"
+    )
+    result = parser.add_argument_group("result")
+    result.add_argument(
+        "--output",
+        type=nonempty,
+        default=DEFAULT_EVALUATION_FILE,
+        metavar="FILE",
+        help="JSON file of the figures; - writes them to stdout, the table to stderr (default: %(default)s)",
+    )
+    result.add_argument(
+        "--picture",
+        type=nonempty_path,
+        metavar="FILE",
+        help="picture file: .png, .svg or .pdf (default: beside --output, as .png)",
+    )
+    add_flags(parser, EvaluationOptions, EVALUATION_FLAGS)
     return parser
 
 

@@ -29,7 +29,6 @@ _CANCELLED_SCORE, _CANCELLED_DISTANCE = 1e-4, 1e-3
 
 # Numbers of the columns processed at once: 512 MiB.
 _AT_ONCE = 1 << 26
-
 _LEADING_BITS = 20
 
 
