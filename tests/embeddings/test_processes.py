@@ -138,7 +138,7 @@ def test_a_killed_driver_loses_nothing_that_was_written(
         (("--num_shards", "2"), "--num_shards and --shard_index go together"),
         (
             ("--num_shards", "2", "--shard_index", "2", "--num_samples", "3"),
-            "--shard_index 2 is out of range: of --num_shards 2 it is from 0 to 1",
+            "--shard_index 2 is out of range: with --num_shards 2 it is from 0 to 1",
         ),
         (("--num_shards", "2", "--shard_index", "0"), "--num_shards needs --num_samples"),
         (
