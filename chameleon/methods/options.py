@@ -47,9 +47,7 @@ class MethodOptions(WorkerOptions):
         metavar="E[,NAME=E...]",
     )
     temperature: float = flag(
-        2.0,
-        "1 gives natural shares; the larger, the closer to uniform (default: %(default)s)",
-        metavar="T",
+        2.0, "1 gives natural shares; the larger, the closer to uniform (default: %(default)s)", metavar="T"
     )
     target_domains: tuple[str, ...] | None = flag(
         None, "comma-separated domains whose loss is to be lowered (default: all)"
@@ -90,8 +88,7 @@ class MethodOptions(WorkerOptions):
         128, "mixtures with the lowest predicted loss that are averaged (default: %(default)s)"
     )
     max_heldout_tokens: int = flag(
-        1 << 16,
-        "held-out tokens of each domain on which a small model is evaluated (default: %(default)s)",
+        1 << 16, "held-out tokens of each domain on which a small model is evaluated (default: %(default)s)"
     )
     engine: Engine = engine_flag("training of the small models")
     num_seeds: int = flag(
@@ -117,10 +114,7 @@ class MethodOptions(WorkerOptions):
         type=fraction,
         metavar="E",
     )
-    mu: float = flag(
-        0.01,
-        "the smaller, the faster the weights move (default: %(default)s)",
-    )
+    mu: float = flag(0.01, "the smaller, the faster the weights move (default: %(default)s)")
     out_of_domain: bool = flag(
         False, "measure gradients on --target_domains, but do not train on them (default: train on all)"
     )

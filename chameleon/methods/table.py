@@ -17,12 +17,7 @@ from chameleon.common.tables import (
 from chameleon.weights.domain_weights import DomainWeights
 
 # Facts about a domain that have a column, and its title.
-_TITLES = {
-    "natural_share": "natural",
-    "raw_weight": "raw",
-    "standard_error": "+- s.e.",
-    "epochs": "epochs",
-}
+_TITLES = {"natural_share": "natural", "raw_weight": "raw", "standard_error": "+- s.e.", "epochs": "epochs"}
 
 
 def render_method(weights: DomainWeights, written_to: str, picture: Path | None = None) -> str:

@@ -160,8 +160,7 @@ class TrainingOptions(ReadingOptions):
         False, "recompute activations in the backward pass, to save memory (default: no)"
     )
     save_steps: int = flag(
-        500,
-        "steps between checkpoints, of which the last two are kept (default: %(default)s)",
+        500, "steps between checkpoints, of which the last two are kept (default: %(default)s)"
     )
     logging_steps: int = flag(10, "steps between lines of loss.csv (default: %(default)s)")
     tensorboard: bool = flag(False, "also log to TensorBoard (default: no). Needs the extra tensorboard")

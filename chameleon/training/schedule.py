@@ -11,15 +11,13 @@ Shapes: k domains.
 """
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import numpy as np
-import numpy.typing as npt
 
-from chameleon.common.arrays import is_number
+from chameleon.common.arrays import Array, is_number
 from chameleon.common.errors import InputError
 from chameleon.common.files import local_path
 from chameleon.training.options import TrainingOptions
@@ -32,28 +30,11 @@ class ScheduledWeights(NamedTuple):
 
     step: int
     over: int
-    weights: npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class MixtureDomains:
-    """The domains that weights are needed for.
-
-    Attributes:
-        names: (k,) domain names.
-        tokens: (k,) int64 training tokens of each.
-        corpus: The corpus, as the user named it.
-        rename: Names of these domains by the names in weights files, where the two differ.
-    """
-
-    names: Sequence[str]
-    tokens: npt.NDArray[np.int64]
-    corpus: str
-    rename: Mapping[str, str]
+    weights: Array
 
 
 def schedule_for_run(options: TrainingOptions, tokens: Mapping[str, int]) -> list[ScheduledWeights]:
-    """The weights over a run.
+    """The weights over a run; constant weights are a schedule of one entry.
 
     Args:
         options: Options of the run.
@@ -61,28 +42,17 @@ def schedule_for_run(options: TrainingOptions, tokens: Mapping[str, int]) -> lis
             the weights that the user named.
 
     Raises:
-        InputError: The weights are for other domains, or there is nothing to train on.
+        InputError: The file cannot be read, or does not hold weights or a schedule of these domains, or there
+            is nothing to train on.
     """
-    counts = np.array(list(tokens.values()), dtype=np.int64)
-    if not counts.sum():
+    if not any(tokens.values()):
         raise InputError(f"{options.dataset} has no text to train on besides held-out documents")
-    domains = MixtureDomains(list(tokens), counts, options.dataset, options.rename or {})
-    return read_schedule(options.weights, domains)
-
-
-def read_schedule(weights: str, domains: MixtureDomains) -> list[ScheduledWeights]:
-    """The schedule that `weights` names; constant weights are a schedule of one entry.
-
-    Raises:
-        InputError: The file cannot be read, or does not hold weights or a schedule of these domains.
-    """
-    if weights in ("uniform", "natural"):
-        return [ScheduledWeights(0, 0, _plain_weights(weights, domains))]
-    path = local_path(weights)
-    content = _read_json(path)
-    if isinstance(content, dict) and "schedule" in content:
-        return _parse_schedule(content["schedule"], path, domains)
-    return [ScheduledWeights(0, 0, _match(_read_weights(path), str(path), domains))]
+    if options.weights not in ("uniform", "natural"):
+        path = local_path(options.weights)
+        content = _read_json(path)
+        if isinstance(content, dict) and "schedule" in content:
+            return _parse_schedule(content["schedule"], path, options, tokens)
+    return [ScheduledWeights(0, 0, _parse_weights(options.weights, Path(), "", options, tokens))]
 
 
 def phases_of(schedule: Sequence[ScheduledWeights], rows_per_step: int) -> list[Phase]:
@@ -97,13 +67,6 @@ def phases_of(schedule: Sequence[ScheduledWeights], rows_per_step: int) -> list[
             phases.append(Phase(first, (1 - share) * before + share * weights))
         phases.append(Phase((step + over) * rows_per_step, weights))
     return phases
-
-
-def _plain_weights(name: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:
-    if name == "uniform":
-        return np.full(len(domains.names), 1 / len(domains.names))
-    shares: npt.NDArray[np.float64] = domains.tokens / domains.tokens.sum()
-    return shares
 
 
 def _read_json(path: Path) -> Any:  # noqa: ANN401
@@ -125,24 +88,23 @@ def _read_weights(path: Path) -> dict[str, float]:
     return DomainWeights.read(path).by_name()
 
 
-def _match(weights: Mapping[str, float], source: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:
-    """(k,) weights in the order of the domains; the names must be the same.
-
-    Raises:
-        InputError: They are not, or the weights are no shares; `source` names their origin.
-    """
+def _match(
+    weights: Mapping[str, float], source: str, options: TrainingOptions, names: Collection[str]
+) -> Array:
+    """(k,) weights in the order of the domains; the names must be the same, and `source` is their origin."""
     renamed: dict[str, float] = {}
+    rename = options.rename or {}
     for name, weight in weights.items():
-        new = domains.rename.get(name, name)
+        new = rename.get(name, name)
         if new in renamed:
             raise InputError(f"{source}: two weights are for {new} (--rename)")
         renamed[new] = weight
-    if unknown := sorted(domains.rename.keys() - weights.keys()):
+    if unknown := sorted(rename.keys() - weights.keys()):
         raise InputError(f"--rename names {unknown[0]}, but {source} has {', '.join(weights)}")
-    if set(renamed) != set(domains.names):
+    if set(renamed) != set(names):
         raise InputError(
-            f"{source} has weights for {', '.join(renamed)}, but {domains.corpus} has the domains "
-            f"{', '.join(domains.names)}; the names must agree: map them with --rename THEIRS=OURS,... or "
+            f"{source} has weights for {', '.join(renamed)}, but {options.dataset} has the domains "
+            f"{', '.join(names)}; the names must agree: map them with --rename THEIRS=OURS,... or "
             "select domains with --domains"
         )
     for name, weight in renamed.items():
@@ -150,24 +112,22 @@ def _match(weights: Mapping[str, float], source: str, domains: MixtureDomains) -
             raise InputError(
                 f"{source}: the weight of {name} is {weight!r:.40}; expected a share from 0 to 1"
             )
-    shares: npt.NDArray[np.float64] = np.array([renamed[name] for name in domains.names], dtype=np.float64)
+    shares = np.array([renamed[name] for name in names], dtype=np.float64)
     if abs(shares.sum() - 1) > 1e-6:
         raise InputError(f"{source}: weights must be shares that sum to 1, these sum to {shares.sum():.9g}")
-    shares /= shares.sum()
-    return shares
+    return np.asarray(shares / shares.sum())
 
 
-def _parse_schedule(entries: Any, path: Path, domains: MixtureDomains) -> list[ScheduledWeights]:  # noqa: ANN401
+def _parse_schedule(
+    entries: object, path: Path, options: TrainingOptions, tokens: Mapping[str, int]
+) -> list[ScheduledWeights]:
     if not isinstance(entries, list) or not entries:
         raise InputError(f'{path}: expected a list of objects in "schedule"')
     schedule: list[ScheduledWeights] = []
     for number, entry in enumerate(entries, 1):
         place = f"{path}, entry {number} of the schedule"
-        if not isinstance(entry, dict) or not {"step", "weights"} <= entry.keys() <= {
-            "step",
-            "weights",
-            "over",
-        }:
+        keys = entry.keys() if isinstance(entry, dict) else set()
+        if not {"step", "weights"} <= keys <= {"step", "weights", "over"}:
             raise InputError(f"{place}: expected an object with step, weights and, optionally, over")
         step, over = entry["step"], entry.get("over", 0)
         if not all(type(each) is int and each >= 0 for each in (step, over)):
@@ -181,21 +141,27 @@ def _parse_schedule(entries: Any, path: Path, domains: MixtureDomains) -> list[S
             raise InputError(
                 f"{place}: step {step} is not after the previous entry, which ends at step {end}"
             )
-        schedule.append(ScheduledWeights(step, over, _parse_weights(entry["weights"], path, place, domains)))
+        weights = _parse_weights(entry["weights"], path.parent, place, options, tokens)
+        schedule.append(ScheduledWeights(step, over, weights))
     return schedule
 
 
-def _parse_weights(weights: Any, path: Path, place: str, domains: MixtureDomains) -> npt.NDArray[np.float64]:  # noqa: ANN401
-    """(k,) weights of a schedule's entry; file names are relative to the schedule's directory."""
-    if weights in ("uniform", "natural"):
-        return _plain_weights(weights, domains)
+def _parse_weights(
+    weights: object, directory: Path, place: str, options: TrainingOptions, tokens: Mapping[str, int]
+) -> Array:
+    """(k,) weights that a string names or an object holds; file names are relative to the directory."""
+    if weights == "uniform":
+        return np.full(len(tokens), 1 / len(tokens))
+    if weights == "natural":
+        counts = np.array(list(tokens.values()), dtype=np.int64)
+        return np.asarray(counts / counts.sum())
     if isinstance(weights, str):
-        other = path.parent / local_path(weights)
-        return _match(_read_weights(other), str(other), domains)
+        path = directory / local_path(weights)
+        return _match(_read_weights(path), str(path), options, tokens)
     if _is_weights(weights):
-        return _match(weights, place, domains)
+        return _match(weights, place, options, tokens)
     raise InputError(f"{place}: expected uniform, natural, a weights file or an object from domain to share")
 
 
-def _is_weights(value: object) -> bool:
+def _is_weights(value: object) -> TypeGuard[dict[str, float]]:
     return isinstance(value, dict) and all(map(is_number, value.values()))

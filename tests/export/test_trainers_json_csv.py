@@ -19,7 +19,8 @@ from export_cases import (
 from chameleon.export.command import main as export_main
 from chameleon.export.formats import FORMATS
 from chameleon.export.trainers.json_csv import DOGE_ORDER
-from chameleon.training.schedule import MixtureDomains, read_schedule
+from chameleon.training.options import TrainingOptions
+from chameleon.training.schedule import schedule_for_run
 from chameleon.weights.domain_weights import DomainWeights
 
 
@@ -34,8 +35,8 @@ def test_training_takes_a_schedule_that_is_exported(stored: DomainWeights) -> No
     later.write("later.json")
     flags = ["--format", "chameleon", "--then", "later.json", "--at", "700", "--output", "s.json"]
     assert export_main(["w.json", *flags]) == 0
-    domains = MixtureDomains(PLAIN[::-1], np.array([5, 6, 7]), "corpus", {})
-    first, second = read_schedule("s.json", domains)
+    options = TrainingOptions(dataset="corpus", weights="s.json")
+    first, second = schedule_for_run(options, dict(zip(PLAIN[::-1], (5, 6, 7), strict=True)))
     assert (first.step, second.step, second.over) == (0, 700, 0)
     np.testing.assert_allclose(first.weights, [stored.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)
     np.testing.assert_allclose(second.weights, [later.by_name()[name] for name in PLAIN[::-1]], atol=1e-9)

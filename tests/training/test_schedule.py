@@ -8,9 +8,13 @@ import numpy as np
 import pytest
 
 from chameleon import DomainWeights, InputError
-from chameleon.training.schedule import MixtureDomains, read_schedule
+from chameleon.training.options import TrainingOptions
+from chameleon.training.schedule import ScheduledWeights, schedule_for_run
 
-DOMAINS = MixtureDomains(["law", "code", "cooking"], np.array([600, 300, 100]), "my_corpus", {})
+
+def read_schedule(weights: str, rename: dict[str, str] | None = None) -> list[ScheduledWeights]:
+    options = TrainingOptions(dataset="my_corpus", weights=weights, rename=rename)
+    return schedule_for_run(options, {"law": 600, "code": 300, "cooking": 100})
 
 
 def written(path: Path, content: Any) -> str:  # noqa: ANN401
@@ -19,28 +23,27 @@ def written(path: Path, content: Any) -> str:  # noqa: ANN401
 
 
 def test_uniform_and_natural() -> None:
-    assert read_schedule("uniform", DOMAINS)[0].weights.tolist() == pytest.approx([1 / 3] * 3)
-    assert read_schedule("natural", DOMAINS)[0].weights.tolist() == [0.6, 0.3, 0.1]
+    assert read_schedule("uniform")[0].weights.tolist() == pytest.approx([1 / 3] * 3)
+    assert read_schedule("natural")[0].weights.tolist() == [0.6, 0.3, 0.1]
 
 
 def test_a_weights_file_is_matched_by_name_and_not_by_position(tmp_path: Path) -> None:
     weights = DomainWeights(("cooking", "law", "code"), np.array([0.5, 0.2, 0.3]), method="x")
     weights.write(tmp_path / "w.json")
-    (point,) = read_schedule(str(tmp_path / "w.json"), DOMAINS)
+    (point,) = read_schedule(str(tmp_path / "w.json"))
     assert (point.step, point.over) == (0, 0)
     assert point.weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     plain = written(tmp_path / "plain.json", {"code": 0.3, "cooking": 0.5, "law": 0.2})
-    assert read_schedule(plain, DOMAINS)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
+    assert read_schedule(plain)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
 
 
 def test_a_renaming_map(tmp_path: Path) -> None:
     path = written(tmp_path / "w.json", {"github": 0.3, "cooking": 0.5, "law": 0.2})
-    renamed = MixtureDomains(DOMAINS.names, DOMAINS.tokens, "my_corpus", {"github": "code"})
-    assert read_schedule(path, renamed)[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
+    assert read_schedule(path, {"github": "code"})[0].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     with pytest.raises(InputError, match=r"--rename names gitlab, but .* has github, cooking, law"):
-        read_schedule(path, MixtureDomains(DOMAINS.names, DOMAINS.tokens, "c", {"gitlab": "code"}))
+        read_schedule(path, {"gitlab": "code"})
     with pytest.raises(InputError, match="two weights are for law"):
-        read_schedule(path, MixtureDomains(DOMAINS.names, DOMAINS.tokens, "c", {"github": "law"}))
+        read_schedule(path, {"github": "law"})
 
 
 @pytest.mark.parametrize(
@@ -68,15 +71,15 @@ def test_files_without_weights_of_these_domains_are_errors(
     expected: str,
 ) -> None:
     with pytest.raises(InputError, match=expected):
-        read_schedule(written(tmp_path / "w.json", weights), DOMAINS)
+        read_schedule(written(tmp_path / "w.json", weights))
 
 
 def test_unreadable_files_are_errors(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"cannot read the weights .*nowhere.*uniform, natural or"):
-        read_schedule(str(tmp_path / "nowhere.json"), DOMAINS)
+        read_schedule(str(tmp_path / "nowhere.json"))
     (tmp_path / "bad.json").write_text("{")
     with pytest.raises(InputError, match=r"bad\.json is not a weights file"):
-        read_schedule(str(tmp_path / "bad.json"), DOMAINS)
+        read_schedule(str(tmp_path / "bad.json"))
 
 
 def test_a_schedule(tmp_path: Path) -> None:
@@ -86,7 +89,7 @@ def test_a_schedule(tmp_path: Path) -> None:
         {"step": 100, "weights": "late.json", "over": 50},
         {"step": 200, "weights": {"law": 1, "code": 0, "cooking": 0}},
     ]
-    points = read_schedule(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)
+    points = read_schedule(written(tmp_path / "s.json", {"schedule": schedule}))
     assert [(point.step, point.over) for point in points] == [(0, 0), (100, 50), (200, 0)]
     assert points[1].weights.tolist() == pytest.approx([0.2, 0.3, 0.5])
     assert points[2].weights.tolist() == [1, 0, 0]
@@ -111,4 +114,4 @@ def test_a_schedule(tmp_path: Path) -> None:
 )  # fmt: skip
 def test_malformed_schedules_are_errors(tmp_path: Path, schedule: Any, expected: str) -> None:  # noqa: ANN401
     with pytest.raises(InputError, match=expected):
-        read_schedule(written(tmp_path / "s.json", {"schedule": schedule}), DOMAINS)
+        read_schedule(written(tmp_path / "s.json", {"schedule": schedule}))

@@ -99,12 +99,7 @@ def fit_gaussian_process(mixtures: Array, losses: Array, begin: Array | None = N
     bounds = [_SCALE, _NOISE, *((width + _LENGTH[0], width + _LENGTH[1]) for width in widths)]
     likelihood: Any = partial(_negative_likelihood, distances=distances, targets=targets)
     solution = minimize(
-        likelihood,
-        begin,
-        jac=True,
-        method="L-BFGS-B",
-        bounds=bounds,
-        options={"maxiter": _MOST_ITERATIONS},
+        likelihood, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _MOST_ITERATIONS}
     )
     parameters = np.asarray(solution.x)
     _, factor = _kernel_and_factor(parameters, distances)

@@ -113,12 +113,7 @@ def find_best_mixture(runs: Runs, natural: Array, caps: Array | None, options: M
 
 
 def search(
-    predict: Predict,
-    natural: Array,
-    seed: int,
-    caps: Array | None,
-    simulated: int,
-    best: int,
+    predict: Predict, natural: Array, seed: int, caps: Array | None, simulated: int, best: int
 ) -> BestMixture:
     """The mean of the best of many random mixtures.
 
