@@ -28,7 +28,7 @@ def choose_device(name: str) -> torch.device:
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
     """The dtype of a name; "auto" is bfloat16 where the device multiplies it in hardware.
 
-    docs/decisions.md has the figures of how little the weights move by it.
+    docs/decisions/proxy.md has the figures of how little the weights move by it.
     """
     if name != "auto":
         return DTYPES[name]

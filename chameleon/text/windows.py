@@ -90,20 +90,12 @@ def windows_from(
     Raises:
         InputError: The text cannot be read.
     """
-    for pending in pending_windows_from(grid, tokenizer, recipe, first, visit, last, at_once):
-        yield pending.windows()
-
-
-def pending_windows_from(
-    grid: Grid, tokenizer: Tokenizer, recipe: WindowRecipe, first: int, visit: int, last: int, at_once: int
-) -> Iterator[PendingWindows]:
-    """As `windows_from`, with the text read but not encoded, so that encoding can run beside reading."""
     while first < last and visit < grid.num_visits:
         visits = VisitRange.of(grid, first, visit, last, at_once)
         for pending in pending_windows(grid, tokenizer, recipe, visits):
             first += pending.num_windows
             visit = pending.next_visit
-            yield pending
+            yield pending.windows()
 
 
 class VisitRange(NamedTuple):

@@ -40,7 +40,9 @@ def check_options(options: TrainingOptions, processes: int) -> None:
     rows_per_pass(options, processes)
     _min_learning_rate(options)
     if options.tensorboard and find_spec("tensorboard") is None:
-        raise InputError('--tensorboard needs a package: pip install "chameleon[tensorboard]"')
+        raise InputError(
+            '--tensorboard needs a package: pip install ".[tensorboard]" in the project\'s directory'
+        )
 
 
 def _min_learning_rate(options: TrainingOptions) -> float:

@@ -62,7 +62,7 @@ def test_a_missing_package_is_named(
 ) -> None:
     monkeypatch.setattr("chameleon.training.trainer_settings.find_spec", lambda name: None)
     train_model("m", "--tensorboard", code=2)
-    assert 'pip install "chameleon[tensorboard]"' in one_error(capsys.readouterr().err)
+    assert 'pip install ".[tensorboard]" in the project\'s directory' in one_error(capsys.readouterr().err)
 
 
 def test_a_model_that_is_not_causal_is_refused(

@@ -29,7 +29,6 @@ _HTTP2_PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _HTTP2_SETTINGS
 _SECONDS_TO_NOTE = 60.0
 _SECONDS_WITHOUT_ROOM = 1800.0
 _SEE_STATUS = "`ray status` shows what is free"
-_INSTALL = 'pip install "chameleon[ray]"'
 
 # Workers find data and checkpoints where this process does. Tokens stay here: others would see them.
 _PASSED_ON = (
@@ -210,7 +209,9 @@ def connected(address: str | None) -> Any:  # noqa: ANN401
     try:
         import ray
     except ImportError:
-        raise InputError(f"--engine ray needs the library Ray: {_INSTALL}") from None
+        raise InputError(
+            '--engine ray needs the library Ray: pip install ".[ray]" in the project\'s directory'
+        ) from None
     if address is not None and address != "auto":
         _require_reachable(address)
     package = str(Path(chameleon.__file__).parent.parent)

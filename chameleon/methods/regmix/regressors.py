@@ -227,7 +227,8 @@ def fit_lightgbm(mixtures: Array, losses: Array) -> Callable[[Array], Array]:
         import lightgbm
     except ImportError:
         raise InputError(
-            '--regressor lightgbm needs a package: pip install "chameleon[regmix]", or use another regressor'
+            '--regressor lightgbm needs a package: pip install ".[regmix]" in the project\'s directory, '
+            "or use another regressor"
         ) from None
     model = lightgbm.train(_LIGHTGBM, lightgbm.Dataset(mixtures, losses), _LIGHTGBM_ROUNDS)
 

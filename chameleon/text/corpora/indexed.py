@@ -6,7 +6,6 @@ has a few bytes per block, and text is read a block at a time.
 """
 
 import hashlib
-from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -21,15 +20,21 @@ from chameleon.common.errors import InputError
 from chameleon.text.protocols import Content, FileStart, Passage
 
 
-class SingleUnit(ABC):
-    """A text that is its only unit itself: see `Text` and `Unit` in `chameleon.text.protocols`."""
+class SingleUnit:
+    """A text that is its only unit itself: see `Text` and `Unit` in `chameleon.text.protocols`.
 
+    Attributes:
+        starts: (p + 1,) int64, not decreasing: the position at which each of its parts (blocks, files or
+            arrays) begins, and the length at the end.
+    """
+
+    starts: npt.NDArray[np.int64]
     unit_budget = 1 << 30
 
     @property
-    @abstractmethod
     def length(self) -> int:
         """Number of positions, which are 0 to length - 1."""
+        return int(self.starts[-1])
 
     @property
     def size(self) -> float:
@@ -60,22 +65,22 @@ class SingleUnit(ABC):
         """The text itself."""
         return self
 
-    def prefetch(self, indices: Sequence[int]) -> None:  # noqa: B027
+    def prefetch(self, indices: Sequence[int]) -> None:
         """Do nothing: text is read on demand."""
 
     def file_starts(self) -> Iterator[FileStart]:
-        """None."""
-        return iter(())
+        """See `chameleon.text.protocols.Text`."""
+        names = self._file_names()
+        return (FileStart(0, start, name) for start, name in zip(self.starts.tolist(), names, strict=False))
 
+    def part_at(self, position: int) -> tuple[int, int]:
+        """The number of the part in which a position lies, and the position in it."""
+        number = int(np.searchsorted(self.starts, position, side="right")) - 1
+        return number, position - int(self.starts[number])
 
-def starts_of_files(begins: npt.NDArray[np.int64], files: Iterable[str]) -> Iterator[FileStart]:
-    """Where files begin that lie end to end in one unit.
-
-    Args:
-        begins: (f,) or more positions.
-        files: (f,) names.
-    """
-    return (FileStart(0, begin, file) for begin, file in zip(begins.tolist(), files, strict=False))
+    def _file_names(self) -> Iterable[str]:
+        """(p,) name of each part's file; none where parts do not lie in files."""
+        return ()
 
 
 # A block is closed once it holds this much text: little enough to parse for a single window, and enough that
@@ -95,7 +100,6 @@ class Blocks(Hashable, Protocol):
 
     def documents(self, block: int) -> Sequence[bytes]:
         """The documents of a block in order, as UTF-8, none of them empty."""
-        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,8 +108,7 @@ class IndexedText(SingleUnit):
 
     Attributes:
         blocks: Reads the text.
-        starts: (b + 1,) int64, not decreasing: the position at which each block begins, and the length at the
-            end.
+        starts: (b + 1,) int64, the position at which each block begins, and the length at the end.
         num_documents: Number of documents that are not empty.
         fingerprint: Digest (hex) of the text, or of what stands for it (a revision on the hub).
         whole_size: Positions of the whole text, where this is only a sample of it.
@@ -120,11 +123,6 @@ class IndexedText(SingleUnit):
     files: tuple[str, ...] = ()
 
     @property
-    def length(self) -> int:
-        """Bytes of text, and one for each document's joint."""
-        return int(self.starts[-1])
-
-    @property
     def size(self) -> float:
         """The length, or that of the whole text where this is a sample."""
         return self.length if self.whole_size is None else self.whole_size
@@ -134,9 +132,8 @@ class IndexedText(SingleUnit):
         """Documents, or positions where documents are not counted."""
         return self.num_documents or self.length
 
-    def file_starts(self) -> Iterator[FileStart]:
-        """See `chameleon.text.protocols.Text`."""
-        return starts_of_files(self.starts, self.files)
+    def _file_names(self) -> Iterable[str]:
+        return self.files
 
     def text_share(self, position: int) -> float:
         """1: all of it is text."""
@@ -163,8 +160,7 @@ class IndexedText(SingleUnit):
         Raises:
             InputError: The text has changed since it was indexed.
         """
-        block = int(np.searchsorted(self.starts, position, side="right")) - 1
-        for index in range(block, len(self.starts) - 1):
+        for index in range(self.part_at(position)[0], len(self.starts) - 1):
             start = int(self.starts[index])
             if self.starts[index + 1] == start:
                 continue

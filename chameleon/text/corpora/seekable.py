@@ -5,14 +5,14 @@ are recognised as they are met.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from functools import lru_cache
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
 
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.text.corpora.indexed import SingleUnit, starts_of_files
+from chameleon.text.corpora.indexed import SingleUnit
 from chameleon.text.corpora.json_lines import (
     LONGEST_LINE,
     SKIP_ADVICE,
@@ -22,7 +22,7 @@ from chameleon.text.corpora.json_lines import (
     offset_in_text,
 )
 from chameleon.text.corpora.storage import File
-from chameleon.text.protocols import Content, FileStart, Passage
+from chameleon.text.protocols import Content, Passage
 
 _READ_BYTES = 1 << 16
 
@@ -34,30 +34,18 @@ class SeekableText(SingleUnit):
     Attributes:
         files: (f,) files, none of them empty.
         fingerprint: Digest (hex) of the text.
-        begins: (f + 1,) int64, the position at which each file begins, and the length at the end.
     """
 
     files: tuple[File, ...]
     fingerprint: str
-    begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        begins = np.cumsum([0, *(file.size for file in self.files)], dtype=np.int64)
-        object.__setattr__(self, "begins", begins)
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:  # type: ignore[override]
+        """(f + 1,) the position at which each file begins, and the length at the end."""
+        return np.cumsum([0, *(file.size for file in self.files)], dtype=np.int64)
 
-    @property
-    def length(self) -> int:
-        """Bytes of the files."""
-        return int(self.begins[-1])
-
-    def file_starts(self) -> Iterator[FileStart]:
-        """See `chameleon.text.protocols.Text`."""
-        return starts_of_files(self.begins, (file.name for file in self.files))
-
-    def _file_at(self, position: int) -> tuple[int, int]:
-        """The number of the file of a position, and the byte in it."""
-        number = int(np.searchsorted(self.begins, position, side="right")) - 1
-        return number, position - int(self.begins[number])
+    def _file_names(self) -> Iterator[str]:
+        return (file.name for file in self.files)
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,25 +61,24 @@ class SeekableLines(SeekableText):
 
     def passage(self, position: int) -> Passage | None:
         """See `chameleon.text.protocols.Unit`."""
-        number, at = self._file_at(position)
+        number, at = self.part_at(position)
         begin, line, literal = _line_at(self, number, at)
         if literal is None or not literal.text:
             return None
         at -= begin
+        offset = None
         if at == len(line) - 1 and line.endswith(b"\n"):
-            offset: int | None = len(literal.text)
+            offset = len(literal.text)
         elif literal.begin <= at < literal.end:
             offset = offset_in_text(line[literal.begin : literal.end], at - literal.begin)
-        else:
-            offset = None
         if offset is None:
             return None
-        start = int(self.begins[number]) + begin
+        start = int(self.starts[number]) + begin
         return Passage(start, offset, self._documents(number, begin + len(line), literal.text))
 
     def text_share(self, position: int) -> float:
         """Bytes of text and joint of the line at a position, relative to the bytes of the line."""
-        _, line, literal = _line_at(self, *self._file_at(position))
+        _, line, literal = _line_at(self, *self.part_at(position))
         return 0.0 if literal is None or not literal.text else min(1.0, (len(literal.text) + 1) / len(line))
 
     def documents(self) -> Iterator[Content]:
@@ -124,9 +111,9 @@ class PlainText(SeekableText):
 
     def passage(self, position: int) -> Passage:
         """See `chameleon.text.protocols.Unit`."""
-        number, at = self._file_at(position)
+        number, at = self.part_at(position)
         contents = (FileContent(file) for file in self.files[number:])
-        return Passage(int(self.begins[number]), at, contents)
+        return Passage(int(self.starts[number]), at, contents)
 
     def text_share(self, position: int) -> float:
         """1: all of it is text."""

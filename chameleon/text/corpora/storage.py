@@ -236,7 +236,7 @@ def _filesystem(name: str) -> tuple[Any, str]:
         filesystem, path = fsspec.core.url_to_fs(name)
     except ImportError as error:
         extra = _EXTRAS.get(scheme)
-        remedy = f'pip install "chameleon[{extra}]"' if extra else "install what it names"
+        remedy = f'pip install ".[{extra}]" in the project\'s directory' if extra else "install what it names"
         raise InputError(f"{name} needs a library that is not installed ({error}): {remedy}") from None
     except ValueError as error:
         raise InputError(f"cannot read {name}: {error}") from None

@@ -6,15 +6,16 @@ another did, they are decoded and encoded anew.
 
 import struct
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
 
 from chameleon.common.errors import InputError
-from chameleon.text.corpora.indexed import SingleUnit, starts_of_files
+from chameleon.text.corpora.indexed import SingleUnit
 from chameleon.text.corpora.storage import File
-from chameleon.text.protocols import Content, FileStart, Passage
+from chameleon.text.protocols import Content, Passage
 
 INDEX_SUFFIX = ".idx"
 _INDEX_MAGIC = b"MMIDIDX\x00\x00"
@@ -86,36 +87,29 @@ class TokenText(SingleUnit):
         tokenizer: The tokenizer that made them.
         direct: Whether that is the proxy's tokenizer.
         fingerprint: Digest (hex) of files and tokenizer.
-        begins: (a + 1,) int64, the position at which each array begins, and the length at the end.
     """
 
     arrays: tuple[TokenArray, ...]
     tokenizer: SourceTokenizer
     direct: bool
     fingerprint: str
-    begins: npt.NDArray[np.int64] = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
-        begins = np.cumsum([0, *(array.length for array in self.arrays)], dtype=np.int64)
-        object.__setattr__(self, "begins", begins)
+    @cached_property
+    def starts(self) -> npt.NDArray[np.int64]:  # type: ignore[override]
+        """(a + 1,) the position at which each array begins, and the length at the end."""
+        return np.cumsum([0, *(array.length for array in self.arrays)], dtype=np.int64)
 
     @property
     def tokenizer_digest(self) -> str | None:
         """See `chameleon.text.protocols.Text`."""
         return self.tokenizer.digest if self.direct else None
 
-    @property
-    def length(self) -> int:
-        """Number of tokens."""
-        return int(self.begins[-1])
-
-    def file_starts(self) -> Iterator[FileStart]:
-        """See `chameleon.text.protocols.Text`."""
-        return starts_of_files(self.begins, (array.file.name for array in self.arrays))
+    def _file_names(self) -> Iterator[str]:
+        return (array.file.name for array in self.arrays)
 
     def ids(self, position: int, count: int) -> npt.NDArray[np.int32]:
         """See `chameleon.text.protocols.TokenUnit`; at most to the end of the array at that position."""
-        number, at = self._array_at(position)
+        number, at = self.part_at(position)
         array = self.arrays[number]
         ids = array.read(at, min(at + count, array.length))
         wrong = (ids < 0) | (ids >= self.tokenizer.vocabulary)
@@ -129,8 +123,8 @@ class TokenText(SingleUnit):
 
     def document_at(self, position: int) -> int:
         """See `chameleon.text.protocols.TokenUnit`; for a very long document, a position within it."""
-        number, at = self._array_at(position)
-        array, begin = self.arrays[number], int(self.begins[number])
+        number, at = self.part_at(position)
+        array, begin = self.arrays[number], int(self.starts[number])
         if array.documents is not None:
             return begin + int(array.documents[np.searchsorted(array.documents, at, side="right") - 1])
         while at > 0 and position - begin - at < _LOOK_BACK:
@@ -169,33 +163,20 @@ class TokenText(SingleUnit):
         while position < self.length:
             ids = self.ids(position, _READ_TOKENS)
             ends = np.flatnonzero(ids == self.tokenizer.end_of_text)
-            stop = int(ends[0]) if len(ends) else len(ids)
-            following = self._document_begins(position, position + stop)
-            taken = min(stop, following - position) if following is not None else stop
+            taken = stop = int(ends[0]) if len(ends) else len(ids)
+            number, at = self.part_at(position)
+            begins = self.arrays[number].documents
+            if begins is not None:
+                following = begins[np.searchsorted(begins, at, side="right") :][:1] - at
+                taken = min([stop, *following.tolist()])
             if taken:
                 yield ids[:taken]
             position += taken + (taken == stop < len(ids))
-
-    def _document_begins(self, position: int, last: int) -> int | None:
-        """Where a document begins after a position and before another; None where no index says so."""
-        number, at = self._array_at(position)
-        array = self.arrays[number]
-        if array.documents is None:
-            return None
-        following = int(np.searchsorted(array.documents, at, side="right"))
-        if following == len(array.documents):
-            return None
-        begin = int(self.begins[number] + array.documents[following])
-        return begin if begin < last else None
 
     def _decoded(self, ids: npt.NDArray[np.int32]) -> bytes:
         ids = ids[ids != self.tokenizer.end_of_text]
         # A window may begin within a character of several tokens.
         return self.tokenizer.decode(ids.tolist()).strip("\ufffd").encode(errors="replace")
-
-    def _array_at(self, position: int) -> tuple[int, int]:
-        number = int(np.searchsorted(self.begins, position, side="right")) - 1
-        return number, position - int(self.begins[number])
 
 
 def pair_arrays(files: Sequence[File], dtype: str) -> list[TokenArray]:
