@@ -5,6 +5,7 @@ import json
 import os
 import re
 import tempfile
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -119,6 +120,20 @@ def digest_of_files(paths: Iterable[Path]) -> str:
 def digest_of_json(value: Any) -> str:  # noqa: ANN401
     """SHA-256 (hex) of a JSON value, whatever the order of its keys."""
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON text, as `json.loads` takes it by `object_pairs_hook`.
+
+    Raises:
+        InputError: A key stands twice.
+    """
+    content = dict(pairs)
+    if len(content) < len(pairs):
+        counts = Counter(key for key, _ in pairs)
+        repeated = next(key for key in counts if counts[key] > 1)
+        raise InputError(f'"{repeated}" stands twice in one object')
+    return content
 
 
 def file_stem(name: str) -> str:

@@ -91,11 +91,6 @@ def describe_spread(weights: Array) -> list[tuple[str, str]]:
     return [("times uniform", ", ".join(parts)), ("heaviest", heaviest)]
 
 
-def column_width(names: Iterable[str], least: int = 6) -> int:
-    """Length of the longest name, at least `least`."""
-    return max([least, *map(len, names)])
-
-
 def display_name(name: str, most: int = 40) -> str:
     """A domain's name for the terminal: printable, on one line, shortened to `most` characters."""
     printable = "".join(each if each.isprintable() else "?" for each in name)

@@ -1,7 +1,6 @@
 """How trainers' files hold content: JSON, YAML, names with commas between, numbers of twelve digits."""
 
 import json
-from collections import Counter
 from collections.abc import Hashable, Iterable
 from typing import Any
 
@@ -9,6 +8,7 @@ import yaml
 from yaml.constructor import SafeConstructor
 
 from chameleon.common.errors import InputError
+from chameleon.common.files import unique_keys
 
 _MERGE = "tag:yaml.org,2002:merge"
 
@@ -47,18 +47,10 @@ def parse_json(text: str, what: str = "the file") -> Any:  # noqa: ANN401
     Raises:
         InputError: The text is malformed or repeats a key; `what` names it.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        content = dict(pairs)
-        if len(content) < len(pairs):
-            counts = Counter(key for key, _ in pairs)
-            raise InputError(f"{what} names {next(key for key in counts if counts[key] > 1)} twice")
-        return content
-
     try:
-        return json.loads(text, object_pairs_hook=unique)
-    except InputError:
-        raise
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except InputError as error:
+        raise InputError(f"in {what} {error}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{what} is not JSON: {error}") from None
 

@@ -7,7 +7,6 @@ writes each key. docs/weights.schema.json is the schema of its JSON file.
 import io
 import json
 import os
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -18,7 +17,7 @@ import numpy as np
 
 from chameleon.common.arrays import Array, is_number
 from chameleon.common.errors import InputError
-from chameleon.common.files import write_atomically
+from chameleon.common.files import unique_keys, write_atomically
 
 FORMAT = "chameleon-weights/1"
 UNIT = "share of tokens"
@@ -30,111 +29,68 @@ _ON_ONE_LINE = 100
 
 
 class DomainFacts(TypedDict, total=False):
-    """What is known of one domain: an entry of "domains" in the weights file.
+    """What is known of one domain: an entry of "domains" in the weights file."""
 
-    Attributes:
-        score: Leverage score, in [0, 1). Written by `chameleon.pipeline.describe.describe`; for weights of
-            arrays by `chameleon.weights.compute.weights_of`.
-        standard_error: Standard error of the weight. By `chameleon.pipeline.describe.describe`; over seeds,
-            by `chameleon.methods.proxy_runs._standard_errors`.
-        interval: 95 % interval of the weight, [from, to]. By `chameleon.pipeline.describe.describe`.
-        score_standard_error: Standard error of the score. By the same.
-        score_interval: 95 % interval of the score, [from, to]. By the same.
-        source_weight: Weight of the domain's source. By the same.
-        share_within_source: Domain's share of its source. By the same.
-        weight_of_its_own: Weight by the scores alone, where ratios of earlier weights are kept. By the same.
-        raw_weight: Weight before limits, where they changed it. By `chameleon.export.budget.apply_limits`.
-        tokens_at_hand: Tokens of the domain that limits are computed from. By the same.
-        epochs: Times that its tokens would be seen within the budget. By the same.
-        spread_of_best: Standard deviation of the share among RegMix's best mixtures. By
-            `chameleon.methods.regmix.method.weights_by_regmix`.
-        windows: Windows embedded. By `chameleon.pipeline.amounts.amounts_of`.
-        windows_available: Windows that the domain has in all, as far as known. By the same.
-        tokens: Tokens embedded, counted by the proxy's tokenizer. By the same.
-        corpus_tokens: Tokens of the whole domain. By the same, or as the manifest states them
-            (`chameleon.text.corpora.manifest.open_manifest`); for other methods
-            `chameleon.methods.outcome.method_weights`.
-        corpus_tokens_standard_error: Standard error of that number; 0 for a count. By
-            `chameleon.pipeline.amounts.amounts_of`.
-        natural_share: Share of the tokens of all domains. By `chameleon.pipeline.amounts.amounts_of` and
-            `chameleon.methods.outcome.method_weights`.
-        weight_in_use: Share that the manifest says is trained with now. By
-            `chameleon.text.corpora.manifest.open_manifest`.
-    """
-
-    score: float
-    standard_error: float
-    interval: list[float]
-    score_standard_error: float
-    score_interval: list[float]
-    source_weight: float
-    share_within_source: float
-    weight_of_its_own: float
-    raw_weight: float
-    tokens_at_hand: float
-    epochs: float
-    spread_of_best: float
-    windows: int
-    windows_available: int
-    tokens: int
-    corpus_tokens: int
-    corpus_tokens_standard_error: int
-    natural_share: float
-    weight_in_use: float
+    # Written by `chameleon.pipeline.describe.describe`; for weights of arrays the score by
+    # `chameleon.weights.compute.weights_of`, over seeds the standard error by
+    # `chameleon.methods.proxy_runs._standard_errors`.
+    score: float  # leverage score, in [0, 1)
+    standard_error: float  # of the weight
+    interval: list[float]  # 95 % interval of the weight, [from, to]
+    score_standard_error: float  # of the score
+    score_interval: list[float]  # 95 % interval of the score, [from, to]
+    source_weight: float  # weight of the domain's source
+    share_within_source: float  # domain's share of its source
+    weight_of_its_own: float  # by the scores alone, where ratios of earlier weights are kept
+    # By `chameleon.export.budget.apply_limits`.
+    raw_weight: float  # weight before limits, where they changed it
+    tokens_at_hand: float  # tokens of the domain that limits are computed from
+    epochs: float  # times that its tokens would be seen within the budget
+    # By `chameleon.methods.regmix.method.weights_by_regmix`.
+    spread_of_best: float  # standard deviation of the share among RegMix's best mixtures
+    # By `chameleon.pipeline.amounts.amounts_of`; for other methods the tokens of the whole domain and their
+    # share by `chameleon.methods.outcome.method_weights`.
+    windows: int  # windows embedded
+    windows_available: int  # windows that the domain has in all, as far as known
+    tokens: int  # tokens embedded, counted by the proxy's tokenizer
+    corpus_tokens: int  # tokens of the whole domain, or as the manifest states them
+    corpus_tokens_standard_error: int  # of that number; 0 for a count
+    natural_share: float  # share of the tokens of all domains
+    # By `chameleon.text.corpora.manifest.open_manifest`.
+    weight_in_use: float  # share that the manifest says is trained with now
 
 
 class Diagnostics(TypedDict, total=False):
-    """What is known of the weights as a whole: "diagnostics" in the weights file.
+    """What is known of the weights as a whole: "diagnostics" in the weights file."""
 
-    Attributes:
-        effective_dimension: Sum of the scores. Written by `chameleon.weights.compute.weights_of`.
-        way: How scores of over 1,000 domains were computed, in words. By the same.
-        approximation: Errors of approximate scores. By
-            `chameleon.weights.many_domains.fourier.approximate_scores`.
-        largest_standard_error: Of the weights. By `chameleon.pipeline.describe.describe`.
-        enough_windows: Whether that is within the target. By the same.
-        windows_needed: Windows of each domain that would be enough, where they are not. By the same.
-        order: Probability that of two domains the first truly weighs more. By the same.
-        errors: Where standard errors of over 1,000 domains are from, in words. By the same.
-        sensitivity: Largest move of a weight by setting, block and seed. By the same.
-        sources: Weight and number of domains of each source. By the same.
-        cost: Operations, tokens and seconds of another method. By `chameleon.methods.cost.to_dict`.
-        seeds: Weights of each seed of DoReMi or DoGE. By `chameleon.methods.proxy_runs.weights_by_proxies`.
-        seeds_apart: Largest distance between the weights of two seeds. By the same.
-        regressor: RegMix's regression, and the following keys. By
-            `chameleon.methods.regmix.search.diagnostics`.
-        relative_errors: Squared error of each regression on runs left out, over the variance.
-        rank_correlation: Between predicted and measured mean losses of runs left out.
-        rank_correlation_interval: Its 95 % interval, [from, to].
-        rank_correlations: The same for each loss.
-        predicted_loss: Of the weights, nats a token, mean over targets.
-        predicted_loss_of_natural: Of the natural shares.
-        runs: Number of runs.
-        runs_diverged: Names of the runs left out because they diverged.
-    """
-
-    effective_dimension: float
-    way: str
-    approximation: Mapping[str, Any]
-    largest_standard_error: float
-    enough_windows: bool
-    windows_needed: Mapping[str, int]
-    order: list[dict[str, Any]]
-    errors: str
-    sensitivity: Mapping[str, Mapping[str, Any]]
-    sources: Mapping[str, Mapping[str, Any]]
-    cost: Mapping[str, Any]
-    seeds: Mapping[str, Mapping[str, float]]
-    seeds_apart: float
-    regressor: str
-    relative_errors: Mapping[str, float]
-    rank_correlation: float
-    rank_correlation_interval: list[float]
-    rank_correlations: Mapping[str, float]
-    predicted_loss: float
-    predicted_loss_of_natural: float
-    runs: int
-    runs_diverged: list[str]
+    # Written by `chameleon.weights.compute.weights_of`.
+    effective_dimension: float  # sum of the scores
+    way: str  # how scores of over 1,000 domains were computed, in words
+    # By `chameleon.weights.many_domains.fourier.approximate_scores`.
+    approximation: Mapping[str, Any]  # errors of approximate scores
+    # By `chameleon.pipeline.describe.describe`.
+    largest_standard_error: float  # of the weights
+    enough_windows: bool  # whether that is within the target
+    windows_needed: Mapping[str, int]  # windows of each domain that would be enough, where they are not
+    order: list[dict[str, Any]]  # probability that of two domains the first truly weighs more
+    errors: str  # where standard errors of over 1,000 domains are from, in words
+    sensitivity: Mapping[str, Mapping[str, Any]]  # largest move of a weight by setting, block and seed
+    sources: Mapping[str, Mapping[str, Any]]  # weight and number of domains of each source
+    # By `chameleon.methods.cost.to_dict`.
+    cost: Mapping[str, Any]  # operations, tokens and seconds of another method
+    # By `chameleon.methods.proxy_runs.weights_by_proxies`.
+    seeds: Mapping[str, Mapping[str, float]]  # weights of each seed of DoReMi or DoGE
+    seeds_apart: float  # largest distance between the weights of two seeds
+    # By `chameleon.methods.regmix.search.diagnostics`.
+    regressor: str  # RegMix's regression
+    relative_errors: Mapping[str, float]  # squared error of each on runs left out, over the variance
+    rank_correlation: float  # between predicted and measured mean losses of runs left out
+    rank_correlation_interval: list[float]  # its 95 % interval, [from, to]
+    rank_correlations: Mapping[str, float]  # the same for each loss
+    predicted_loss: float  # of the weights, nats a token, mean over targets
+    predicted_loss_of_natural: float  # of the natural shares
+    runs: int  # number of runs
+    runs_diverged: list[str]  # names of the runs left out because they diverged
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,7 +144,10 @@ class DomainWeights:
 
         The facts of domains are not copied: of a million they would take half a gigabyte once more.
         """
-        domains = {name: _as_dict(self.domains.get(name, {})) for name in self.names}
+        domains = {
+            name: facts if isinstance(facts := self.domains.get(name, {}), dict) else dict(facts)
+            for name in self.names
+        }
         return {
             "weights": self.by_name(),
             "format": FORMAT,
@@ -266,7 +225,7 @@ class DomainWeights:
             content = Path(path).read_bytes()
             text = content.decode(json.detect_encoding(content), "surrogatepass")
             del content  # of a million domains half a gigabyte
-            return cls.from_dict(json.loads(text, object_pairs_hook=_without_repeats))
+            return cls.from_dict(json.loads(text, object_pairs_hook=unique_keys))
         except OSError as error:
             raise InputError(f"cannot read the weights file {path}: {error.strerror}") from None
         except RecursionError:
@@ -295,19 +254,6 @@ _FACTS: Mapping[str, tuple[str, Callable[[Any], bool]]] = {
         lambda value: isinstance(value, list | tuple) and all(isinstance(each, str) for each in value),
     ),
 }
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    content = dict(pairs)
-    if len(content) < len(pairs):
-        counts = Counter(name for name, _ in pairs)
-        repeated = next(name for name, count in counts.items() if count > 1)
-        raise InputError(f'"{repeated}" stands twice in one object')
-    return content
-
-
-def _as_dict(facts: Mapping[str, Any]) -> dict[str, Any]:
-    return facts if isinstance(facts, dict) else dict(facts)
 
 
 def _lines(value: Any, encode: Callable[[Any], str], depth: int = 0) -> Iterator[str]:  # noqa: ANN401

@@ -8,14 +8,7 @@ import io
 from typing import TYPE_CHECKING
 
 from chameleon.common.errors import InputError
-from chameleon.export.parse import (
-    ParsedFile,
-    list_at,
-    mapping_at,
-    parse_lists,
-    parse_numbers,
-    parse_step,
-)
+from chameleon.export.parse import ParsedFile, list_at, mapping_at, parse_lists, parse_numbers, parse_step
 from chameleon.export.serialization import join_names, json_text, parse_json
 
 if TYPE_CHECKING:
