@@ -13,7 +13,7 @@ independently, and weights follow by the derivatives of the softmax.
 Shapes: k domains, u units of a domain, d width of an embedding.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,24 +32,10 @@ _REPLICATES = 200
 _VANISHING = 1e-150
 
 
-@dataclass(frozen=True, eq=False)
-class AnalyticErrors:
-    """Analytic standard errors of k domains.
-
-    Attributes:
-        weights, scores: Errors and intervals of the weights and of the scores.
-        how: Where they are from, in words.
-    """
-
-    weights: Spread
-    scores: Spread
-    how: str
-
-
 def analytic_errors(
     samples: list[Sample], formula: Formula, solution: Solution, ratios: KeptRatios | None = None
-) -> AnalyticErrors:
-    """Analytic standard errors and intervals.
+) -> tuple[Spread, Spread, str]:
+    """Analytic errors and intervals of k weights and of k scores, and where they are from in words.
 
     Args:
         samples: k samples, each of more than one window.
@@ -68,9 +54,7 @@ def analytic_errors(
     how = "analytic, from each domain's own windows"
     if fitted_on:
         how += f", times {factor:.2f} by a bootstrap of {fitted_on:,} domains"
-    return AnalyticErrors(
-        _spread(weights, errors, degrees), _spread(solution.scores, np.sqrt(variances), degrees), how
-    )
+    return _spread(weights, errors, degrees), _spread(solution.scores, np.sqrt(variances), degrees), how
 
 
 def own_variances(samples: list[Sample], gradients: Gradients) -> Array:

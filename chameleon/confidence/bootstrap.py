@@ -10,15 +10,12 @@ Shapes: k domains, b replicates, d width of an embedding.
 """
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.arrays import Array, expit, logit
+from chameleon.common.arrays import Array, blocks_of_rows, expit, logit
 from chameleon.confidence.delta_method import variances_by_domain
 from chameleon.confidence.pca import Plane
 from chameleon.weights.formula import Formula, Solution
@@ -98,12 +95,10 @@ def replicate(
     places = np.asarray(centred if directions is None else centred @ directions, dtype=np.float32)
     k, d = places.shape
     generators = [np.random.default_rng(_entropy(sample.name, seed)) for sample in samples]
-    at_once = max(1, min(replicates, _BYTES_AT_ONCE // (4 * k * d)))
     scores = np.empty((replicates, k))
     on_plane = np.empty((replicates, k, 0 if plane is None else 2))
-    for begin in range(0, replicates, at_once):
-        some = slice(begin, min(begin + at_once, replicates))
-        moved = np.empty((some.stop - begin, k, d), dtype=np.float32)
+    for some in blocks_of_rows(replicates, 4 * k * d, _BYTES_AT_ONCE):
+        moved = np.empty((some.stop - some.start, k, d), dtype=np.float32)
         drawn = np.zeros(k)
         for i, (sample, generator) in enumerate(zip(samples, generators, strict=True)):
             influences = sample.influences()
@@ -112,25 +107,14 @@ def replicate(
             drawn[i] = np.vdot(influences, influences)
             moved[:, i] = places[i] + _moves(influences, generator, len(moved))
         usable = formula.usable(means, noise + drawn)
-        scores[some] = _in_parts(moved, partial(formula.scores_of_many, noise=usable))
+        # (b, k, k) arrays of some replicates at a time take little memory.
+        parts = [moved[rows] for rows in blocks_of_rows(len(moved), 32 * k * k, _BYTES_AT_ONCE)]
+        scores[some] = np.concatenate([formula.scores_of_many(part, usable) for part in parts])
         if plane is not None:
             less = np.where(np.eye(k, dtype=bool), drawn[:, None], usable[:, None] + noise)
-            affinities = partial(formula.affinities_to, centred=places, less=less, means=means)
-            on_plane[some] = _in_parts(moved, partial(_placed, plane, affinities))
+            affinities = (formula.affinities_to(part, places, less, means) for part in parts)
+            on_plane[some] = np.concatenate([plane.place(each) for each in affinities])
     return Replicates(scores, formula.weights(scores), on_plane)
-
-
-def _placed(plane: Plane, affinities: Callable[..., Any], moved: npt.NDArray[np.float32]) -> Array:
-    return plane.place(affinities(moved))
-
-
-def _in_parts(moved: npt.NDArray[np.float32], function: Callable[..., Array]) -> Array:
-    """`function` of all replicates, some at a time so that (b, k, k) arrays take little memory."""
-    k = moved.shape[1]
-    at_once = max(1, _BYTES_AT_ONCE // (32 * k * k))
-    return np.concatenate(
-        [function(moved[begin : begin + at_once]) for begin in range(0, len(moved), at_once)]
-    )
 
 
 def _directions(centred: Array) -> npt.NDArray[np.float32] | None:

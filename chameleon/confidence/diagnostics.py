@@ -10,7 +10,7 @@ import numpy as np
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from chameleon.common.arrays import Array, Floats
+from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
 from chameleon.confidence.sensitivity import (
@@ -94,12 +94,11 @@ def near_duplicates(
     sizes = np.einsum("ij,ij->i", x, x) - noise
     k = len(x)
     labels = np.arange(k, dtype=np.int64)
-    step = max(1, _AT_ONCE // k)
-    for begin in range(0, k, step):
-        rows = slice(begin, min(begin + step, k))
-        distances = sizes[rows, None] + sizes[begin:] - 2 * (x[rows] @ x[begin:].T)
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
+        later = slice(rows.start, k)
+        distances = sizes[rows, None] + sizes[later] - 2 * (x[rows] @ x[later].T)
         one, other = np.nonzero(distances <= reach)
-        pairs = labels[one + begin], labels[other + begin]
+        pairs = labels[one + rows.start], labels[other + rows.start]
         graph = coo_array((np.ones(len(one), dtype=bool), pairs), shape=(k, k))
         labels = connected_components(graph, directed=False)[1].astype(np.int64)[labels]
     order = np.argsort(labels, kind="stable")
@@ -178,36 +177,27 @@ def _one_group(
     )
     remaining = [i for i in range(len(names)) if i == group[0] or i not in group]
     if len(remaining) > 1:
-        alone = _weights_of_some(means, noise, formula, remaining)[remaining.index(group[0])]
+        same_ridge = formula.lambda_reg * len(means) / len(remaining)
+        fewer = replace(formula, k=len(remaining), lambda_reg=same_ridge)
+        try:
+            usable = fewer.usable(means[remaining], noise[remaining])
+            alone = fewer.solve(means[remaining], usable).weights[remaining.index(group[0])]
+        except InputError:  # they coincide
+            alone = 1 / len(remaining)
         said += f"; with {names[group[0]]} alone of them it would have {alone:.3f}"
     return f"{said}. Merge them, or keep only one"
 
 
-def _weights_of_some(means: Array, noise: Array, formula: Formula, some: Sequence[int]) -> Array:
-    """Weights of some domains alone, with the same ridge k lambda and the temperature for that many."""
-    fewer = replace(formula, k=len(some), lambda_reg=formula.lambda_reg * len(means) / len(some))
-    try:
-        return fewer.solve(means[some], fewer.usable(means[some], noise[some])).weights
-    except InputError:  # they coincide
-        return np.full(len(some), 1 / len(some))
-
-
 def _few_windows(samples: Sequence[Sample]) -> list[str]:
-    few = [
-        f"{sample.name} ({len(sample)})"
-        for sample in samples
-        if not sample.is_exact and len(sample) < _FEW_WINDOWS
-    ]
+    few = [f"{each.name} ({len(each)})" for each in samples if not each.is_exact and len(each) < _FEW_WINDOWS]
     return [f"too few windows: {listed(few)}; add text, or merge with other domains"] if few else []
 
 
 def _few_documents(samples: Sequence[Sample]) -> list[str]:
     few = [
-        f"{sample.name} ({sample.num_documents})"
-        for sample in samples
-        if sample.num_documents is not None
-        and sample.num_documents < sample.num_units
-        and sample.fraction < 1
+        f"{each.name} ({each.num_documents})"
+        for each in samples
+        if each.num_documents is not None and each.num_documents < each.num_units and each.fraction < 1
     ]
     if not few:
         return []

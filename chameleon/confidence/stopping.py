@@ -149,7 +149,10 @@ class _Growth:
     def until(self, target: float, ends: Counts) -> Counts:
         """(k,) windows, doubled domain by domain until all errors are within a target or at the ends."""
         if self.is_diagonal:
-            return self._each_until(target, ends)
+            wanted = self.counts
+            while (is_short := (self.errors(wanted) > target) & (wanted < ends)).any():
+                wanted = np.where(is_short, np.minimum(2 * wanted, ends), wanted)
+            return wanted
         wanted, remaining = self.counts.copy(), _remaining(self.counts, self.wholes)
         variances = self.parts @ remaining
         while True:
@@ -165,19 +168,12 @@ class _Growth:
             variances += self.parts[:, i] * (after - remaining[i])
             remaining[i] = after
 
-    def _each_until(self, target: float, ends: Counts) -> Counts:
-        """`until` for weights whose errors come from their own domains."""
-        wanted = self.counts
-        while (is_short := (self.errors(wanted) > target) & (wanted < ends)).any():
-            wanted = np.where(is_short, np.minimum(2 * wanted, ends), wanted)
-        return wanted
-
 
 def _errors_of_many(samples: list[Sample], formula: Formula) -> Array:
     """(k,) standard errors of weights; zeros where a domain has a single window, which has no spread."""
     if not all(sample.says_spread for sample in samples):
         return np.zeros(len(samples))
-    return analytic_errors(samples, formula, solve(samples, formula, with_gradients=True)).weights.errors
+    return analytic_errors(samples, formula, solve(samples, formula, with_gradients=True))[0].errors
 
 
 def _by_name(samples: list[Sample], counts: Counts) -> dict[str, int]:

@@ -29,7 +29,6 @@ from chameleon.weights.sample import Sample
 
 # Up to this many domains the order of all pairs is recorded, above it that of neighbours.
 _ALL_PAIRS = 50
-_SINGLE_WINDOW = "standard errors are unknown, because a domain has a single window: raise --num_samples"
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,8 +76,7 @@ def assess(
     if not all(sample.says_spread for sample in samples):
         return None
     if solution.many is not None:
-        analytic = analytic_errors(samples, formula, solution, ratios)
-        weights, scores, how = analytic.weights, analytic.scores, analytic.how
+        weights, scores, how = analytic_errors(samples, formula, solution, ratios)
         k = len(samples)
         replicates = Replicates(np.empty((0, k)), np.empty((0, k)), np.empty((0, k, 0)))
     else:
@@ -130,16 +128,24 @@ def confidence_notices(
         target: Largest standard error that is enough.
     """
     if confidence is None:
-        return [_SINGLE_WINDOW]
-    return [_too_few_windows(names, confidence, samples, target)] if confidence.needed else []
+        return ["standard errors are unknown, because a domain has a single window: raise --num_samples"]
+    errors, needed = confidence.weights.errors, confidence.needed
+    if not needed:
+        return []
+    worst = int(np.argmax(errors))
+    said = f"the standard error of {names[worst]} is {errors[worst]:.2g}, over the target of {target:g}"
+    short = [(needed[each.name], each.name) for each in samples if needed[each.name] > len(each)]
+    if not short:
+        return [f"{said}, though about this many windows should be enough: raise --num_samples a little"]
+    short.sort(reverse=True)
+    windows = listed([f"{number:,} windows of {name}" for number, name in short], 4)
+    return [f"{said}: about {windows} are needed; give --num_samples {short[0][0]}, or a larger --target_se"]
 
 
 def _normal_probabilities(weights: Array, errors: Array) -> Array:
     """(k, 2) with the probability that domain i truly weighs more than domain i + 1 at [i, 1].
 
-    Args:
-        weights: (k,) weights, falling.
-        errors: (k,) standard errors, taken as normal and independent.
+    The (k,) weights fall; their (k,) errors are taken as normal and independent.
     """
     probabilities = np.ones((len(weights), 2))
     gaps = (weights[:-1] - weights[1:]).tolist()
@@ -148,18 +154,3 @@ def _normal_probabilities(weights: Array, errors: Array) -> Array:
         certain = 0.5 if gap == 0 else 1.0
         probabilities[i, 1] = 1 - 0.5 * math.erfc(gap / spread / math.sqrt(2)) if spread > 0 else certain
     return probabilities
-
-
-def _too_few_windows(
-    names: Sequence[str], confidence: Confidence, samples: Sequence[Sample], target: float
-) -> str:
-    """A notice on errors over the target, and what to do about them."""
-    errors, needed = confidence.weights.errors, confidence.needed
-    worst = int(np.argmax(errors))
-    short = [(needed[each.name], each.name) for each in samples if needed[each.name] > len(each)]
-    short.sort(reverse=True)
-    said = f"the standard error of {names[worst]} is {errors[worst]:.2g}, over the target of {target:g}"
-    if not short:
-        return f"{said}, though about this many windows should be enough: raise --num_samples a little"
-    windows = listed([f"{number:,} windows of {name}" for number, name in short], 4)
-    return f"{said}: about {windows} are needed; give --num_samples {short[0][0]}, or a larger --target_se"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.arrays import Array
 from chameleon.common.tables import listed
 from chameleon.weights.domain_weights import Diagnostics, DomainWeights
 from chameleon.weights.formula import Formula, Solution
@@ -93,9 +92,7 @@ def solve(samples: list[Sample], formula: Formula, with_gradients: bool = False)
         return formula.solve(means, formula.usable(means, noise_of(samples)))
     # float32 halves the memory where scores are approximate anyway.
     dtype = np.float64 if is_exact(len(samples), formula) else np.float32
-    means = np.empty((len(samples), samples[0].width), dtype=dtype)
-    for i, sample in enumerate(samples):
-        means[i] = sample.mean
+    means = np.stack([sample.mean for sample in samples], dtype=dtype, casting="same_kind")
     noise = noise_of(samples) if formula.takes_noise_off else None
     return solve_many(means, noise, formula, with_gradients)
 
@@ -117,29 +114,20 @@ def weights_of(samples: list[Sample], formula: Formula, solution: Solution) -> D
         diagnostics["way"] = many.way
         if many.approximation is not None:
             diagnostics["approximation"] = dict(many.approximation)
-    scores = zip(names, solution.scores, strict=True)
+    notices = []
+    if noisy := [names[i] for i in np.flatnonzero(noise > 1.001 * usable)]:
+        notices.append(
+            f"too few windows: sampling noise of {listed(noisy)} is nearly as large as the distances between "
+            "domains; raise --num_samples"
+        )
+    notices += [_TWO_DOMAINS] if len(names) == 2 else []
     return DomainWeights(
         names=names,
         weights=solution.weights,
         method="chameleon",
         mode=formula.mode,
-        domains={name: {"score": float(score)} for name, score in scores},
+        domains={name: {"score": score} for name, score in zip(names, solution.scores.tolist(), strict=True)},
         diagnostics=diagnostics,
         settings=formula.to_dict(solution.sigma, None if many is None else many.sigma_from),
-        notices=(
-            *_notices_of_noise(names, noise, usable),
-            *((_TWO_DOMAINS,) if len(names) == 2 else ()),
-            *(() if many is None else many.notices),
-        ),
-    )
-
-
-def _notices_of_noise(names: tuple[str, ...], noise: Array, usable: Array) -> tuple[str, ...]:
-    """A notice where some of the (k,) sampling noise could not be taken off; only `usable` was."""
-    noisy = [names[i] for i in np.flatnonzero(noise > 1.001 * usable)]
-    if not noisy:
-        return ()
-    return (
-        f"too few windows: sampling noise of {listed(noisy)} is nearly as large as the distances between "
-        "domains; raise --num_samples",
+        notices=(*notices, *(() if many is None else many.notices)),
     )

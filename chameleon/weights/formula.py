@@ -238,7 +238,7 @@ class LargeSolution:
 
     Attributes:
         way: How the scores were computed, in words.
-        sigma_from: Where the width is from, in words; None for a kernel without one.
+        sigma_from: Where the width is from, in words; None where that follows from the formula.
         noise: (k,) noise that was taken off squared distances.
         displayed: The m domains that pictures show, in order.
         gradients: Derivatives of scores by their own means: a slice of r rows to an (r, d) array; None where

@@ -187,7 +187,7 @@ def test_approximate_scores_report_their_errors(monkeypatch: pytest.MonkeyPatch)
     assert good.facts["features"] % 2 == 0
     assert good.facts["checked_on"] == 600
     assert good.facts["median_relative_error"] < 0.05
-    assert good.sigma == pytest.approx(median_sigma(means), rel=0.01)
+    assert good.scores.sigma == pytest.approx(median_sigma(means), rel=0.01)
     assert good.sigma_from == "median distance of 1,048,576 random pairs"
     assert good.notice.startswith("scores are approximate: ")
     assert "raise" not in good.notice
@@ -228,13 +228,13 @@ def test_analytic_errors_are_close_to_those_of_the_bootstrap(
     formula = Formula.of(300, FormulaSettings(kernel=kernel, lambda_reg=1e-2))
     drawn = replicate(samples, formula, replicates=200)
     solution = solve_many(means_of(samples), noise_of(samples), formula, with_gradients=True)
-    errors = analytic_errors(samples, formula, solution)
-    assert errors.how.endswith("by a bootstrap of 300 domains")
-    for spread, replicated in ((errors.weights, drawn.weights), (errors.scores, drawn.scores)):
+    weights, scores, how = analytic_errors(samples, formula, solution)
+    assert how.endswith("by a bootstrap of 300 domains")
+    for spread, replicated in ((weights, drawn.weights), (scores, drawn.scores)):
         expected = np.median(replicated.std(axis=0, ddof=1))
         assert np.median(spread.errors) == pytest.approx(expected, rel=0.25)
-    assert (errors.weights.intervals[:, 0] < solution.weights).all()
-    assert (errors.weights.intervals[:, 1] > solution.weights).all()
+    assert (weights.intervals[:, 0] < solution.weights).all()
+    assert (weights.intervals[:, 1] > solution.weights).all()
 
 
 @pytest.mark.parametrize("kernel", ["rbf", "linear"])

@@ -102,8 +102,7 @@ def exact_scores(
 
 def _products_in_place(matrix: Array) -> Array:
     """The (k, k) products of elements mirrored at the diagonal, which is 0; overwrites its input."""
-    k = len(matrix)
-    tiles = [slice(begin, min(begin + _TILE, k)) for begin in range(0, k, _TILE)]
+    tiles = [*blocks_of_rows(len(matrix), 1, _TILE)]
     for number, rows in enumerate(tiles):
         for columns in tiles[number:]:
             above, below = matrix[rows, columns], matrix[columns, rows]

@@ -60,6 +60,8 @@ class FourierScores:
         scales: (k,) a_i / sqrt(D_i), the factors from features to C.
         shares: (k,) mu / D_i.
         inverse: (D, D) inverse of the lower Cholesky factor of M in column order, of the features' dtype.
+        sigma: Width of the kernel.
+        noise: (k,) noise that was taken off squared distances.
         captured: (k,) h_i.
         scores: (k,) float64 scores in [0, 1).
     """
@@ -69,6 +71,8 @@ class FourierScores:
     scales: Array
     shares: Array
     inverse: Floats
+    sigma: float
+    noise: Array
     captured: Array
     scores: Array
 
@@ -142,7 +146,7 @@ def fourier_scores(
     scores = (ridge * captured - excess) / diagonal
     least = least_score(k, ridge) if noise.any() else 0.0
     np.clip(scores, least, np.nextafter(1.0, 0.0), out=scores)
-    return FourierScores(means, features, scales, ridge / diagonal, inverse, captured, scores)
+    return FourierScores(means, features, scales, ridge / diagonal, inverse, sigma, noise, captured, scores)
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,17 +155,13 @@ class Approximation:
 
     Attributes:
         scores: Scores, and what their gradients need.
-        sigma: Width of the kernel.
         sigma_from: Where the width is from, in words.
-        noise: (k,) noise that was taken off squared distances.
         facts: Errors of the scores, for the weights file.
         notice: The same in words, and what to do where they are large.
     """
 
     scores: FourierScores
-    sigma: float
     sigma_from: str
-    noise: Array
     facts: Mapping[str, Any]
     notice: str
 
@@ -211,7 +211,7 @@ def approximate_scores(
         "checked_on": len(some),
         **errors_of(of_some.scores, exact.scores),
     }
-    return Approximation(scores, sigma, sigma_from, taken, facts, _notice(k, facts))
+    return Approximation(scores, sigma_from, facts, _notice(k, facts))
 
 
 def features_for(dimension: float) -> int:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from chameleon.common.arrays import Array, Floats
+from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.common.machine import gibibytes
 from chameleon.weights.affinity import sigma_of_median, usable_noise
 from chameleon.weights.leverage import clipped, least_score, ridge_of
@@ -57,19 +57,17 @@ class GpuScores:
         import torch
 
         gradients = []
-        for some in _blocks(rows.start or 0, len(self.x) if rows.stop is None else rows.stop, len(self.x)):
-            solved, affinity = _columns(self.factor, self.x, some, self.sigma / self.unit, self._less())
+        less = torch.as_tensor(self.noise / self.sigma**2, device=self.x.device)
+        begin, end, _ = rows.indices(len(self.x))
+        for block in blocks_of_rows(end - begin, len(self.x), _AT_ONCE):
+            some = slice(begin + block.start, begin + block.stop)
+            solved, affinity = _columns(self.factor, self.x, some, self.sigma / self.unit, less)
             affinity[some.start : some.stop].diagonal().zero_()
             pulls = solved * affinity
             towards = pulls.sum(dim=0)[:, None] * self.x[some] - pulls.mT @ self.x
             remaining = torch.as_tensor(1 - self.scores[some], device=self.x.device)
             gradients.append((remaining[:, None] * towards).cpu().numpy())
         return np.asarray(-2 * self.unit / self.sigma**2 * np.concatenate(gradients))
-
-    def _less(self) -> "torch.Tensor":
-        import torch
-
-        return torch.as_tensor(self.noise / self.sigma**2, device=self.x.device)
 
 
 def gpu_of(device: str) -> str | None:
@@ -119,7 +117,7 @@ def gpu_scores(
     x = x / unit
     x -= x.mean(dim=0)
     matrix = torch.empty((k, k), dtype=torch.float64, device=device)
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         matrix[rows] = _squared(x, rows).mT
     taken = None
     if noise is not None and noise.any():
@@ -133,7 +131,7 @@ def gpu_scores(
     if sigma is None:
         sigma = sigma_of_median(_median(matrix, less), unit)
     less = less * (unit / sigma) ** 2
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         matrix[rows] = _affinity(matrix[rows].mT, rows, sigma / unit, less).mT
     matrix.diagonal().add_(ridge)
     # The factorisation works in column order, in which the transpose is the same symmetric matrix.
@@ -153,11 +151,11 @@ def _scores(
     """(k,) scores: 1 - mu |L^-1 e_i|^2, or where one is small, all from columns of (K + mu I)^-1 K."""
     k = len(factor)
     scores = np.empty(k)
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         scores[rows] = 1 - ridge * _halves(factor, rows).square().sum(dim=0).cpu().numpy()
     if scores.min() >= _CANCELLED_SCORE:
         return scores
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         solved, affinity = _columns(factor, x, rows, sigma, less)
         scores[rows] = (solved * affinity).sum(dim=0).cpu().numpy()
     return scores
@@ -222,21 +220,15 @@ def _median(squared: "torch.Tensor", less: "torch.Tensor") -> float:
 
     middle = ((k * (k - 1) // 2 - 1) // 2, k * (k - 1) // 2 // 2)
     counts = torch.zeros(1 << _LEADING_BITS, dtype=torch.int64, device=squared.device)
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         counts += torch.bincount(leading(values(rows)), minlength=len(counts))
     upto = counts.cumsum(0).cpu().numpy()
     first, last = (int(np.searchsorted(upto, rank, side="right")) for rank in middle)
     candidates = []
-    for rows in _blocks(0, k, k):
+    for rows in blocks_of_rows(k, k, _AT_ONCE):
         part = values(rows)
         bins = leading(part)
         candidates.append(part[(bins >= first) & (bins <= last)])
     inside = torch.cat(candidates).sort().values
     before = int(upto[first] - counts[first])
     return float(sum(float(inside[rank - before]) for rank in middle) / 2)
-
-
-def _blocks(begin: int, end: int, k: int) -> list[slice]:
-    """Slices from row `begin` to `end`, of a size whose columns of k numbers are processed at once."""
-    size = max(1, _AT_ONCE // k)
-    return [slice(each, min(each + size, end)) for each in range(begin, end, size)]

@@ -3,8 +3,6 @@
 Shapes: k domains, d width of an embedding.
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from chameleon.common.arrays import Array, Floats
@@ -13,21 +11,13 @@ from chameleon.common.machine import available_memory, gibibytes
 from chameleon.weights.affinity import rbf_affinity
 from chameleon.weights.formula import Formula, LargeSolution, Solution
 from chameleon.weights.many_domains.exact import ExactScores, LinearScores, exact_scores, linear_scores
-from chameleon.weights.many_domains.fourier import Approximation, FourierScores, approximate_scores
+from chameleon.weights.many_domains.fourier import FourierScores, approximate_scores
 from chameleon.weights.many_domains.gpu import WORTH_IT, GpuScores, gpu_of, gpu_scores, lacking_on
 from chameleon.weights.many_domains.subsets import checked_rows, displayed_domains
 
 # Exact scores need this much memory beside their matrix: a share of it for the pairs about the median, and
 # blocks of rows.
 _EXTRA_SHARE, _EXTRA_BYTES = 0.1, 256 << 20
-
-
-class _Result(NamedTuple):
-    """Scores, the way in which they were computed, and notices on why not in another way."""
-
-    way: str
-    scores: LinearScores | ExactScores | GpuScores | Approximation
-    notices: tuple[str, ...] = ()
 
 
 def is_exact(k: int, formula: Formula) -> bool:
@@ -54,21 +44,39 @@ def solve_many(
         InputError: See `rbf_affinity`, `linear_affinity`, `leverage_scores` and `pretrain_weights`; or there
             is too little memory.
     """
+    k = len(means)
     off = noise if formula.takes_noise_off and noise is not None and noise.any() else None
+    scores: LinearScores | ExactScores | GpuScores | FourierScores
+    notices: tuple[str, ...] = ()
+    sigma_from, facts = None, None
     if formula.kernel == "linear":
-        result = _Result("from a matrix of the embedding's width", linear_scores(means, formula.lambda_reg))
-    elif is_exact(len(means), formula):
-        result = _exact(means, off, formula, with_gradients)
+        way, scores = "from a matrix of the embedding's width", linear_scores(means, formula.lambda_reg)
+    elif is_exact(k, formula):
+        way, scores, notices = _exact(means, off, formula, with_gradients)
     else:
         approximation = approximate_scores(
             means, formula.lambda_reg, formula.rbf_sigma, off, formula.num_features
         )
-        result = _Result("by random Fourier features", approximation, (approximation.notice,))
-    return _solution(means, formula, result, with_gradients)
+        way, scores, notices = "by random Fourier features", approximation.scores, (approximation.notice,)
+        sigma_from, facts = approximation.sigma_from, approximation.facts
+    weights = formula.weights(scores.scores)
+    displayed = displayed_domains(weights)
+    some = np.asarray(means[displayed], dtype=np.float64)
+    if isinstance(scores, LinearScores):
+        sigma, noise = None, np.zeros(k)
+        affinity = (some - scores.centre) @ (some - scores.centre).T
+    else:
+        sigma, noise = scores.sigma, scores.noise
+        affinity = rbf_affinity(some, sigma, noise[displayed] if noise.any() else None)
+    gradients = scores.gradients if with_gradients else None
+    many = LargeSolution(way, sigma_from, noise, displayed, gradients, facts, notices)
+    return Solution(sigma, affinity, scores.scores, weights, many)
 
 
-def _exact(means: Floats, noise: Array | None, formula: Formula, with_gradients: bool) -> _Result:
-    """RBF scores from the matrix of all pairs, on a GPU if there is one and the matrix fits."""
+def _exact(
+    means: Floats, noise: Array | None, formula: Formula, with_gradients: bool
+) -> tuple[str, ExactScores | GpuScores, tuple[str, ...]]:
+    """RBF scores from the matrix of all pairs, on a GPU if there is one and the matrix fits, and notices."""
     k, d = means.shape
     settings = means, formula.lambda_reg, formula.rbf_sigma, noise
     device = gpu_of(formula.device) if k > WORTH_IT else None
@@ -76,12 +84,12 @@ def _exact(means: Floats, noise: Array | None, formula: Formula, with_gradients:
     if device is not None:
         lacking = lacking_on(device, k, d)
         if lacking is None:
-            return _Result(f"from the matrix of all pairs, on {device}", gpu_scores(*settings, device))
+            return f"from the matrix of all pairs, on {device}", gpu_scores(*settings, device), ()
         notices = (f"scores of {k:,} domains are computed on the CPU: {lacking}",)
     _require_memory(k, formula.exact_up_to)
     for rows in (slice(0, k // 2), slice(k // 2, k)):
         checked_rows(means, rows)
-    return _Result("from the matrix of all pairs", exact_scores(*settings, with_gradients), notices)
+    return "from the matrix of all pairs", exact_scores(*settings, with_gradients), notices
 
 
 def _require_memory(k: int, exact_up_to: int) -> None:
@@ -94,35 +102,3 @@ def _require_memory(k: int, exact_up_to: int) -> None:
             f"free: lower --exact_up_to (now {exact_up_to:,}) to below {k:,} for approximate scores, or free "
             "memory"
         )
-
-
-def _solution(means: Floats, formula: Formula, result: _Result, with_gradients: bool) -> Solution:
-    """The scores with the weights that they give, and the affinity of the domains that pictures show."""
-    k, scores = len(means), result.scores
-    sigma, noise, sigma_from, facts = None, np.zeros(k), None, None
-    if not isinstance(scores, LinearScores):
-        sigma, noise = scores.sigma, scores.noise
-        sigma_from = "median distance" if formula.rbf_sigma is None else "given"
-    if isinstance(scores, Approximation):
-        sigma_from, facts = scores.sigma_from, scores.facts
-        scored: FourierScores | LinearScores | ExactScores | GpuScores = scores.scores
-    else:
-        scored = scores
-    weights = formula.weights(scored.scores)
-    displayed = displayed_domains(weights)
-    some = np.asarray(means[displayed], dtype=np.float64)
-    if isinstance(scores, LinearScores):
-        centred = some - scores.centre
-        affinity = centred @ centred.T
-    else:
-        affinity = rbf_affinity(some, sigma, noise[displayed] if noise.any() else None)
-    many = LargeSolution(
-        way=result.way,
-        sigma_from=sigma_from,
-        noise=noise,
-        displayed=displayed,
-        gradients=scored.gradients if with_gradients else None,
-        approximation=facts,
-        notices=result.notices,
-    )
-    return Solution(sigma, affinity, scored.scores, weights, many)
