@@ -124,9 +124,9 @@ def _print(outcome: "Outcome", output: str, report: Path | None) -> None:
 
 
 def _embed_shard(options: Options) -> None:
-    from chameleon.embeddings.embed import embed_share
+    from chameleon.embeddings.embed import embed_run_shard
 
-    windows = embed_share(options, notify=note)
+    windows = embed_run_shard(options, notify=note)
     print_table(
         f"shard {options.shard_index} of {options.num_shards} is done: {windows:,} windows embedded. Once "
         "all shards are, run the same command without --num_shards and --shard_index for the weights",

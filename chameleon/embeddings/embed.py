@@ -1,6 +1,5 @@
 """Embeds a corpus in rounds of windows, in this process or by the workers of an engine."""
 
-import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -9,7 +8,6 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import chameleon
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import absolute_path, absolute_paths, check_writable, digest_of_json
@@ -82,7 +80,7 @@ def embed_corpus(
         return replace(embedded, removed=removed)
 
 
-def embed_share(options: EmbeddingOptions, notify: Notify) -> int:
+def embed_run_shard(options: EmbeddingOptions, notify: Notify) -> int:
     """Embed one of `num_shards` parts of the windows into pieces that a later run joins.
 
     Args:
@@ -223,9 +221,5 @@ def _provenance(corpus: Corpus, identity: ProxyIdentity) -> dict[str, Any]:
             "pooling": POOLING,
         },
         "device": identity.device,
-        "versions": {
-            "chameleon": chameleon.__version__,
-            **identity.libraries,
-            "python": platform.python_version(),
-        },
+        "versions": versions(identity.libraries),
     }
