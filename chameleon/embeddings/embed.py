@@ -11,7 +11,7 @@ from typing import Any
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.files import absolute_path, absolute_paths, check_writable, digest_of_json
-from chameleon.common.libraries import loading_libraries
+from chameleon.common.libraries import loading_libraries, versions
 from chameleon.embeddings.keys import POOLING, ProxyIdentity, keys_of
 from chameleon.embeddings.open_corpus import OpenCorpus, open_run_corpus
 from chameleon.embeddings.options import EmbeddingOptions, checkpoint_of
