@@ -54,11 +54,9 @@ class HeldOutDocuments:
     def subset(self, mask: npt.NDArray[np.bool_]) -> "HeldOutDocuments":
         """The documents for which (m,) `mask` is true."""
         lengths = np.diff(self.ends, prepend=0)
-        tokens = self.tokens[np.repeat(mask, lengths)]
+        tokens, ends = self.tokens[np.repeat(mask, lengths)], np.cumsum(lengths[mask])
         documents = self.documents - int((~mask).sum())
-        return HeldOutDocuments(
-            tokens, np.cumsum(lengths[mask]), self.sizes[mask], self.hashes[mask], documents
-        )
+        return HeldOutDocuments(tokens, ends, self.sizes[mask], self.hashes[mask], documents)
 
 
 @dataclass(frozen=True)
@@ -116,23 +114,16 @@ class PackedDomain:
         Raises:
             InputError: The file cannot be written.
         """
-        facts = {
-            "domain": self.name,
-            "format": FORMAT,
-            "digest": self.digest,
-            "dtype": self.dtype,
-            "tokens": tokens,
-            "documents": documents,
-        }
-        content = json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        facts = {"domain": self.name, "format": FORMAT, "digest": self.digest, "dtype": self.dtype}
+        counts = {"tokens": tokens, "documents": documents}
+        content = json.dumps(facts | counts, indent=2, ensure_ascii=False) + "\n"
         write_atomically(self.file(_COUNTS), content.encode())
 
     def array(self) -> TokenArray:
         """(n,) training tokens, mapped into memory."""
         if not self.tokens:
             return np.empty(0, dtype=self.dtype)
-        array: TokenArray = np.memmap(self.file(".bin"), dtype=self.dtype, mode="r")
-        return array
+        return np.memmap(self.file(".bin"), dtype=self.dtype, mode="r")
 
     def contains(self, hashes: npt.NDArray[np.uint64]) -> npt.NDArray[np.bool_]:
         """(m,) whether each hash is that of a document of the domain."""

@@ -7,15 +7,16 @@ import hashlib
 import os
 from array import array
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from tqdm import tqdm
 
 from chameleon.common.errors import InputError
+from chameleon.proxy.tokenizer import ProxyTokenizer
 from chameleon.text.corpora import Domain
 from chameleon.text.corpora.documents import all_documents
 from chameleon.text.protocols import Content
@@ -38,37 +39,14 @@ _BUFFER_HASHES = 1 << 15
 _MAX_HELDOUT = 1 << 22
 
 
-class PackingTokenizer(Protocol):
-    """What packing needs of a tokenizer."""
-
-    @property
-    def end_of_text(self) -> int:
-        """The token between documents."""
-
-    @property
-    def digest(self) -> str:
-        """Identifies the tokenizer."""
-
-    @property
-    def vocabulary(self) -> int:
-        """Ids are 0 to vocabulary - 1."""
-
-    def ids(self, texts: Sequence[str]) -> Sequence[Sequence[int]]:
-        """The tokens of each text, without special tokens."""
-
-
 class Packer:
     """Packs domains: batches are read, encoded and written at the same time.
 
-    Args:
-        packed: Domains to pack.
-        tokenizer: Encodes their text; tokens that a domain holds are taken as they are.
-        bound: Documents with a hash below it are held out.
-        for_training: Whether to write training arrays, or held-out documents only.
+    Documents with a hash below `bound` are held out; the others are only written for training.
     """
 
     def __init__(
-        self, packed: Sequence[PackedDomain], tokenizer: PackingTokenizer, bound: int, for_training: bool
+        self, packed: Sequence[PackedDomain], tokenizer: ProxyTokenizer, bound: int, for_training: bool
     ) -> None:
         self._writers = [_DomainWriter(each, bound, for_training) for each in packed]
         self._tokenizer = tokenizer
@@ -84,15 +62,13 @@ class Packer:
         self._remove_partial_files()
         try:
             with ThreadPoolExecutor(1, thread_name_prefix="encoding") as encoder, self._bar:
-                encoding: Future[list[tuple[int, _Document]]] | None = None
+                encoding = encoder.submit(self._encode, [])
                 for batch in self._batches(domains):
                     # While a batch is encoded, the one before is written and the next one is read.
                     following = encoder.submit(self._encode, batch)
-                    if encoding is not None:
-                        self._add(encoding.result())
-                    encoding = following
-                if encoding is not None:
                     self._add(encoding.result())
+                    encoding = following
+                self._add(encoding.result())
             for writer in self._writers:
                 writer.finish()
         except BaseException:
@@ -120,13 +96,11 @@ class Packer:
             if size >= _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
-        if batch:
-            yield batch
+        yield batch
 
     def _encode(self, batch: Sequence[tuple[int, int, bytes | TokenArray]]) -> list[tuple[int, "_Document"]]:
-        encoded = iter(
-            self._tokenizer.ids([self._text(i, each) for i, _, each in batch if isinstance(each, bytes)])
-        )
+        texts = [self._text(i, each) for i, _, each in batch if isinstance(each, bytes)]
+        encoded = iter(self._tokenizer.ids(texts))
         documents = []
         for index, hash, each in batch:
             ids = next(encoded) if isinstance(each, bytes) else each
@@ -257,10 +231,9 @@ class _DomainWriter:
 
     def _heldout_documents(self) -> HeldOutDocuments:
         stored = _least_hashes(self.heldout, _MAX_HELDOUT)
+        tokens = [np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in stored)]
         return HeldOutDocuments(
-            tokens=np.concatenate(
-                [np.empty(0, np.int32), *(each.tokens.astype(np.int32) for each in stored)]
-            ),
+            tokens=np.concatenate(tokens),
             ends=np.cumsum([len(each.tokens) for each in stored], dtype=np.int64),
             sizes=np.array([each.size for each in stored], dtype=np.int64),
             hashes=np.array([each.hash for each in stored], dtype=np.uint64),
@@ -276,11 +249,7 @@ def _least_hashes(documents: list[_Document], max_tokens: int) -> list[_Document
 
 
 def _documents_in_parts(domains: Sequence[Domain]) -> Iterator[tuple[int, bytes | TokenArray]]:
-    """Each document with the index of its domain; parts of long documents count as documents.
-
-    Raises:
-        InputError: The text cannot be read.
-    """
+    """Each document with the index of its domain; parts of long documents count as documents."""
     for index, document in all_documents(domains):
         if isinstance(document, np.ndarray):
             for begin in range(0, len(document), _PART_TOKENS):
@@ -305,8 +274,7 @@ def _parts(content: Content) -> Iterator[bytes]:
 def _end_of_part(part: bytes) -> int:
     """After the last line in the second half, else after the last space in it, else after a character."""
     for mark in (b"\n", b" "):
-        position = part.rfind(mark, len(part) // 2)
-        if position >= 0:
+        if (position := part.rfind(mark, len(part) // 2)) >= 0:
             return position + 1
     end = len(part)
     while end > 1 and part[end - 1] & 0xC0 == 0x80:

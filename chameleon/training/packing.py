@@ -17,14 +17,15 @@ from filelock import FileLock
 
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json, file_stem
+from chameleon.proxy.tokenizer import ProxyTokenizer
 from chameleon.text.corpora import Domain
 from chameleon.training.packed_domain import FORMAT, PackedDomain
-from chameleon.training.packer import Packer, PackingTokenizer
+from chameleon.training.packer import Packer
 
 
 def pack(
     domains: Sequence[Domain],
-    tokenizer: PackingTokenizer,
+    tokenizer: ProxyTokenizer,
     directory: Path,
     heldout_share: float,
     for_training: bool = True,
@@ -43,7 +44,7 @@ def pack(
     Raises:
         InputError: The text cannot be read, or the directory cannot be written.
     """
-    packed = [_describe(domain, tokenizer, directory, heldout_share) for domain in domains]
+    packed = [_describe(each, tokenizer, directory, heldout_share) for each in domains]
     bound = round(heldout_share * (1 << 64))
     try:
         directory.mkdir(parents=True, exist_ok=True)
@@ -82,7 +83,7 @@ def _release_copies(packed: Sequence[PackedDomain], bound: int, for_training: bo
                 file.write(released.tokens.astype(domain.dtype).tobytes())
 
 
-def _describe(domain: Domain, tokenizer: PackingTokenizer, directory: Path, share: float) -> PackedDomain:
+def _describe(domain: Domain, tokenizer: ProxyTokenizer, directory: Path, share: float) -> PackedDomain:
     """A domain to pack, its files named by all that determines its tokens."""
     recipe = {
         "format": FORMAT,

@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from conftest import opened
 
+from chameleon.proxy.tokenizer import ProxyTokenizer
 from chameleon.training.packed_domain import PackedDomain
 from chameleon.training.packing import pack
 
@@ -20,12 +22,17 @@ SHARE = 0.2
 
 
 @dataclass(frozen=True)
-class ByteTokenizer:
+class ByteTokenizer(ProxyTokenizer):
     """One token per byte."""
 
+    tokenizer: Any = None
     end_of_text: int = END
     digest: str = "bytes"
-    vocabulary: int = 257
+    size: int = 257
+
+    @property
+    def vocabulary(self) -> int:
+        return self.size
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
         return [list(text.encode()) for text in texts]

@@ -167,7 +167,7 @@ def test_a_long_document_is_packed_in_bounded_parts(tmp_path: Path, monkeypatch:
 def test_large_vocabularies_take_four_bytes_per_token(tmp_path: Path) -> None:
     write_lines(tmp_path)
     with closing(opened(tmp_path, scratch=tmp_path)) as corpus:
-        packed = pack(corpus.domains, ByteTokenizer(vocabulary=70_000), tmp_path / "packed", SHARE)[0]
+        packed = pack(corpus.domains, ByteTokenizer(size=70_000), tmp_path / "packed", SHARE)[0]
     assert packed.dtype == "<u4"
     assert packed.file(".bin").stat().st_size == 4 * packed.tokens
 
