@@ -37,9 +37,7 @@ def _run(arguments: argparse.Namespace) -> None:
     weights, draw = FUNCTIONS[method](options, note)
     if path is not None:
         weights.write(path)
-    if draw is None:
-        picture = None
-    elif picture is not None:
+    if draw is not None and picture is not None:
         draw(picture)
     table = render_method(weights, "stdout" if path is None else output, picture)
     if path is None:

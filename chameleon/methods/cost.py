@@ -23,13 +23,7 @@ from chameleon.training.loss_curve import LOSS_CURVE, read_loss_curve
 
 @dataclass(frozen=True)
 class Cost:
-    """The cost of computing weights; parallel runs all count.
-
-    Attributes:
-        flops: FLOPs of matrix products.
-        tokens: Tokens trained on.
-        seconds: Seconds of training and evaluation.
-    """
+    """FLOPs of matrix products, tokens trained on, and seconds of training and evaluation, of all runs."""
 
     flops: float = 0.0
     tokens: int = 0

@@ -38,13 +38,7 @@ _CLIP = 5.0
 
 @dataclass(frozen=True)
 class DoGESettings:
-    """Settings of the method.
-
-    Attributes:
-        targets: Indices of the domains whose loss is to be lowered.
-        untrained: Indices of those targets that are not trained on.
-        mu: The smaller, the faster the weights move.
-    """
+    """Indices of the domains whose loss is to be lowered, and of those among them not trained on; and mu."""
 
     targets: tuple[int, ...]
     untrained: tuple[int, ...] = ()
@@ -143,9 +137,8 @@ def _gradient(
 ) -> tuple[float, list[torch.Tensor]]:
     """The mean loss of rows, and its gradient by parameter."""
     loss = token_losses(model, ids).mean()
-    gradient = torch.autograd.grad(loss, parameters, allow_unused=True)
-    whole = [torch.zeros_like(each) if g is None else g for each, g in zip(parameters, gradient, strict=True)]
-    return float(loss.detach()), whole
+    gradient = torch.autograd.grad(loss, parameters, allow_unused=True, materialize_grads=True)
+    return float(loss.detach()), list(gradient)
 
 
 def _dot(one: Sequence[torch.Tensor], other: Sequence[torch.Tensor]) -> float:

@@ -29,14 +29,7 @@ class MovingWeights:
         self.trajectory: list[tuple[int, list[float]]] = []
 
     def move(self, steps: Array) -> Array:
-        """w <- (1 - e) softmax(log w + steps) + e / k.
-
-        Args:
-            steps: (k,) steps of the logarithms.
-
-        Returns:
-            (k,) the new weights.
-        """
+        """w <- (1 - e) softmax(log w + steps) + e / k, (k,) for (k,) steps of the logarithms."""
         with np.errstate(divide="ignore"):  # a weight may have become 0
             logits = np.log(self.weights) + steps
         moved = np.exp(logits - logits.max())
@@ -73,9 +66,7 @@ class MovingWeights:
         """Continue from a state."""
         self.weights, self._sum = np.array(state["weights"]), np.array(state["sum"])
         self._steps, self._every = int(state["steps"]), int(state["every"])
-        self.trajectory = [
-            (int(step), [float(each) for each in weights]) for step, weights in state["points"]
-        ]
+        self.trajectory = [(int(step), list(map(float, weights))) for step, weights in state["points"]]
 
 
 def token_losses(model: Any, ids: torch.Tensor) -> torch.Tensor:  # noqa: ANN401

@@ -203,8 +203,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(dest="method", required=True, metavar="METHOD")
     for name, method in {**METHODS, "all": _ALL}.items():
-        about = method.about
-        command = commands.add_parser(name, help=about, description=f"{about[0].upper()}{about[1:]}.")
+        description = f"{method.about[0].upper()}{method.about[1:]}."
+        command = commands.add_parser(name, help=method.about, description=description)
         _add_result_flags(command, name, method.picture)
         add_flags(command, MethodOptions, {"result": "budget max_epochs", **method.flags})
         text = {"text": "dataset domains heldout_share packed_dir"}

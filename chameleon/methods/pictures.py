@@ -50,9 +50,8 @@ def draw_trajectory(method: str, seeds: Sequence["SeedRun"], path: Path) -> None
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.3)
     of_seeds = "one seed" if len(seeds) == 1 else f"{len(seeds)} seeds, a line style each"
-    of_domains = (
-        "" if len(heaviest) == len(names) else f"; the {len(heaviest)} heaviest of {len(names)} domains"
-    )
+    hidden = len(names) > len(heaviest)
+    of_domains = f"; the {len(heaviest)} heaviest of {len(names)} domains" if hidden else ""
     title = f"{_TITLES[method]}: {of_seeds}; means over the steps on the right{of_domains}"
     axes.set_title(title, fontsize=10)
     figure.legend(loc="outside right upper", frameon=False)

@@ -39,13 +39,9 @@ ProxyObjective = DoReMi | DoGE
 
 @dataclass(frozen=True, eq=False)
 class SeedRun:
-    """The weights by the proxy of one seed.
+    """The weights of k domains by the proxy of one seed.
 
-    Attributes:
-        seed: Seed of the proxy's initial weights and of the order of rows.
-        names: (k,) domains with a weight.
-        weights: (k,) mean over the proxy's steps.
-        trajectory: Steps, and the (k,) weights after each.
+    `weights` are the (k,) mean over its steps, and `trajectory` has steps with the (k,) weights after each.
     """
 
     seed: int
@@ -70,7 +66,7 @@ def weights_by_proxies(method: str, options: MethodOptions, notify: Notify) -> M
     else:
         own = ("mu", "target_domains", "out_of_domain")
         doge = DoGESettings.of(options, tuple(domain.name for domain in inputs.packed))
-        objective_for, cost = partial(_doge, doge), Cost()
+        objective_for, cost = (lambda plan: DoGE(len(plan.stream.names), doge)), Cost()
     for name in own:
         value = getattr(options, name)
         settings[name] = list(value) if isinstance(value, tuple) else value
@@ -115,15 +111,10 @@ def _doremi(
         )  # fmt: skip
         dtype = torch.bfloat16 if plan.arguments.bf16 else torch.float32
         digest = digest_of_files(sorted(directory.glob("*.safetensors")))
-        k = len(plan.stream.names)
-        step_size, smoothing = options.step_size, options.smoothing
-        return DoReMi(k, model.to(plan.arguments.device), digest, dtype, step_size, smoothing)
+        k, model = len(plan.stream.names), model.to(plan.arguments.device)
+        return DoReMi(k, model, digest, dtype, options.step_size, options.smoothing)
 
     return objective_for, training_cost(directory, trained.rows, training.sample_length, 3)
-
-
-def _doge(settings: DoGESettings, plan: TrainingPlan) -> DoGE:
-    return DoGE(len(plan.stream.names), settings)
 
 
 def _train_proxies(
@@ -156,8 +147,7 @@ def _train_proxies(
 def _train_or_resume(
     options: TrainingOptions, notify: Notify, objective_for: Callable[[TrainingPlan], ProxyObjective] | None
 ) -> TrainingOutcome:
-    is_resumed = (options.output_dir / RECORD).exists()
-    return train(replace(options, resume=is_resumed), notify, objective_for)
+    return train(replace(options, resume=(options.output_dir / RECORD).exists()), notify, objective_for)
 
 
 def _largest_distance(seeds: Sequence[SeedRun]) -> float:

@@ -35,15 +35,10 @@ def run_all(
 ) -> str:
     """Write the weights of each method to a file of its own in the output directory.
 
-    Args:
-        options: What is asked for. Unless it names the steps of RegMix's runs, they take as many steps
-            together as DoReMi's models.
-        beside: Other weights to show, with their labels.
-        picture: Where the picture of all weights goes.
-        notify: Receives notes, one sentence each.
+    Unless the options name the steps of RegMix's runs, they take as many steps together as DoReMi's models.
 
     Returns:
-        A table of the weights of all methods and their costs.
+        A table of the weights of all methods and their costs, with the labelled weights `beside` them.
 
     Raises:
         InputError: An option or the corpus cannot be used, or a training run diverged; the weights of earlier

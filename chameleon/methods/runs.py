@@ -4,9 +4,9 @@ Shapes: n runs, k domains, m losses.
 """
 
 import csv
-import math
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,10 @@ def read_runs(mixtures: Path, losses: Path) -> Runs:
     names, shares_by_run = _read_table(mixtures, "--runs")
     loss_names, losses_by_run = _read_table(losses, "--losses")
     names = tuple(name.removeprefix("train_") for name in names)
-    loss_names = tuple(_domain_of_loss(name) for name in loss_names)
+    # RegMix's published tables name columns such as metric/code_val_loss.
+    loss_names = tuple(
+        name.removeprefix("metric/").removesuffix("_loss").removesuffix("_val") for name in loss_names
+    )
     for path, columns in ((mixtures, names), (losses, loss_names)):
         if len(set(columns)) < len(columns):
             raise InputError(f"{path} has two columns for one domain; expected one for each")
@@ -70,19 +73,24 @@ def read_runs(mixtures: Path, losses: Path) -> Runs:
     _require_runs_of(mixtures, shares_by_run, losses, losses_by_run)
     ids = tuple(shares_by_run)
     shares = np.array([shares_by_run[each] for each in ids])
-    _require_shares(mixtures, ids, shares)
+    for name, row in zip(ids, shares, strict=True):
+        total = float(row.sum())
+        if not abs(total - 1) <= _ROUNDING or (row < 0).any():
+            raise InputError(
+                f"{mixtures}: the shares of run {name} sum to {total:.4g}; expected shares from 0 to 1 that "
+                "sum to 1"
+            )
     values = np.array([losses_by_run[each] for each in ids])
     is_finite = np.isfinite(values).all(axis=1)
-    for name, row in zip(ids, values, strict=True):
-        if np.isfinite(row).all() and (row <= 0).any():
-            raise InputError(f"{losses}: run {name} has a loss that is not above 0; expected nats per token")
+    for name in compress(ids, is_finite & (values <= 0).any(axis=1)):
+        raise InputError(f"{losses}: run {name} has a loss that is not above 0; expected nats per token")
     return Runs(
         names,
         shares[is_finite] / shares[is_finite].sum(axis=1, keepdims=True),
         loss_names,
         values[is_finite],
-        tuple(each for each, good in zip(ids, is_finite, strict=True) if good),
-        tuple(each for each, good in zip(ids, is_finite, strict=True) if not good),
+        tuple(compress(ids, is_finite)),
+        tuple(compress(ids, ~is_finite)),
     )
 
 
@@ -92,10 +100,8 @@ def write_runs(runs: Runs, mixtures: Path, losses: Path) -> None:
     Raises:
         InputError: A file cannot be written.
     """
-    for path, names, values in (
-        (mixtures, runs.names, runs.mixtures),
-        (losses, runs.loss_names, runs.losses),
-    ):
+    tables = ((mixtures, runs.names, runs.mixtures), (losses, runs.loss_names, runs.losses))
+    for path, names, values in tables:
         rows = ([name, *row] for name, row in zip(runs.ids, values.tolist(), strict=True))
         write_csv(path, ["run", *names], rows)
 
@@ -115,11 +121,6 @@ def _csv_line(cells: Sequence[Any]) -> str:
         '"' + cell.replace('"', '""') + '"' if set(cell) & set(',"\n\r') else cell for cell in map(str, cells)
     )
     return ",".join(quoted) + "\n"
-
-
-def _domain_of_loss(column: str) -> str:
-    """The domain of a column such as metric/code_val_loss, as RegMix's published tables name them."""
-    return column.removeprefix("metric/").removesuffix("_loss").removesuffix("_val")
 
 
 def _read_table(path: Path, flag: str) -> tuple[tuple[str, ...], dict[str, list[float]]]:
@@ -165,13 +166,3 @@ def _require_runs_of(path: Path, runs: Collection[str], other: Path, others: Col
             f"{path} lacks {len(missing)} of the runs of {other} ({listed(missing)}); give both the same "
             "runs, by their names in the first column"
         )
-
-
-def _require_shares(path: Path, ids: Sequence[str], shares: Array) -> None:
-    for name, row in zip(ids, shares, strict=True):
-        total = float(row.sum())
-        if not math.isfinite(total) or (row < 0).any() or abs(total - 1) > _ROUNDING:
-            raise InputError(
-                f"{path}: the shares of run {name} sum to {total:.4g}; expected shares from 0 to 1 that sum "
-                "to 1"
-            )

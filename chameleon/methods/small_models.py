@@ -73,13 +73,9 @@ class MeasuredRuns:
 
 @dataclass(frozen=True)
 class SmallModel:
-    """A small model to train and measure.
+    """A small model to train on a mixture, the share of each domain, and to measure.
 
-    Attributes:
-        options: Options of its training, with its directory.
-        mixture: Shares by domain.
-        max_tokens: Held-out tokens of each domain that it is measured on.
-        digest: Digest of everything that decides its losses.
+    It is measured on `max_tokens` held-out tokens of each domain; `digest` is of all that decides its losses.
     """
 
     options: TrainingOptions
@@ -168,13 +164,12 @@ def _train_missing(
     done = len(models) - len(missing)
     if done and missing:
         notify(f"{done} of {len(models)} runs are done already")
-    results = dict(enumerate(stored))
     bar = tqdm(total=len(models), initial=done, desc="small models", unit="run", disable=None)
     with bar, closing(run_jobs(train_and_measure, [models[i] for i in missing], options)) as finished:
         for number, result in finished:
-            results[missing[number]] = result
+            stored[missing[number]] = result
             bar.update()
-    return [result for result in results.values() if result is not None]
+    return [result for result in stored if result is not None]
 
 
 def train_and_measure(model: SmallModel) -> dict[str, Any]:

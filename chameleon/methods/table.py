@@ -21,13 +21,7 @@ _TITLES = {"natural_share": "natural", "raw_weight": "raw", "standard_error": "+
 
 
 def render_method(weights: DomainWeights, written_to: str, picture: Path | None = None) -> str:
-    """Domains with their weights and natural shares, heaviest first, and diagnostics of the method.
-
-    Args:
-        weights: Weights by a method of `chameleon.methods`.
-        written_to: Where the weights are.
-        picture: File of the picture, where there is one.
-    """
+    """Domains with their weights and natural shares, heaviest first, and diagnostics of the method."""
     order = heaviest_first(weights.names, weights.weights)
     rows, decimals = rows_to_show(order), share_decimals(len(weights.names))
     shown = [i for i in rows if i is not None]

@@ -61,13 +61,11 @@ def counts_in_file(path: Path) -> TokenCounts:
         InputError: It cannot be read, or has no token counts.
     """
     content, digest = read_token_counts(path)
-    counts = {
-        name: round(parse_number(value, f"--token_counts: that of {name}", 1))
-        for name, value in content.items()
-    }
-    if not counts:
+    if not content:
         raise InputError(f"{path} (--token_counts) names no domain; give the tokens of each")
     provenance = {} if digest is None else {"proxy": {"tokenizer_digest": digest}}
+    place = "--token_counts: that of"
+    counts = {name: round(parse_number(each, f"{place} {name}", 1)) for name, each in content.items()}
     return TokenCounts(counts, {"token_counts": absolute_path(str(path))}, provenance)
 
 

@@ -118,12 +118,9 @@ def _kernel_and_factor(parameters: Array, distances: list[Array]) -> tuple[Array
 
 
 def _negative_likelihood(parameters: Array, distances: list[Array], targets: Array) -> tuple[float, Array]:
-    """The negative log marginal likelihood up to a constant, and its gradient.
+    """The negative log marginal likelihood of (n,) standardised losses up to a constant, and its gradient.
 
-    Args:
-        parameters: (k + 2,) logarithms of scale, noise and lengths.
-        distances: For each of k features, (n, n) squared differences.
-        targets: (n,) standardised losses.
+    The k `distances` are the (n, n) squared differences of each feature.
     """
     kernel, factor = _kernel_and_factor(parameters, distances)
     inverse = cho_solve((factor, True), np.eye(len(kernel)))
@@ -216,10 +213,6 @@ def fit_log_linear_with_best_ridge(
 def fit_lightgbm(mixtures: Array, losses: Array) -> Callable[[Array], Array]:
     """Boosted trees that predict (n,) losses of (n, k) mixtures.
 
-    Args:
-        mixtures: (n, k) shares.
-        losses: (n,) in nats per token.
-
     Raises:
         InputError: LightGBM is not installed.
     """
@@ -231,8 +224,4 @@ def fit_lightgbm(mixtures: Array, losses: Array) -> Callable[[Array], Array]:
             "or use another regressor"
         ) from None
     model = lightgbm.train(_LIGHTGBM, lightgbm.Dataset(mixtures, losses), _LIGHTGBM_ROUNDS)
-
-    def predict(mixtures: Array) -> Array:
-        return np.asarray(model.predict(mixtures), dtype=np.float64)
-
-    return predict
+    return lambda mixtures: np.asarray(model.predict(mixtures), dtype=np.float64)

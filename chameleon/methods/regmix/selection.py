@@ -66,7 +66,8 @@ def rank_regressors(runs: Runs, only: str | None, seed: int) -> list[CrossValida
         InputError: There are fewer runs than a regressor needs, or LightGBM is not installed.
     """
     n, k = len(runs), len(runs.names)
-    candidates = [only] if only else [each for each in REGRESSORS if _is_available(each, n, k)]
+    installed = [each for each in REGRESSORS if each != "lightgbm" or find_spec("lightgbm") is not None]
+    candidates = [only] if only else [each for each in installed if n >= least_runs(each, k)]
     least = least_runs(candidates[0] if candidates else REGRESSORS[0], k)
     if n < least:
         diverged = f" ({len(runs.diverged)} more diverged)" if runs.diverged else ""
@@ -75,11 +76,6 @@ def rank_regressors(runs: Runs, only: str | None, seed: int) -> list[CrossValida
             f"train {max(least, recommended_runs(k))} or more (--num_runs), or use fewer domains"
         )
     return sorted((cross_validate(each, runs, seed) for each in candidates), key=lambda each: each.error)
-
-
-def _is_available(regressor: str, n: int, k: int) -> bool:
-    is_installed = regressor != "lightgbm" or find_spec("lightgbm") is not None
-    return is_installed and n >= least_runs(regressor, k)
 
 
 def least_runs(regressor: str, k: int) -> int:
@@ -106,11 +102,7 @@ def cross_validate(regressor: str, runs: Runs, seed: int) -> CrossValidation:
 
 def fit(regressor: str, runs: Runs, seed: int) -> list[Predict]:
     """A prediction for each of the m losses, fitted to all runs."""
-
-    def fit_to(losses: Array) -> Predict:
-        return _fit_one(regressor, runs.mixtures, losses, seed)
-
-    return _for_each_loss(fit_to, runs.losses.T)
+    return _for_each_loss(lambda losses: _fit_one(regressor, runs.mixtures, losses, seed), runs.losses.T)
 
 
 def _for_each_loss(work: Callable[[Array], Any], losses: Array) -> list[Any]:
