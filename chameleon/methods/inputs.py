@@ -1,6 +1,5 @@
 """What methods that train models start from: packed text, and options checked before long work."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,18 +12,13 @@ from chameleon.training.inputs import TrainingInputs, prepare_inputs
 from chameleon.training.trainer_settings import check_options, count_processes
 
 # Methods whose proxy takes rows of all domains in each step, in one process.
-_BY_PROXY = ("doremi", "doge")
+_BY_PROXY = {"doremi", "doge"}
 
 
 def check_and_pack(
     methods: Sequence[str], options: MethodOptions, notify: Notify
 ) -> tuple[MethodOptions, TrainingInputs]:
     """Pack the corpus for methods that train models, and check their options before long work.
-
-    Args:
-        methods: Names of the methods.
-        options: What is asked for.
-        notify: Receives notes, one sentence each.
 
     Returns:
         The options, which now name the tokenizer, and the packed corpus.
@@ -33,9 +27,14 @@ def check_and_pack(
         InputError: An option does not go with a method or the corpus, or the corpus cannot be read.
     """
     training = options.training
-    by_proxy = [method for method in methods if method in _BY_PROXY]
-    if by_proxy:
-        _require_one_process(training.gradient_accumulation_steps)
+    by_proxy = not _BY_PROXY.isdisjoint(methods)
+    if by_proxy and count_processes() > 1:
+        raise InputError("doremi and doge train in one process; start them without torchrun")
+    if by_proxy and training.gradient_accumulation_steps > 1:
+        raise InputError(
+            "--gradient_accumulation_steps does not go with doremi and doge, which weigh all rows of a step; "
+            "lower --batch_size instead"
+        )
     check_options(training, 1)
     inputs = prepare_inputs(replace(training, weights="uniform"), notify)
     names = tuple(domain.name for domain in inputs.packed)
@@ -50,13 +49,3 @@ def check_and_pack(
             "--batch_size"
         )
     return replace(options, training=replace(training, tokenizer=str(inputs.tokenizer_path))), inputs
-
-
-def _require_one_process(accumulation: int) -> None:
-    if count_processes(os.environ) > 1:
-        raise InputError("doremi and doge train in one process; start them without torchrun")
-    if accumulation > 1:
-        raise InputError(
-            "--gradient_accumulation_steps does not go with doremi and doge, which weigh all rows of a step; "
-            "lower --batch_size instead"
-        )

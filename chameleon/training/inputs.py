@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from filelock import FileLock
-from transformers import PreTrainedTokenizerFast
 
 from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
@@ -28,14 +27,7 @@ _TOKENIZER_BYTES = 1 << 22
 
 @dataclass(frozen=True)
 class TrainingInputs:
-    """The inputs of a training run.
-
-    Attributes:
-        source: Origin of the model.
-        tokenizer_path: Directory of its tokenizer.
-        tokenizer: The tokenizer, loaded.
-        packed: (k,) packed domains.
-    """
+    """The inputs of a training run: its model, its tokenizer, and the k packed domains of its corpus."""
 
     source: ModelSource
     tokenizer_path: Path
@@ -45,10 +37,6 @@ class TrainingInputs:
 
 def prepare_inputs(options: TrainingOptions, notify: Notify) -> TrainingInputs:
     """Find the model and tokenizer, and pack those domains of the corpus that are not packed yet.
-
-    Args:
-        options: Options of the run.
-        notify: Receives notes for the user, one sentence each.
 
     Raises:
         InputError: Something requested is missing or unusable, or a disk is full.
@@ -87,19 +75,15 @@ def _corpus_tokenizer(options: TrainingOptions, corpus: Corpus) -> Path:
         options.packed_dir.mkdir(parents=True, exist_ok=True)
         with FileLock(options.packed_dir / ".tokenizer.lock"):
             if not (path / "tokenizer.json").exists():
-                _save(train_tokenizer(texts, vocabulary, _TOKENIZER_BYTES), path)
+                tokenizer = train_tokenizer(texts, vocabulary, _TOKENIZER_BYTES)
+                unfinished = path.with_name(f".{path.name}.unfinished")
+                try:
+                    tokenizer.save_pretrained(unfinished)
+                except OSError:
+                    raise
+                except Exception as error:  # the library raises a plain Exception if the disk is full
+                    raise InputError(f"cannot write a tokenizer in {path.parent}: {error}") from None
+                unfinished.replace(path)
     except OSError as error:
         raise InputError(f"cannot write a tokenizer in {options.packed_dir}: {error.strerror}") from None
     return path
-
-
-def _save(tokenizer: PreTrainedTokenizerFast, path: Path) -> None:
-    """Write a tokenizer, whole or not at all."""
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        tokenizer.save_pretrained(unfinished)
-    except OSError:
-        raise
-    except Exception as error:  # the library raises a plain Exception if the disk is full
-        raise InputError(f"cannot write a tokenizer in {path.parent}: {error}") from None
-    unfinished.replace(path)

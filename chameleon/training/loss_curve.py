@@ -17,12 +17,7 @@ _COLUMNS = ("step", "tokens", "loss", "learning_rate", "grad_norm", "seconds")
 
 
 class LossCurve(TrainerCallback):
-    """Writes a line of loss.csv whenever the loss is logged; a resumed run drops lines after its checkpoint.
-
-    Args:
-        directory: Directory of the run.
-        tokens_per_step: Tokens of an optimizer step, over all processes.
-    """
+    """Writes a line of loss.csv whenever the loss is logged; a resumed run drops later lines."""
 
     def __init__(self, directory: Path, tokens_per_step: int) -> None:
         self._path = directory / LOSS_CURVE

@@ -25,13 +25,7 @@ _VOCABULARY_STEP = 64
 
 @dataclass(frozen=True)
 class ModelSource:
-    """Origin of a model.
-
-    Attributes:
-        name: Name given by the user.
-        checkpoint: Directory of the checkpoint to finetune, or None for a new model.
-        config: Path of the configuration of a new model, or None for a named size.
-    """
+    """A model as named by the user: a checkpoint to finetune, a configuration of a new model, or a size."""
 
     name: str
     checkpoint: Path | None = None
@@ -114,8 +108,7 @@ def build_model(
 
     Args:
         source: Origin of the model.
-        vocabulary: Number of tokens of the tokenizer.
-        end_of_text: The token between documents.
+        vocabulary, end_of_text: Number of tokens of the tokenizer, and the token between documents.
         context: Tokens of a row.
         seed: Seed of a new model's weights.
         trust_remote_code: Whether to run Python files of a checkpoint.
@@ -135,8 +128,7 @@ def build_model(
                 f"cannot build the model {source.name} ({type(error).__name__}: {reason}); name another with "
                 "--model"
             ) from None
-    rows = model.get_input_embeddings().num_embeddings
-    if rows < vocabulary:
+    if (rows := model.get_input_embeddings().num_embeddings) < vocabulary:
         raise _too_many_tokens(source.name, vocabulary, rows)
     fuse_activations(model)
     _require_causal(model, source.name)
@@ -185,12 +177,8 @@ def _load_or_create(
         config = _config(source, trust_remote_code)
         require_causal_architecture(config, source.checkpoint)
         load: Any = AutoModelForCausalLM.from_pretrained
-        model, loading = load(
-            source.checkpoint,
-            dtype=torch.float32,
-            output_loading_info=True,
-            trust_remote_code=trust_remote_code,
-        )
+        settings = {"output_loading_info": True, "trust_remote_code": trust_remote_code}
+        model, loading = load(source.checkpoint, dtype=torch.float32, **settings)
         if missing := sorted(loading["missing_keys"]):
             raise InputError(
                 f"{source.name} lacks {len(missing)} of the model's weights, such as {missing[0]}; name a "

@@ -43,12 +43,7 @@ class Objective(Protocol):
 
 
 class ObjectiveTrainer(StreamTrainer):
-    """Trains by an objective, and saves its state in checkpoints.
-
-    Args:
-        objective: The objective.
-        arguments: Arguments of `StreamTrainer`.
-    """
+    """A `StreamTrainer` that trains by an objective, and saves its state in checkpoints."""
 
     def __init__(self, objective: Objective, **arguments: Any) -> None:  # noqa: ANN401
         super().__init__(**arguments)

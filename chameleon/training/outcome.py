@@ -72,16 +72,14 @@ class TrainingOutcome:
 
 def render_outcome(outcome: TrainingOutcome) -> str:
     """The table: requested and achieved shares, tokens and epochs of each domain; then the model."""
-    flags = [
-        f"repeated more than {MANY_EPOCHS} times" if each > MANY_EPOCHS else "" for each in outcome.epochs
-    ]
+    flag = f"repeated more than {MANY_EPOCHS} times"
     columns = [
         Column("domain", [display_name(name) for name in outcome.names], is_text=True),
         Column("weight", [f"{each:.4f}" for each in outcome.weights]),
         Column("achieved", [f"{each:.4f}" for each in outcome.shares]),
         Column("tokens", [f"{each:,}" for each in outcome.tokens]),
         Column("epochs", [f"{each:.2f}" for each in outcome.epochs]),
-        Column("", flags, is_text=True),
+        Column("", [flag if each > MANY_EPOCHS else "" for each in outcome.epochs], is_text=True),
     ]
     lines = [
         *table_lines(columns),

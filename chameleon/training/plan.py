@@ -34,16 +34,7 @@ _IDENTIFYING = (
 
 @dataclass(frozen=True, eq=False)
 class TrainingPlan:
-    """A run that can start.
-
-    Attributes:
-        options: Options of the run.
-        inputs: Model, tokenizer and packed domains.
-        schedule: Weights over the run.
-        stream: The stream of rows.
-        arguments: Settings of the Trainer.
-        objective: Identity of the objective, if it is not the model's own loss.
-    """
+    """A run that can start; `objective` is the identity of its objective, if not the model's own loss."""
 
     options: TrainingOptions
     inputs: TrainingInputs
@@ -73,18 +64,11 @@ class TrainingPlan:
         size = self.options.batch_size
         domains = self.stream.rows((step - 1) * size, step * size).domains
         shares = np.bincount(domains, minlength=len(self.stream.names)) / size
-        parts = (
-            f"{name} {share:.0%}" for name, share in zip(self.stream.names, shares, strict=True) if share
-        )
-        return f"its rows: {', '.join(parts)}"
+        named = zip(self.stream.names, shares, strict=True)
+        return f"its rows: {', '.join(f'{name} {share:.0%}' for name, share in named if share)}"
 
     def outcome(self, parameters: int, loss: float | None) -> TrainingOutcome:
-        """The outcome of the finished run.
-
-        Args:
-            parameters: Parameters of the model.
-            loss: The last logged loss.
-        """
+        """The outcome of the finished run: the number of parameters, and the last logged loss."""
         return TrainingOutcome(
             directory=self.options.output_dir,
             names=self.stream.names,
@@ -106,12 +90,8 @@ class TrainingPlan:
                     f"{name} is repeated {times:.1f} times, and beyond {MANY_EPOCHS} times a model gains "
                     "less and less: lower its weight, train for fewer steps, or add text"
                 )
-        for entry in self.schedule:
-            if entry.step >= self.steps:
-                yield (
-                    f"the schedule's weights from step {entry.step} on are beyond the run's {self.steps} "
-                    "steps"
-                )
+        for step in (entry.step for entry in self.schedule if entry.step >= self.steps):
+            yield f"the schedule's weights from step {step} on are beyond the run's {self.steps} steps"
 
     @cached_property
     def record(self) -> RunRecord:
@@ -130,20 +110,13 @@ class TrainingPlan:
     @cached_property
     def facts(self) -> dict[str, Any]:
         """What the record says of the run besides its identity; JSON types only."""
-        settings = {
-            name: str(value) if isinstance(value, Path) else value
-            for name, value in asdict(self.options).items()
-        }
-        settings["dataset"] = absolute_path(self.options.dataset)
+        options = asdict(self.options) | {"dataset": absolute_path(self.options.dataset)}
+        names = self.stream.names
         return {
-            "settings": settings,
+            "settings": {key: str(each) if isinstance(each, Path) else each for key, each in options.items()},
             "schedule": [
-                {
-                    "step": entry.step,
-                    "over": entry.over,
-                    "weights": dict(zip(self.stream.names, entry.weights.tolist(), strict=True)),
-                }
-                for entry in self.schedule
+                {"step": step, "over": over, "weights": dict(zip(names, weights.tolist(), strict=True))}
+                for step, over, weights in self.schedule
             ],
             "heldout_share": self.options.heldout_share,
             "model": self.inputs.source.name,
@@ -155,12 +128,7 @@ class TrainingPlan:
 
 
 def plan_run(options: TrainingOptions, inputs: TrainingInputs, processes: int) -> TrainingPlan:
-    """Plan the run of a model on packed domains.
-
-    Args:
-        options: Options of the run.
-        inputs: Model, tokenizer and packed domains.
-        processes: Number of processes that train together.
+    """Plan the run of a model on packed domains, by a number of processes that train together.
 
     Raises:
         InputError: The weights are for other domains, or a domain with a weight has no row.
@@ -178,5 +146,4 @@ def plan_run(options: TrainingOptions, inputs: TrainingInputs, processes: int) -
             )
     phases = tuple(phases_of(schedule, options.batch_size))
     stream = RowStream(tuple(domain.name for domain in packed), sizes, phases, options.seed)
-    arguments = trainer_arguments(options, count_steps(options), processes)
-    return TrainingPlan(options, inputs, schedule, stream, arguments)
+    return TrainingPlan(options, inputs, schedule, stream, trainer_arguments(options, processes))

@@ -105,8 +105,7 @@ class RowStream:
         """(k,) mean of the weights over the first `rows` rows, at least one."""
         firsts = np.array([phase.first for phase in self.phases])
         lengths = np.diff(np.minimum([*firsts, rows], rows))
-        mean: npt.NDArray[np.float64] = lengths @ np.stack([phase.weights for phase in self.phases]) / rows
-        return mean
+        return np.asarray(lengths @ np.stack([phase.weights for phase in self.phases]) / rows)
 
     @cached_property
     def _first_blocks(self) -> list[int]:
@@ -132,8 +131,7 @@ class RowStream:
         """(k,) rows that each domain has given before a tick."""
         phase = bisect_right(self.phases, tick, key=lambda phase: phase.first) - 1
         due = self._due_at_phases[phase] + self._weights[phase] * (tick - self.phases[phase].first)
-        counts: npt.NDArray[np.int64] = due // _ONE
-        return counts
+        return np.asarray(due // _ONE)
 
     def _rows_before(self, block: int) -> int:
         return int(self._counts_at(self._tick(block)).sum())

@@ -1,6 +1,5 @@
 """A training run from start to end: inputs, plan, model, checkpoints, record."""
 
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -35,25 +34,22 @@ def train(
 ) -> TrainingOutcome:
     """Train a model on a mixture, and write it with its record.
 
-    Args:
-        options: Options of the run.
-        notify: Receives notes for the user, one sentence each.
-        objective_for: Makes the objective of a plan, if it is not the model's own loss.
+    `objective_for` makes the objective of a plan, if it is not the model's own loss.
 
     Raises:
         InputError: Something requested is missing or unusable, a disk is full, or the loss is not finite.
     """
     check_writable(options.output_dir / "model.safetensors")
     require_free_directory(options.output_dir, options.resume)
-    processes = count_processes(os.environ)
+    processes = count_processes()
     check_options(options, processes)
     plan = plan_run(options, prepare_inputs(options, notify), processes)
     for text in plan.notes():
         notify(text)
-    if objective_for is None:
-        return _run(plan, notify, None)
-    objective = objective_for(plan)
-    return _run(replace(plan, objective=objective.identity), notify, objective)
+    objective = None if objective_for is None else objective_for(plan)
+    if objective is not None:
+        plan = replace(plan, objective=objective.identity)
+    return _run(plan, notify, objective)
 
 
 def _run(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> TrainingOutcome:
@@ -74,7 +70,11 @@ def _run(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> Tra
             notify(f"the run in {directory} has all its {plan.steps} steps: nothing to do")
         else:
             _train(trainer, checkpoint, options)
-            _save_model(trainer, directory)
+            # The model is at the top of its directory whole or not at all.
+            trainer.save(directory / ".unfinished")
+            if trainer.args.should_save:
+                move_into_place(directory / ".unfinished", directory)
+            trainer.accelerator.wait_for_everyone()
     curve = read_loss_curve(directory / LOSS_CURVE)
     outcome = plan.outcome(count_parameters(model), curve[-1]["loss"] if curve else None)
     if trainer.args.should_save:
@@ -84,7 +84,8 @@ def _run(plan: TrainingPlan, notify: Notify, objective: Objective | None) -> Tra
 
 
 def _build_trainer(plan: TrainingPlan, model: PreTrainedModel, objective: Objective | None) -> StreamTrainer:
-    options = plan.options
+    options, load = plan.options, AutoTokenizer.from_pretrained
+    curve = LossCurve(options.output_dir, options.batch_size * options.sample_length)
     trainer_class: Callable[..., StreamTrainer] = StreamTrainer
     if objective is not None:
         trainer_class = partial(ObjectiveTrainer, objective)
@@ -93,22 +94,12 @@ def _build_trainer(plan: TrainingPlan, model: PreTrainedModel, objective: Object
         model=model,
         args=plan.arguments,
         train_dataset=plan.dataset(),
-        processing_class=AutoTokenizer.from_pretrained(
-            plan.inputs.tokenizer_path, trust_remote_code=options.trust_remote_code
-        ),
-        callbacks=[
-            ProgressBar("training"),
-            LossCurve(options.output_dir, options.batch_size * options.sample_length),
-        ],
+        processing_class=load(plan.inputs.tokenizer_path, trust_remote_code=options.trust_remote_code),
+        callbacks=[ProgressBar("training"), curve],
     )
 
 
 def _train(trainer: StreamTrainer, checkpoint: Path | None, options: TrainingOptions) -> None:
-    """Take the run's steps.
-
-    Raises:
-        InputError: A disk or memory is full, the checkpoint is damaged, or the loss is not finite.
-    """
     try:
         trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
     except OSError as error:
@@ -131,12 +122,3 @@ def _train(trainer: StreamTrainer, checkpoint: Path | None, options: TrainingOpt
             f"{options.sample_length} tokens in one pass; raise --gradient_accumulation_steps, or use "
             "--activation_checkpointing"
         ) from None
-
-
-def _save_model(trainer: StreamTrainer, directory: Path) -> None:
-    """Write the model at the top of its directory, whole or not at all."""
-    unfinished = directory / ".unfinished"
-    trainer.save(unfinished)
-    if trainer.args.should_save:
-        move_into_place(unfinished, directory)
-    trainer.accelerator.wait_for_everyone()

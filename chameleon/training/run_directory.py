@@ -6,7 +6,7 @@ A checkpoint counts only once it is complete: `COMPLETE`, written last, lists it
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +20,7 @@ COMPLETE = "complete.json"
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What identifies a run.
-
-    Attributes:
-        identity: Settings that determine its rows and steps, by names that a user knows.
-        steps: Optimizer steps in all.
-        dtype: Precision of products.
-    """
+    """What identifies a run: settings by names that a user knows, optimizer steps, precision of products."""
 
     identity: Mapping[str, Any]
     steps: int
@@ -38,9 +32,8 @@ class RunRecord:
         Raises:
             InputError: The directory cannot be written.
         """
-        content = {"identity": self.identity, "steps": self.steps, "dtype": self.dtype, **facts}
-        text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-        write_atomically(directory / RECORD, text.encode())
+        content = json.dumps({**asdict(self), **facts}, indent=2, ensure_ascii=False) + "\n"
+        write_atomically(directory / RECORD, content.encode())
 
     def resume_from(self, directory: Path, notify: Notify) -> Path | None:
         """The checkpoint to resume from, or None if there is none yet; removes incomplete ones.
@@ -108,9 +101,7 @@ def read_record(directory: Path) -> dict[str, Any] | None:
 
 def require_free_directory(directory: Path, resume: bool) -> None:
     """Raise InputError if a run would overwrite another model."""
-    if resume or not directory.exists():
-        return
-    if (directory / "config.json").exists() or last_checkpoint(directory) is not None:
+    if not resume and ((directory / "config.json").exists() or last_checkpoint(directory) is not None):
         raise InputError(
             f"{directory} already holds a model or a run; continue it with --resume, or name another "
             "--output_dir"

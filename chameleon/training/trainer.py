@@ -27,14 +27,9 @@ from chameleon.training.run_directory import last_checkpoint, mark_complete
 
 @dataclass(eq=False)
 class StreamDataset(Dataset[dict[str, torch.Tensor]]):
-    """The first rows of a stream as the Trainer's dataset.
+    """The first rows of a stream, t = `length` tokens each, as the Trainer's dataset.
 
-    Attributes:
-        stream: Stream of rows.
-        arrays: (k,) training tokens of each domain.
-        length: t.
-        num_rows: Number of rows.
-        with_domains: Whether batches also name the domain of each row.
+    `arrays` are the training tokens of each domain, which batches name for each row if `with_domains`.
     """
 
     stream: RowStream
@@ -71,9 +66,7 @@ def collate(batch: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 class StreamTrainer(Trainer):
     """A Trainer that keeps the order of the stream and saves only checkpoints of finite weights.
 
-    Args:
-        describe: Describes the rows of a step, for the message about a loss that is not finite.
-        arguments: Arguments of `transformers.Trainer`.
+    `describe` describes the rows of a step, for the message about a loss that is not finite.
     """
 
     def __init__(self, describe: Callable[[int], str] = lambda step: "", **arguments: Any) -> None:  # noqa: ANN401
@@ -150,9 +143,8 @@ class StreamTrainer(Trainer):
 
     def _not_finite(self, what: str, step: int) -> InputError:
         checkpoint = last_checkpoint(Path(str(self.args.output_dir)))
-        advice = "there is no checkpoint yet: start again with"
-        if checkpoint:
-            advice = f"the last good checkpoint is {checkpoint}: start in another --output_dir with"
+        last = f"the last good checkpoint is {checkpoint}: start in another --output_dir with"
+        advice = last if checkpoint else "there is no checkpoint yet: start again with"
         return NotFiniteError(
             f"the {what} step {step} is not finite ({self._describe(step)}); {advice} a lower "
             "--learning_rate or more --warmup_steps"

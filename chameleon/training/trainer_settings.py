@@ -1,6 +1,6 @@
 """From the options of a run to the settings of transformers' Trainer."""
 
-from collections.abc import Mapping
+import os
 from importlib.util import find_spec
 
 import torch
@@ -17,14 +17,14 @@ from chameleon.training.options import (
 from chameleon.training.row_stream import MAX_ROWS
 
 
-def count_processes(environment: Mapping[str, str]) -> int:
+def count_processes() -> int:
     """The number of processes that train together.
 
     Raises:
         InputError: Only some of the variables that torchrun sets are set.
     """
-    number = int(environment.get("WORLD_SIZE", "1"))
-    if number > 1 and "LOCAL_RANK" not in environment:
+    number = int(os.environ.get("WORLD_SIZE", "1"))
+    if number > 1 and "LOCAL_RANK" not in os.environ:
         raise InputError(
             f"WORLD_SIZE is {number}, but LOCAL_RANK is not set; start with torchrun or accelerate launch, "
             "or unset WORLD_SIZE"
@@ -91,7 +91,7 @@ def rows_per_pass(options: TrainingOptions, processes: int) -> int:
     return options.batch_size // parts
 
 
-def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> TrainingArguments:
+def trainer_arguments(options: TrainingOptions, processes: int) -> TrainingArguments:
     """The settings of the Trainer.
 
     Raises:
@@ -101,7 +101,7 @@ def trainer_arguments(options: TrainingOptions, steps: int, processes: int) -> T
     device = torch.device(choose_device(options.device).type)
     on_cpu = device.type == "cpu"
     schedules = {"cosine": "cosine_with_min_lr", "linear": "linear", "constant": "constant_with_warmup"}
-    low, warmup = _min_learning_rate(options), options.warmup_steps
+    low, warmup, steps = _min_learning_rate(options), options.warmup_steps, count_steps(options)
     arguments = TrainingArguments(
         output_dir=str(options.output_dir),
         max_steps=steps,

@@ -83,5 +83,5 @@ def _run(options: EvaluationOptions, output: str, picture: Path | None) -> None:
     if picture is not None:
         draw_evaluation(evaluation, picture)
     if output != "-":
-        where = f"{output} (picture: {picture})"
-        print_table(render_evaluation(evaluation, where), f"the figures are in {output}")
+        table = render_evaluation(evaluation, f"{output} (picture: {picture})")
+        print_table(table, f"the figures are in {output}")

@@ -35,10 +35,6 @@ _BATCH_TOKENS = {"cpu": 1 << 10, "cuda": 1 << 14, "mps": 1 << 12}
 def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> Evaluation:
     """Losses of checkpoints on the held-out documents of a corpus.
 
-    Args:
-        options: Options of the evaluation.
-        notify: Receives notes for the user, one sentence each.
-
     Raises:
         InputError: A checkpoint or the corpus is missing or unusable, or nothing is held out.
     """
@@ -54,7 +50,10 @@ def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> 
     dtype = choose_dtype(options.dtype, device)
     paths = [find_checkpoint(name) for name in options.checkpoints]
     sources = [ModelSource(*each) for each in zip(options.checkpoints, paths, strict=True)]
-    length = _row_length(options, sources)
+    contexts = {source.name: context_length(source, options.trust_remote_code) for source in sources}
+    bounds = [context for context in contexts.values() if context is not None]
+    length = options.sample_length or min([DEFAULT_SAMPLE_LENGTH, *bounds])
+    check_length(length, contexts)
     share = _heldout_share(options, paths, note_once)
     tokenizers = [load_tokenizer(path, options.trust_remote_code) for path in paths]
     heldout: dict[str, dict[str, HeldOutDocuments]] = {}
@@ -80,14 +79,6 @@ def evaluate(options: EvaluationOptions, notify: Notify = lambda text: None) -> 
         "device": device.type,
     }
     return Evaluation(tuple(evaluated), settings, tuple(notes))
-
-
-def _row_length(options: EvaluationOptions, sources: Sequence[ModelSource]) -> int:
-    contexts = {source.name: context_length(source, options.trust_remote_code) for source in sources}
-    bounds = [context for context in contexts.values() if context is not None]
-    length = options.sample_length or min([DEFAULT_SAMPLE_LENGTH, *bounds])
-    check_length(length, contexts)
-    return length
 
 
 def _heldout_share(options: EvaluationOptions, paths: Sequence[Path], notify: Notify) -> float:

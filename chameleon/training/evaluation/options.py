@@ -10,7 +10,6 @@ from chameleon.text.options import DEFAULT_DATASET, DEFAULT_SAMPLE_LENGTH, READI
 from chameleon.training.options import DEFAULT_HELDOUT_SHARE, packed_dir_flag
 
 DEFAULT_EVALUATION_FILE = "chameleon_evaluation.json"
-DEFAULT_EVALUATED_TOKENS = 1 << 18
 
 EVALUATION_FLAGS = {
     "held-out documents": "dataset domains heldout_share max_tokens sample_length packed_dir",
@@ -39,8 +38,8 @@ class EvaluationOptions(ReadingOptions):
         metavar="SHARE",
     )
     max_tokens: int = flag(
-        DEFAULT_EVALUATED_TOKENS,
-        f"tokens to evaluate per domain, in whole documents (default: {DEFAULT_EVALUATED_TOKENS}). Raise it "
+        1 << 18,
+        "tokens to evaluate per domain, in whole documents (default: %(default)s). Raise it "
         "for smaller standard errors",
     )
     sample_length: int | None = flag(

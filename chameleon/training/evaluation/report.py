@@ -39,7 +39,7 @@ class EvaluatedModel:
     def mean_perplexity(self) -> tuple[float, float | None]:
         """Arithmetic mean over domains, and its standard error."""
         perplexities = [perplexity(each.loss) for each in self.domains.values()]
-        errors = [each.standard_error for each in self.domains.values()]
+        errors = (each.standard_error for each in self.domains.values())
         scaled = [None if e is None else p * e for p, e in zip(perplexities, errors, strict=True)]
         return _mean(perplexities, scaled)
 
@@ -62,13 +62,7 @@ def _mean(values: Sequence[float], errors: Sequence[float | None]) -> tuple[floa
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Checkpoints side by side.
-
-    Attributes:
-        checkpoints: Evaluated checkpoints, in the order given by the user.
-        settings: Settings of the evaluation.
-        notices: Notes for the user.
-    """
+    """Checkpoints side by side, in the order given by the user; settings of the evaluation, and notes."""
 
     checkpoints: tuple[EvaluatedModel, ...]
     settings: Mapping[str, Any]
@@ -99,8 +93,7 @@ def _to_dict(evaluated: EvaluatedModel, first: EvaluatedModel) -> dict[str, Any]
             "tokens": int(losses.tokens.sum()),
             "documents": len(losses.tokens),
         }
-        difference = None if evaluated is first else evaluated.difference(first, name)
-        if difference is not None:
+        if evaluated is not first and (difference := evaluated.difference(first, name)):
             value, error = difference
             domains[name] |= {"loss_against_first": value, "loss_against_first_standard_error": error}
     (loss, loss_error), (average, average_error) = evaluated.mean_loss, evaluated.mean_perplexity
@@ -132,7 +125,10 @@ def render_evaluation(evaluation: Evaluation, written_to: str) -> str:
     ]
     for each in evaluation.checkpoints:
         losses = [(each.domains[name].loss, each.domains[name].standard_error) for name in domains]
-        cells = [f"{_with_error(*loss)}  {perplexity(loss[0]):10.4g}" for loss in [*losses, each.mean_loss]]
+        cells = [
+            f"{loss:.3f} +- {'-' if error is None else format(error, '.3f')}  {perplexity(loss):10.4g}"
+            for loss, error in [*losses, each.mean_loss]
+        ]
         average = f"{each.mean_perplexity[0]:10.4g}"
         columns.append(Column(_short(each.name), ["loss +- s.e.  perplexity", *cells, average]))
     title = f"Held-out loss on {evaluation.settings['dataset']}, nats per token"
@@ -167,10 +163,6 @@ def draw_evaluation(evaluation: Evaluation, path: Path) -> None:
     axes.grid(axis="x", alpha=0.3)
     figure.legend(loc="outside upper center", ncols=min(len(checkpoints), 3), frameon=False)
     save_figure(figure, path, saved="the figures are in the JSON file")
-
-
-def _with_error(loss: float, error: float | None) -> str:
-    return f"{loss:.3f} +- {'-' if error is None else format(error, '.3f')}"
 
 
 def _short(name: str, most: int = 30) -> str:
