@@ -6,19 +6,12 @@ from functools import partial
 
 import numpy as np
 
+from chameleon.common.tables import ALL_SHOWN
 from chameleon.report import tables
-from chameleon.report.bars import ALL_SHOWN, draw_change, draw_others, draw_weights
+from chameleon.report.bars import draw_change, draw_others, draw_weights
 from chameleon.report.content import ALL_PICTURED, Report
 from chameleon.report.heat_map import MOST_CELLS, draw_heat_map, rows_named
-from chameleon.report.markup import (
-    Markup,
-    decimals_for,
-    joined,
-    listed,
-    name_of,
-    percent,
-    tag,
-)
+from chameleon.report.markup import Markup, decimals_for, joined, listed, name_of, percent, tag
 from chameleon.report.plane import draw_plane
 from chameleon.report.sensitivity import COLOURED, draw_paths, leaves, paths_shown
 from chameleon.report.svg import NARROW, WIDE, both_widths
@@ -177,11 +170,7 @@ def _change(report: Report) -> Markup:
             "What each added or removed domain does to the weights of the others: by how many points they "
             "rise (+) or fall (−) because of it."
         )
-        content += [
-            tag("h3", "What each domain moved"),
-            tag("p", words),
-            tables.moves_table(report),
-        ]
+        content += [tag("h3", "What each domain moved"), tag("p", words), tables.moves_table(report)]
     return joined(*content)
 
 

@@ -62,9 +62,7 @@ def verdict(weights: DomainWeights) -> Markup:
     largest = diagnostics.get("largest_standard_error")
     if largest is None:
         return tag(
-            "p",
-            tag("strong", "How sure these weights are is not known: "),
-            "they have no standard errors.",
+            "p", tag("strong", "How sure these weights are is not known: "), "they have no standard errors."
         )
     error = f"the largest standard error of a weight is {_points(largest)}"
     target = weights.settings.get("target_se")

@@ -40,10 +40,7 @@ _HEAD = 150.0
 
 
 def table(
-    title: str,
-    heads: Sequence[str],
-    rows: Sequence[tuple[str, Sequence[Markup]]],
-    kind: str | None = None,
+    title: str, heads: Sequence[str], rows: Sequence[tuple[str, Sequence[Markup]]], kind: str | None = None
 ) -> Markup:
     """A table in a box of its own that scrolls if there is no room.
 
