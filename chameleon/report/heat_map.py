@@ -137,32 +137,21 @@ def _cells(report: Report, order: list[int], left: float, above: float, cell: fl
     drawn = []
     for row, i in enumerate(order):
         for column, j in enumerate(order):
-            x, y, value = left + cell * column, above + cell * row, float(affinity[i, j])
-            content = [tag("rect", class_=f"h{level[i, j]}", x=x, y=y, width=cell - 1, height=cell - 1, rx=2)]
+            x, y = left + cell * column, above + cell * row
+            number, side = affinity_number(float(affinity[i, j]), affinity), cell - 1
+            content = [tag("rect", class_=f"h{level[i, j]}", x=x, y=y, width=side, height=side, rx=2)]
             if cell >= _CELL_WITH_NUMBER:
-                text = affinity_number(value, affinity)
-                content.append(
-                    tag(
-                        "text",
-                        text,
-                        class_=f"in-cell t{level[i, j]}",
-                        x=x + cell / 2 - 0.5,
-                        y=y + cell / 2 + 4,
-                    )
-                )
-            drawn.append(
-                accessible(f"{names[i]} and {names[j]}: {affinity_number(value, affinity)}", *content)
-            )
+                kind = f"in-cell t{level[i, j]}"
+                content.append(tag("text", number, class_=kind, x=x + side / 2, y=y + cell / 2 + 4))
+            drawn.append(accessible(f"{names[i]} and {names[j]}: {number}", *content))
     return joined(*drawn)
 
 
 def _image(left: float, above: float, side: float) -> Markup:
     place = f"translate({left:.1f} {above:.1f}) scale({side:.1f})"
+    themes = ("light", "dark")
     return joined(
-        *(
-            tag("use", href=f"#heat-{theme}", class_=f"heat {theme}", transform=place)
-            for theme in ("light", "dark")
-        )
+        *(tag("use", href=f"#heat-{each}", class_=f"heat {each}", transform=place) for each in themes)
     )
 
 
@@ -174,14 +163,11 @@ def _legend(affinity: Array, left: float, top: float, width: float) -> Markup:
         for level in range(COLOURS)
     ]
     is_unit = bool(np.allclose(np.diag(affinity), 1.0))
-    words = ("nothing in common", "the same") if is_unit else (figure(low), f"{figure(high)} and more")
-    return joined(
-        *pieces,
-        tag(
-            "text", f"0: {words[0]}" if is_unit and low == 0 else words[0], class_="tick", x=left, y=top + 26
-        ),
-        tag("text", f"1: {words[1]}" if is_unit else words[1], class_="tick end", x=left + width, y=top + 26),
-    )
+    first, last = figure(low), f"{figure(high)} and more"
+    if is_unit:
+        first, last = f"{'0: ' if low == 0 else ''}nothing in common", "1: the same"
+    lowest = tag("text", first, class_="tick", x=left, y=top + 26)
+    return joined(*pieces, lowest, tag("text", last, class_="tick end", x=left + width, y=top + 26))
 
 
 def affinity_number(value: float, affinity: Array) -> str:
@@ -200,13 +186,11 @@ def _said(report: Report) -> str:
     values = affinity[rows, columns]
     order = np.argsort(-values, kind="stable")
 
-    def said(some: npt.NDArray[np.intp]) -> str:
-        return "; ".join(
-            f"{one_line(names[rows[at]])} and {one_line(names[columns[at]])} "
-            f"{affinity_number(float(values[at]), affinity)}"
-            for at in some
-        )
+    def said(at: int) -> str:
+        pair = f"{one_line(names[rows[at]])} and {one_line(names[columns[at]])}"
+        return f"{pair} {affinity_number(float(values[at]), affinity)}"
 
     if len(order) <= 2 * _PAIRS_SAID:
-        return f"Affinities: {said(order)}."
-    return f"Most similar: {said(order[:_PAIRS_SAID])}. Least similar: {said(order[-_PAIRS_SAID:])}."
+        return f"Affinities: {'; '.join(map(said, order))}."
+    most, least = ("; ".join(map(said, some)) for some in (order[:_PAIRS_SAID], order[-_PAIRS_SAID:]))
+    return f"Most similar: {most}. Least similar: {least}."

@@ -25,7 +25,7 @@ def write_report(report: Report, path: Path) -> None:
 
 def render_report(report: Report) -> str:
     """The page's text."""
-    title, parts = heading(report.weights), sections(report)
+    title, parts = heading(report.weights), list(sections(report))
     body = tag(
         "body",
         heat_images(report),
@@ -60,17 +60,14 @@ def _top(report: Report, title: str, parts: Sequence[Section]) -> Markup:
         tag("h2", "Notices" if len(weights.notices) > 1 else "Notice"),
         tag("ul", *(tag("li", notice) for notice in weights.notices)),
     ]
+    is_enough = weights.diagnostics.get("enough_windows")
     links = [tag("li", tag("a", each.title, href=f"#{each.key}")) for each in parts]
     return tag(
         "header",
         tag("p", weights.method, class_="kind"),
         tag("h1", title),
         tag("p", summary(report), class_="lead"),
-        tag(
-            "div",
-            verdict(weights),
-            class_="verdict" if weights.diagnostics.get("enough_windows") else "verdict care",
-        ),
+        tag("div", verdict(weights), class_="verdict" if is_enough else "verdict care"),
         tag("div", *notices, class_="notices") if weights.notices else Markup(),
         tag("dl", *numbers, class_="facts"),
         tag("nav", tag("ul", *links), aria_label="Sections of this page"),
@@ -88,9 +85,7 @@ def _section(section: Section) -> Markup:
 
 
 def _foot(report: Report) -> Markup:
-    version = report.weights.provenance.get("versions")
-    number = version.get("chameleon") if isinstance(version, dict) else None
-    return tag(
-        "footer",
-        tag("p", f"chameleon{f' {number}' if number else ''}. This page loads nothing from elsewhere."),
-    )
+    versions = report.weights.provenance.get("versions")
+    number = versions.get("chameleon") if isinstance(versions, dict) else None
+    words = f"chameleon{f' {number}' if number else ''}. This page loads nothing from elsewhere."
+    return tag("footer", tag("p", words))

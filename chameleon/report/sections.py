@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -43,12 +42,8 @@ class Section:
     content: Markup
 
 
-def sections(report: Report) -> list[Section]:
+def sections(report: Report) -> Iterator[Section]:
     """The sections that have content."""
-    return list(_sections(report))
-
-
-def _sections(report: Report) -> Iterator[Section]:
     yield Section("weights", "Weights", _weights(report))
     if len(report.pictured.names) > 1:
         yield Section("affinity", "Similarity of the domains", _affinity(report))
@@ -80,7 +75,7 @@ def _weights(report: Report) -> Markup:
     )
     return joined(
         tag("p", words),
-        both_widths(partial(draw_weights, report), "weights-picture"),
+        both_widths(draw_weights, report, "weights-picture"),
         tag("p", rest, class_="caption") if k > ALL_PICTURED else Markup(),
         tables.weights_table(report),
         tables.sources_table(report) if report.weights.diagnostics.get("sources") else Markup(),
@@ -102,7 +97,7 @@ def _affinity(report: Report) -> Markup:
         _pictured(report),
         tag("p", words),
         tag("p", *named, class_="caption") if k > MOST_CELLS else Markup(),
-        both_widths(partial(draw_heat_map, report), "affinity-picture"),
+        both_widths(draw_heat_map, report, "affinity-picture"),
     )
 
 
@@ -120,27 +115,22 @@ def _plane(report: Report) -> Markup:
     )
     if report.spreads.any():
         words += " Each ellipse contains its domain's true position with 95 % confidence."
-    return joined(
-        _pictured(report), tag("p", words), both_widths(partial(draw_plane, report), "plane-picture")
-    )
+    return joined(_pictured(report), tag("p", words), both_widths(draw_plane, report, "plane-picture"))
 
 
 def _paths(report: Report) -> Markup:
     shown, k = paths_shown(report), len(report.pictured.names)
     meanings = [joined(_MEANINGS.get(path.setting, path.setting)) for path in shown]
-    words = joined(
-        "The weights with another value of ",
-        listed(meanings),
+    words = (
         ", all other settings unchanged. The flatter the lines, the less the weights depend on the setting. "
-        "A dashed line marks the value in force.",
+        "A dashed line marks the value in force."
     )
     if k > COLOURED:
-        words = joined(words, f" The {COLOURED} heaviest domains are coloured, the others grey.")
+        words += f" The {COLOURED} heaviest domains are coloured, the others grey."
     if leaves(report):
-        words = joined(words, " A line that leaves its panel at the top keeps rising.")
-    return joined(
-        _pictured(report), tag("p", words), both_widths(partial(draw_paths, report), "paths-picture")
-    )
+        words += " A line that leaves its panel at the top keeps rising."
+    sentence = tag("p", "The weights with another value of ", listed(meanings), words)
+    return joined(_pictured(report), sentence, both_widths(draw_paths, report, "paths-picture"))
 
 
 def _others(report: Report) -> Markup:
@@ -152,7 +142,7 @@ def _others(report: Report) -> Markup:
     # On paper the table of very many domains would take pages.
     kind = "printed" if len(report.weights.names) <= ALL_SHOWN else None
     table = tag("details", tag("summary", "The numbers as a table"), tables.others_table(report), class_=kind)
-    return joined(tag("p", words), both_widths(partial(draw_others, report), "others-picture"), table)
+    return joined(tag("p", words), both_widths(draw_others, report, "others-picture"), table)
 
 
 def _change(report: Report) -> Markup:
@@ -164,7 +154,7 @@ def _change(report: Report) -> Markup:
         )
         if len({*report.weights.names, *report.before.names}) > ALL_SHOWN:
             words += f" The {ALL_SHOWN} that change most are shown."
-        content += [tag("p", words), both_widths(partial(draw_change, report), "change-picture")]
+        content += [tag("p", words), both_widths(draw_change, report, "change-picture")]
     if report.moved_by:
         words = (
             "What each added or removed domain does to the weights of the others: by how many points they "

@@ -73,12 +73,10 @@ def draw_paths(report: Report, key: str, width: int) -> Markup:
     for number, path in enumerate(shown):
         row, column = divmod(number, per_row)
         left, above = side + panel * column, 26 + (_HEIGHT + 76) * row
-        across = Scale(
-            float(path.values.min()), float(path.values.max()), left, left + panel - room - 6, is_log=True
-        )
+        low, high = float(path.values.min()), float(path.values.max())
+        across = Scale(low, high, left, left + panel - room - 6, is_log=True)
         place = _Panel(f"{key}-{number}", across, Scale(0.0, top, above + _HEIGHT, above), room)
-        drawn.append(_axes(report, path, place, numbers=column == 0))
-        drawn.append(_lines(report, path, coloured, place))
+        drawn += [_axes(report, path, place, numbers=column == 0), _lines(report, path, coloured, place)]
     rows = -(-len(shown) // per_row)
     title = "Weights along " + " and ".join(path.setting for path in shown)
     return picture(key, width, (_HEIGHT + 76) * rows, title, _said(report, shown), *drawn)
@@ -98,13 +96,12 @@ def _top(report: Report, shown: Sequence[WeightPath]) -> float:
 def _axes(report: Report, path: WeightPath, panel: _Panel, *, numbers: bool) -> Markup:
     """Grid, axes and the mark of what is in force."""
     across, up = panel.across, panel.up
+    width = across.end - across.begin
     drawn = [
         tag("text", path.setting, class_="panel", x=across.begin, y=up.end - 10),
         tag(
             "clipPath",
-            tag(
-                "rect", x=across.begin - 3, y=up.end, width=across.end - across.begin + 6, height=_HEIGHT + 3
-            ),
+            tag("rect", x=across.begin - 3, y=up.end, width=width + 6, height=_HEIGHT + 3),
             id=f"{panel.key}-clip",
         ),
     ]
@@ -147,64 +144,51 @@ def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Pa
     values, weights = path.values[order], path.weights[order]
     xs = [across.at(float(value)) for value in values]
     others = [i for i in range(weights.shape[1]) if i not in set(coloured)]
-    lines = []
+    lines = [_line(xs, weights[:, i], up, "thin", report.pictured.names[i]) for i in others]
     if len(others) > _THIN:
-        lines.append(_band(xs, weights[:, others], up))
-    else:
-        lines += [_line(xs, weights[:, i], up, "thin", report.pictured.names[i]) for i in others]
+        lines = [_band(xs, weights[:, others], up)]
     # The heaviest is drawn last, above all others.
     for number, i in reversed(list(enumerate(coloured))):
         lines.append(_line(xs, weights[:, i], up, f"path c{number + 1}", report.pictured.names[i]))
     ends = [min(max(up.at(float(weights[-1, i])), up.end + 4), up.begin) for i in coloured]
+    spread, x = _spread_out(ends, _GAP, up.end + 4, up.begin), across.end
     labels = []
-    for number, (i, at, y) in enumerate(
-        zip(coloured, ends, spread_out(ends, _GAP, up.end + 4, up.begin), strict=True)
-    ):
+    for number, (i, at, y) in enumerate(zip(coloured, ends, spread, strict=True), 1):
         name = report.pictured.names[i]
-        elbow = f"{across.end + 2:.1f},{at:.1f} {across.end + 7:.1f},{y:.1f} {across.end + 10:.1f},{y:.1f}"
-        text = tag(
-            "text",
-            fitted(name, panel.room - 13, 11.5),
-            class_=f"label c{number + 1}",
-            x=across.end + 13,
-            y=y + 4,
-        )
-        labels.append(
-            accessible(one_line(name), tag("polyline", class_=f"elbow c{number + 1}", points=elbow), text)
-        )
+        elbow = f"{x + 2:.1f},{at:.1f} {x + 7:.1f},{y:.1f} {x + 10:.1f},{y:.1f}"
+        line = tag("polyline", class_=f"elbow c{number}", points=elbow)
+        short = fitted(name, panel.room - 13, 11.5)
+        text = tag("text", short, class_=f"label c{number}", x=x + 13, y=y + 4)
+        labels.append(accessible(one_line(name), line, text))
     return joined(tag("g", *lines, clip_path=f"url(#{panel.key}-clip)"), *labels)
 
 
 def _line(xs: Sequence[float], weights: Array, up: Scale, kind: str, name: str) -> Markup:
-    places = " ".join(f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, weights, strict=True))
-    return accessible(one_line(name), tag("polyline", class_=kind, points=places))
+    return accessible(one_line(name), tag("polyline", class_=kind, points=" ".join(_places(xs, weights, up))))
+
+
+def _places(xs: Sequence[float], weights: Array, up: Scale) -> list[str]:
+    return [f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, weights, strict=True)]
 
 
 def _band(xs: Sequence[float], weights: Array, up: Scale) -> Markup:
     """What very many lines fill: all of them, and the middle half of them."""
     bands = []
     for low, high in ((0.0, 1.0), (0.25, 0.75)):
-        ends = np.quantile(weights, [low, high], axis=1)
-        there = [f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, ends[0], strict=True)]
-        back = [f"{x:.1f},{up.at(float(share)):.1f}" for x, share in zip(xs, ends[1], strict=True)]
+        there, back = (_places(xs, ends, up) for ends in np.quantile(weights, [low, high], axis=1))
         bands.append(tag("path", class_="band", d=f"M{' '.join([*there, *back[::-1]])}z"))
     return accessible(f"{weights.shape[1]} other domains", *bands)
 
 
-def spread_out(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
+def _spread_out(places: Sequence[float], gap: float, low: float, high: float) -> list[float]:
     """Places moved until neighbours are `gap` apart, within `low` and `high` if they fit there."""
-    order = sorted(range(len(places)), key=lambda i: places[i])
-    found = [places[i] for i in order]
-    for at in range(1, len(found)):
-        found[at] = max(found[at], found[at - 1] + gap)
-    limit = high
-    for at in reversed(range(len(found))):
-        found[at] = min(found[at], limit)
-        limit = found[at] - gap
-    back = [0.0] * len(places)
-    for at, i in enumerate(order):
-        back[i] = max(found[at], low + gap * at)
-    return back
+    order, gaps = np.argsort(places, kind="stable"), gap * np.arange(len(places))
+    # Without the gaps before each, places must not fall: moved up from the first, then down from the last.
+    up = np.maximum.accumulate(np.asarray(places)[order] - gaps)
+    down = np.minimum.accumulate(np.minimum(up, high - gaps[-1])[::-1])[::-1]
+    moved = np.empty(len(places))
+    moved[order] = np.maximum(down, low) + gaps
+    return [float(place) for place in moved]
 
 
 def _said(report: Report, shown: Sequence[WeightPath]) -> str:
@@ -214,10 +198,10 @@ def _said(report: Report, shown: Sequence[WeightPath]) -> str:
     for path in shown:
         span = path.weights.max(axis=0) - path.weights.min(axis=0)
         at = int(np.argmax(span))
-        low, high = float(path.weights[:, at].min()), float(path.weights[:, at].max())
+        first, last = (figure(float(end)) for end in (path.values.min(), path.values.max()))
+        low, high = (percent(float(end(path.weights[:, at])), decimals) for end in (np.min, np.max))
         sentences.append(
-            f"With {path.setting} from {figure(float(path.values.min()))} to "
-            f"{figure(float(path.values.max()))}, {one_line(report.pictured.names[at])} moves most, "
-            f"from {percent(low, decimals)} to {percent(high, decimals)}."
+            f"With {path.setting} from {first} to {last}, {one_line(report.pictured.names[at])} moves most, "
+            f"from {low} to {high}."
         )
     return " ".join(sentences)

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from chameleon.report.content import Report
 from chameleon.report.markup import Markup, joined, percent, tag, width_of
 
 
@@ -40,8 +41,7 @@ def _ticks(low: float, high: float, most: int) -> list[float]:
     least = (high - low) / most
     power = 10.0 ** math.floor(math.log10(least))
     step = next(step for step in (power, 2 * power, 5 * power, 10 * power) if step >= 0.9999 * least)
-    first = math.ceil(low / step - 1e-9)
-    last = math.floor(high / step + 1e-9)
+    first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
     return [number * step for number in range(first, last + 1)]
 
 
@@ -77,7 +77,7 @@ def share_decimals(ticks: list[float]) -> int:
 # Widths in pixels for which each picture is drawn: for a desk or paper, and for a telephone.
 WIDE = 820
 NARROW = 350
-ROW_OF_KEY = 22
+_ROW_OF_KEY = 22
 Sign = Callable[[float, float], Markup]
 
 
@@ -91,56 +91,38 @@ def picture(key: str, width: float, height: float, title: str, description: str,
         description: What it says, with numbers.
         content: Its elements.
     """
+    words = tag("title", title, id=f"{key}-title"), tag("desc", description, id=f"{key}-desc")
+    named = {"role": "img", "aria_labelledby": f"{key}-title", "aria_describedby": f"{key}-desc"}
+    wide, high = f"{width:.0f}", f"{height:.0f}"
     return tag(
-        "svg",
-        tag("title", title, id=f"{key}-title"),
-        tag("desc", description, id=f"{key}-desc"),
-        *content,
-        id=key,
-        role="img",
-        aria_labelledby=f"{key}-title",
-        aria_describedby=f"{key}-desc",
-        viewBox=f"0 0 {width:.0f} {height:.0f}",
-        width=f"{width:.0f}",
-        height=f"{height:.0f}",
+        "svg", *words, *content, id=key, **named, viewBox=f"0 0 {wide} {high}", width=wide, height=high
     )
 
 
-def both_widths(draw: Callable[[str, int], Markup], key: str) -> Markup:
-    """A picture drawn wide and narrow; the page's style shows one of them.
-
-    Args:
-        draw: Draws it under a key, for a width in pixels.
-        key: Of the picture.
-    """
-    wide, narrow = draw(f"{key}-wide", WIDE), draw(f"{key}-narrow", NARROW)
+def both_widths(draw: Callable[[Report, str, int], Markup], report: Report, key: str) -> Markup:
+    """A picture of a report, drawn under a key wide and narrow; the page's style shows one of them."""
+    wide, narrow = draw(report, f"{key}-wide", WIDE), draw(report, f"{key}-narrow", NARROW)
     return tag("figure", tag("div", wide, class_="wide"), tag("div", narrow, class_="narrow"))
 
 
-def dot(kind: str, radius: float = 5) -> Sign:
+def dot(kind: str, radius: float) -> Sign:
     """A round sign of a class of the page's style."""
     return lambda x, y: tag("circle", class_=kind, cx=x, cy=y, r=radius)
 
 
-def diamond(kind: str, radius: float = 5) -> Sign:
+def diamond(kind: str) -> Sign:
     """A sign that stands on its corner."""
-    return lambda x, y: tag(
-        "path",
-        class_=kind,
-        d=f"M{x - radius:.1f} {y:.1f}l{radius} {-radius}l{radius} {radius}l{-radius} {radius}z",
-    )
+    return lambda x, y: tag("path", class_=kind, d=f"M{x - 5:.1f} {y:.1f}l5 -5l5 5l-5 5z")
 
 
-def square(kind: str, radius: float = 4) -> Sign:
+def square(kind: str) -> Sign:
     """A square sign."""
-    return lambda x, y: tag(
-        "rect", class_=kind, x=x - radius, y=y - radius, width=2 * radius, height=2 * radius
-    )
+    return lambda x, y: tag("rect", class_=kind, x=x - 4, y=y - 4, width=8, height=8)
 
 
-def bar(kind: str, height: float = 12) -> Sign:
+def bar(kind: str) -> Sign:
     """A piece of a bar."""
-    return lambda x, y: tag("rect", class_=kind, x=x - 8, y=y - height / 2, width=16, height=height, rx=2)
+    return lambda x, y: tag("rect", class_=kind, x=x - 8, y=y - 6, width=16, height=12, rx=2)
 
 
 def stroke(kind: str) -> Sign:
@@ -153,36 +135,22 @@ def upright(kind: str) -> Sign:
     return lambda x, y: tag("line", class_=kind, x1=x, x2=x, y1=y - 8, y2=y + 8)
 
 
-def interval(low: float, high: float, y: float, cap: float = 4) -> Markup:
+def interval(low: float, high: float, y: float) -> Markup:
     """A line with ends from one pixel to another."""
-    return tag(
-        "path",
-        class_="interval",
-        d=f"M{low:.1f} {y - cap:.1f}v{2 * cap:.1f}m0 {-cap:.1f}H{high:.1f}m0 {-cap:.1f}v{2 * cap:.1f}",
-    )
+    return tag("path", class_="interval", d=f"M{low:.1f} {y - 4:.1f}v8.0m0 -4.0H{high:.1f}m0 -4.0v8.0")
 
 
-def key_to(signs: Sequence[tuple[Sign, str]], width: float, left: float = 0) -> tuple[Markup, float]:
-    """What each sign means, side by side in as many rows as it takes.
-
-    Args:
-        signs: Each with words.
-        width: Of the picture.
-        left: Where rows begin.
-
-    Returns:
-        The key, and its height.
-    """
+def key_to(signs: Sequence[tuple[Sign, str]], width: float) -> tuple[Markup, float]:
+    """What each of some signs means, side by side in as many rows as it takes; and the height of that."""
     drawn: list[Markup] = []
-    x, y = left, ROW_OF_KEY / 2
+    x, y = 0.0, _ROW_OF_KEY / 2
     for sign, words in signs:
-        taken = 24 + width_of(words) + 14
-        if x > left and x + taken - 14 > width:
-            x, y = left, y + ROW_OF_KEY
-        drawn.append(sign(x + 9, y))
-        drawn.append(tag("text", words, class_="key", x=x + 24, y=y + 4))
-        x += taken
-    return joined(*drawn), (y + ROW_OF_KEY / 2 if signs else 0.0)
+        taken = 24 + width_of(words)
+        if x > 0 and x + taken > width:
+            x, y = 0.0, y + _ROW_OF_KEY
+        drawn += [sign(x + 9, y), tag("text", words, class_="key", x=x + 24, y=y + 4)]
+        x += taken + 14
+    return joined(*drawn), y + _ROW_OF_KEY / 2
 
 
 def accessible(name: str, *content: Markup) -> Markup:
