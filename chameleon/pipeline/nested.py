@@ -10,7 +10,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from chameleon.common.arrays import Array
+from chameleon.common.arrays import Array, expit, logit
 from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
 from chameleon.embeddings.store import EmbeddedCorpus
@@ -29,11 +29,12 @@ def sources_in(names: Sequence[str]) -> dict[str, list[str]]:
     """The domains of each source, the part of a name before its first slash; {} where a name has none."""
     sources: dict[str, list[str]] = {}
     for name in names:
-        source, _, topic = name.partition("/")
-        if not source or not topic:
-            return {}
-        sources.setdefault(source, []).append(name)
-    return sources
+        sources.setdefault(name.partition("/")[0], []).append(name)
+    return {} if _without_source(names) else sources
+
+
+def _without_source(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not all(name.partition("/"))]
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,13 +92,7 @@ class Levels:
 
 
 def _required_sources(names: Sequence[str]) -> dict[str, list[str]]:
-    """The domains of each source.
-
-    Raises:
-        InputError: A name has no source, or there is only one source.
-    """
-    without = [name for name in names if not all(name.partition("/"))]
-    if without:
+    if without := _without_source(names):
         raise InputError(
             f"--hierarchy nested needs domains named source/topic, unlike {listed(without)}; rename them "
             "(--domain_names), or leave the flag out"
@@ -124,7 +119,7 @@ class _Shares(NamedTuple):
             unknown = np.full(len(scored.weights), np.nan)
             return cls(scored.weights, unknown, unknown)
         spread = scored.confidence.weights
-        ends = _logit(spread.intervals)
+        ends = logit(spread.intervals, _EDGE)
         return cls(scored.weights, spread.errors, (ends[:, 1] - ends[:, 0]) / 2)
 
 
@@ -162,9 +157,8 @@ class NestedScores:
         intervals are of logits.
         """
         place = {name: i for i, name in enumerate(levels.names)}
-        k = len(place)
-        source_weights, shares, errors = np.empty(k), np.empty(k), np.empty(k)
-        intervals = np.empty((k, 2))
+        source_weights, shares, errors = np.empty((3, len(place)))
+        intervals = np.empty((len(place), 2))
         outer = _Shares.of(across)
         for i, (source, names) in enumerate(levels.sources.items()):
             rows = [place[name] for name in names]
@@ -189,9 +183,8 @@ class NestedScores:
     def notices(self) -> tuple[str, ...]:
         """What a reader must know of the weights of sources, and of some of those within them."""
         inner = [f"within {source}: {each}" for source, one in self.within.items() for each in one.notices]
-        if len(inner) > _MOST_NOTICES:
-            rest = f"{len(inner) - _MOST_NOTICES:,} more notices are of domains within sources"
-            inner[_MOST_NOTICES:] = [rest]
+        if (rest := len(inner) - _MOST_NOTICES) > 0:
+            inner[_MOST_NOTICES:] = [f"{rest:,} more notices are of domains within sources"]
         return (*self.across.notices, *inner)
 
 
@@ -204,13 +197,8 @@ def _errors_of_products(source: _Shares, topics: _Shares) -> tuple[Array, Array]
     # d log x = (1 - x) d logit(x): the reach of each factor's interval in logs, the product's in logits.
     reaches = [(1 - factor.shares) * factor.halves for factor in (source, topics)]
     halves = np.hypot(*reaches) / np.maximum(1 - weights, _EDGE)
-    ends = _logit(weights)[:, None] + halves[:, None] * np.array([-1.0, 1.0])
-    return errors, 1 / (1 + np.exp(-ends))
-
-
-def _logit(shares: Array) -> Array:
-    inside = np.clip(shares, _EDGE, 1 - _EDGE)
-    return np.asarray(np.log(inside / (1 - inside)))
+    ends = logit(weights, _EDGE)[:, None] + halves[:, None] * np.array([-1.0, 1.0])
+    return errors, expit(ends)
 
 
 def target_within(target: float, share: float) -> float:
@@ -229,10 +217,9 @@ def score_nested(levels: Levels, options: Options) -> NestedScores:
     within = {}
     for source, topics in levels.topics.items():
         target = target_within(options.target, source_weights[source])
+        one = replace(options, report=None, target_se=target)
         try:
-            within[source] = score_samples(
-                topics, levels.available, replace(options, report=None, target_se=target)
-            )
+            within[source] = score_samples(topics, levels.available, one)
         except InputError as error:
             raise InputError(f"within {source} (--hierarchy nested): {error}") from None
     return NestedScores.of(levels, across, within)

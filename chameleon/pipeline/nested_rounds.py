@@ -44,15 +44,16 @@ def nested_windows_wanted(
     merged, in_all = merge_domains(samples, available, embedded, merges)
     parts_of = {name: merges.get(name, (name,)) for name in merged}
     levels = Levels.of(merged, in_all, embedded, merges)
+    drawn = {name: len(stored) for name, stored in embedded.domains.items()}
     most = {name: MOST_WINDOWS * len(parts) for name, parts in parts_of.items()}
     for target, is_known_to_lack in _targets(levels, options):
         growth = dict(_growths(levels, most, options, target / math.sqrt(2)))
         wanted = {
-            part: _grown(len(embedded.domains[part]), growth[name], available[part])
+            part: max(drawn[part], min(math.ceil(drawn[part] * growth[name]), available[part], MOST_WINDOWS))
             for name, parts in parts_of.items()
             for part in parts
         }
-        if any(number > len(embedded.domains[name]) for name, number in wanted.items()):
+        if any(number > drawn[name] for name, number in wanted.items()):
             return wanted
         if not is_known_to_lack and max(growth.values()) <= 1:
             return {}
@@ -74,10 +75,6 @@ def _targets(levels: Levels, options: Options) -> list[tuple[float, bool]]:
         return []
     lowest = min(_PARTS_OF_TARGET[-1], target / largest)
     return [(part * target, True) for part in (*_PARTS_OF_TARGET, lowest)]
-
-
-def _grown(number: int, factor: float, available: int) -> int:
-    return max(number, min(math.ceil(number * factor), available, MOST_WINDOWS))
 
 
 def _growths(

@@ -80,11 +80,6 @@ class Scored:
         doubts = confidence_notices(self.names, self.confidence, self.samples, self.target)
         return (*self.by_formula.notices, *doubts, *self.warnings)
 
-    @property
-    def displayed(self) -> list[int]:
-        """The domains on pictures, in order: all, or of many the heaviest and others at random."""
-        return self.solution.displayed
-
 
 def score_samples(
     samples: list[Sample], available: Mapping[str, int], options: Options, ratios: KeptRatios | None = None
@@ -103,15 +98,8 @@ def score_samples(
     formula = Formula.of(len(samples), options)
     solution = solve(samples, formula, with_gradients=True)
     plane = Plane.of(solution.affinity)
-    confidence = assess(
-        samples,
-        available,
-        formula,
-        solution,
-        options.target,
-        plane=None if options.report is None else plane,
-        ratios=ratios,
-    )
+    shown = None if options.report is None else plane
+    confidence = assess(samples, available, formula, solution, options.target, plane=shown, ratios=ratios)
     warnings, paths = warnings_of(samples, formula, solution)
     if solution.many is not None:  # frees what derivatives take, gigabytes perhaps
         solution = replace(solution, many=replace(solution.many, gradients=None))
@@ -145,16 +133,12 @@ def samples_by_name(embedded: Mapping[str, DomainEmbeddings]) -> tuple[dict[str,
     samples, available = {}, {}
     for name, stored in embedded.items():
         is_known = bool((stored.documents >= 0).all())
-        sample = Sample.of(
-            name,
-            stored.embeddings,
-            stored.documents if is_known else None,
-            stored.available if is_known else None,
-        )
+        documents, in_all = (stored.documents, stored.available) if is_known else (None, None)
+        sample = Sample.of(name, stored.embeddings, documents, in_all)
         if is_many(len(embedded)):
             sample = sample.read_by(partial(_embeddings_of, embedded, name))
         samples[name] = sample
-        available[name] = stored.available if is_known else _ENDLESS
+        available[name] = _ENDLESS if in_all is None else in_all
     return samples, available
 
 

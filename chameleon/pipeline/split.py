@@ -160,5 +160,7 @@ def _part(stored: DomainEmbeddings, rows: npt.NDArray[np.int64]) -> DomainEmbedd
 
 def _scaled(stated: Mapping[str, Any], share: float) -> dict[str, Any]:
     """What a user states of a domain, for a part of it: all are amounts."""
-    scaled = {key: value * share for key, value in stated.items()}
-    return {key: round(value) if key == "corpus_tokens" else value for key, value in scaled.items()}
+    return {
+        key: round(value * share) if key == "corpus_tokens" else value * share
+        for key, value in stated.items()
+    }

@@ -20,8 +20,9 @@ def build_report(outcome: Outcome) -> Report:
     """The report of a run that was asked for one."""
     scored, change = outcome.scored, outcome.change
     only, shown = _pictured(outcome)
-    replicates = None if scored.confidence is None else scored.confidence.replicates
-    is_placed = replicates is not None and replicates.places.shape[1:] == (len(shown), 2)
+    spreads = np.zeros((len(shown), 2, 2))
+    if scored.confidence is not None and scored.confidence.replicates.places.shape[1:] == (len(shown), 2):
+        spreads = spreads_of(scored.confidence.replicates.places)
     stored, weights = outcome.embedded.domains, outcome.weights
     names = weights.names
     if len(names) > ALL_PICTURED:
@@ -31,9 +32,7 @@ def build_report(outcome: Outcome) -> Report:
         affinity=scored.solution.affinity,
         places=scored.plane.places,
         explained=scored.plane.explained,
-        spreads=spreads_of(replicates.places)
-        if replicates is not None and is_placed
-        else np.zeros((len(shown), 2, 2)),
+        spreads=spreads,
         paths=_paths(scored, shown),
         examples={name: stored[name].examples for name in names if name in stored},
         others=outcome.variants,
@@ -51,7 +50,7 @@ def _pictured(outcome: Outcome) -> tuple[PlottedDomains | None, list[int]]:
     are_sources = names[0] not in by_name
     kind = "sources" if are_sources else "domains"
     what = f"{kind}, each as one domain" if are_sources else kind
-    shown = scored.displayed
+    shown = scored.solution.displayed
     if len(shown) == k and not are_sources:
         return None, shown
     words = f"Of the {k:,} {what}."

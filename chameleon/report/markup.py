@@ -2,7 +2,6 @@
 
 import math
 import re
-from typing import Any
 from unicodedata import combining, east_asian_width
 
 # What XML has no place for, what ends or turns a line of a terminal, and what turns the order of letters.
@@ -68,7 +67,6 @@ def _escaped(text: str) -> str:
 # Widths of letters in parts of the size of type: those of a wide sans serif, since readers have any.
 _NARROW = frozenset("iljtfrI.,:;'|!()[]{}/\\` -")
 _WIDE = frozenset("mwMW@%…<>=+~")
-_SHOWN_OF_A_VALUE = 1000
 
 # Pixels of a name in a sentence.
 _MENTIONED = 360.0
@@ -159,17 +157,3 @@ def large(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {name}"
     return f"{count:,.0f}"
-
-
-def value_of(value: Any) -> str:  # noqa: ANN401
-    """A setting's or a fact's value as text."""
-    if value is None or value == [] or value == {}:
-        return "none"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(value_of(each) for each in value[:50])[:_SHOWN_OF_A_VALUE]
-    text = str(value)
-    return text if len(text) <= _SHOWN_OF_A_VALUE else f"{text[:_SHOWN_OF_A_VALUE]}…"

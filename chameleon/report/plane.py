@@ -4,7 +4,7 @@ Shapes: k domains.
 """
 
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -26,8 +26,7 @@ _SIDES = ((1, 0), (-1, 0), (0, -1), (0, 1), (0.75, -0.75), (0.75, 0.75), (-0.75,
 _FURTHER = (0.0, 14.0, 28.0)
 
 
-@dataclass(frozen=True)
-class Box:
+class Box(NamedTuple):
     """A rectangle that something takes up, in pixels."""
 
     left: float
@@ -35,15 +34,14 @@ class Box:
     right: float
     bottom: float
 
-    def overlap(self, other: "Box") -> float:
-        """How much of it another takes up too."""
-        across = min(self.right, other.right) - max(self.left, other.left)
-        down = min(self.bottom, other.bottom) - max(self.top, other.top)
-        return max(across, 0.0) * max(down, 0.0)
+    def overlaps(self, boxes: Array) -> Array:
+        """(n,) how much of it each of (n, 4) boxes takes up too."""
+        across = np.minimum(boxes[:, 2], self.right) - np.maximum(boxes[:, 0], self.left)
+        down = np.minimum(boxes[:, 3], self.bottom) - np.maximum(boxes[:, 1], self.top)
+        return np.asarray(np.maximum(across, 0.0) * np.maximum(down, 0.0))
 
 
-@dataclass(frozen=True)
-class Dot:
+class Dot(NamedTuple):
     """What is named.
 
     Attributes:
@@ -61,14 +59,13 @@ class Dot:
     down: float
 
 
-@dataclass(frozen=True)
-class Label:
-    """Where a name stands: its text, the anchor of that, and whether a line leads to its dot."""
+class Label(NamedTuple):
+    """Where a name stands: its text, the class of that, and whether a line leads to its dot."""
 
     text: str
     x: float
     y: float
-    anchor: str
+    kind: str
     box: Box
     is_led: bool
 
@@ -94,18 +91,16 @@ def labels_of(dots: Sequence[Dot], order: Sequence[int], frame: Box) -> list[tup
         if len(dots) > _ALL_NAMED and (costs[best] > 0 or candidates[best].is_led):
             continue
         placed.append((i, candidates[best]))
-        taken = np.vstack([taken, astuple(candidates[best].box)])
+        taken = np.vstack([taken, candidates[best].box])
     return placed
 
 
 def _cost(label: Label, taken: Array, frame: Box) -> float:
     """What a label covers of (n, 4) boxes, and ten times what of it is outside of the frame."""
     box = label.box
-    across = np.minimum(taken[:, 2], box.right) - np.maximum(taken[:, 0], box.left)
-    down = np.minimum(taken[:, 3], box.bottom) - np.maximum(taken[:, 1], box.top)
-    covered = float((np.maximum(across, 0.0) * np.maximum(down, 0.0)).sum())
-    outside = (box.right - box.left) * (box.bottom - box.top) - box.overlap(frame)
-    return covered + 10 * max(outside, 0.0)
+    inside = float(box.overlaps(np.array([frame]))[0])
+    outside = (box.right - box.left) * (box.bottom - box.top) - inside
+    return float(box.overlaps(taken).sum()) + 10 * max(outside, 0.0)
 
 
 def _candidates(dot: Dot, text: str) -> list[Label]:
@@ -115,10 +110,11 @@ def _candidates(dot: Dot, text: str) -> list[Label]:
             x = dot.x + right * (dot.across + 4 + further)
             # Beside a dot a name's middle is level with it; over and under it, its edge is beyond it.
             y = dot.y + below * (dot.down + 4 + further) + (4 if below == 0 else 0 if below < 0 else 9)
-            anchor = "start" if right > 0 else "end" if right < 0 else "middle"
-            left = x - {"start": 0.0, "middle": long / 2, "end": long}[anchor]
-            box = Box(left - 1, y - 10, left + long + 1, y + 4)
-            found.append(Label(text, x, y, anchor, box, further > 0))
+            kind, before = ("halo", 0.0) if right > 0 else ("halo end", long)
+            if right == 0:
+                kind, before = "halo mid", long / 2
+            box = Box(x - before - 1, y - 10, x - before + long + 1, y + 4)
+            found.append(Label(text, x, y, kind, box, further > 0))
     return found
 
 
@@ -151,8 +147,8 @@ def draw_plane(report: Report, key: str, width: int) -> Markup:
     title = f"{len(dots)} {report.pictured.kind} on the first two principal components of their affinity"
     within = tag("g", *ellipses, clip_path=f"url(#{key}-clip)")
     drawn = tag("g", within, *marks, *names, class_="many" if len(dots) >= _MANY else None)
-    content = (clip, _axes(report, across, up, frame), drawn)
-    return picture(key, width, frame.bottom + 24, title, _said(report), *content)
+    axes = _axes(report, across, up, frame)
+    return picture(key, width, frame.bottom + 24, title, _said(report), clip, axes, drawn)
 
 
 def _scales(report: Report, width: int) -> tuple[Scale, Scale, Box]:
@@ -191,19 +187,15 @@ def _dots(report: Report, across: Scale, up: Scale, largest: float) -> list[Dot]
     reach = _reach(report.spreads) * abs(across.at(1.0) - across.at(0.0))
     keeps = np.where(reach.max(axis=1, keepdims=True) <= _SMALL_ELLIPSE, reach, 0.0)
     keeps = np.maximum(keeps, radii[:, None])
-    return [
-        Dot(name, across.at(float(x)), up.at(float(y)), float(radius), float(beside), float(below))
-        for name, (x, y), radius, (beside, below) in zip(
-            pictured.names, report.places, radii, keeps, strict=True
-        )
-    ]
+    places = ((across.at(x), up.at(y)) for x, y in report.places.tolist())
+    each = zip(pictured.names, places, radii.tolist(), keeps.tolist(), strict=True)
+    return [Dot(name, x, y, radius, *keep) for name, (x, y), radius, keep in each]
 
 
 def _axes(report: Report, across: Scale, up: Scale, frame: Box) -> Markup:
     """The frame, lines through the middle of all domains, and what the axes are."""
-    x, y = (
-        scale.at(float(mean)) for scale, mean in zip((across, up), report.places.mean(axis=0), strict=True)
-    )
+    mean = report.places.mean(axis=0).tolist()
+    x, y = across.at(mean[0]), up.at(mean[1])
     first, second = (percent(float(share), 0) for share in report.explained)
     middle = (frame.left + frame.right) / 2, (frame.top + frame.bottom) / 2
     turned = f"translate(14 {middle[1]:.1f}) rotate(-90)"
@@ -231,8 +223,7 @@ def _ellipse(spread: Array, dot: Dot, unit: float) -> Markup:
 
 
 def _drawn(label: Label, dot: Dot) -> Markup:
-    kind = {"start": "halo", "middle": "halo mid", "end": "halo end"}[label.anchor]
-    text = tag("text", label.text, class_=kind, x=label.x, y=label.y)
+    text = tag("text", label.text, class_=label.kind, x=label.x, y=label.y)
     if not label.is_led:
         return accessible(one_line(dot.name), text)
     y = (label.box.top + label.box.bottom) / 2

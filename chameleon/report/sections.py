@@ -198,7 +198,10 @@ def _beginning(text: str, letters: int) -> str:
 
 
 def _settings(report: Report) -> Markup:
-    content = [tables.settings_table(report)] if report.weights.settings else []
-    if report.weights.provenance:
-        content.append(tables.provenance_table(report))
-    return joined(*content) if content else tag("p", "The weights file has none.")
+    settings, provenance = report.weights.settings, report.weights.provenance
+    if not settings and not provenance:
+        return tag("p", "The weights file has none.")
+    return joined(
+        tables.values_table("Settings in force", "setting", settings) if settings else "",
+        tables.values_table("Provenance", "what", provenance) if provenance else "",
+    )

@@ -4,8 +4,8 @@ Shapes: k domains, f settings along a path.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +17,6 @@ from chameleon.report.markup import (
     decimals_for,
     figure,
     fitted,
-    joined,
     one_line,
     percent,
     tag,
@@ -37,16 +36,8 @@ _LABELS = 108.0
 _GAP = 13.5
 
 
-@dataclass(frozen=True)
-class _Panel:
-    """One of several pictures side by side.
-
-    Attributes:
-        key: Told apart from all others of the page.
-        across: Scale of the setting.
-        up: Scale of the weights.
-        room: Pixels for names to the right of it.
-    """
+class _Panel(NamedTuple):
+    """One of several pictures side by side, with pixels for names to the right of it."""
 
     key: str
     across: Scale
@@ -76,7 +67,8 @@ def draw_paths(report: Report, key: str, width: int) -> Markup:
         low, high = float(path.values.min()), float(path.values.max())
         across = Scale(low, high, left, left + panel - room - 6, is_log=True)
         place = _Panel(f"{key}-{number}", across, Scale(0.0, top, above + _HEIGHT, above), room)
-        drawn += [_axes(report, path, place, numbers=column == 0), _lines(report, path, coloured, place)]
+        drawn += _axes(report, path, place, numbers=column == 0)
+        drawn += _lines(report, path, coloured, place)
     rows = -(-len(shown) // per_row)
     title = "Weights along " + " and ".join(path.setting for path in shown)
     return picture(key, width, (_HEIGHT + 76) * rows, title, _said(report, shown), *drawn)
@@ -93,17 +85,14 @@ def _top(report: Report, shown: Sequence[WeightPath]) -> float:
     return min(1.0, in_force, 1.05 * max(float(path.weights.max()) for path in shown))
 
 
-def _axes(report: Report, path: WeightPath, panel: _Panel, *, numbers: bool) -> Markup:
+def _axes(report: Report, path: WeightPath, panel: _Panel, *, numbers: bool) -> list[Markup]:
     """Grid, axes and the mark of what is in force."""
     across, up = panel.across, panel.up
-    width = across.end - across.begin
+    width, height = across.end - across.begin + 6, _HEIGHT + 3
+    inside = tag("rect", x=across.begin - 3, y=up.end, width=width, height=height)
     drawn = [
         tag("text", path.setting, class_="panel", x=across.begin, y=up.end - 10),
-        tag(
-            "clipPath",
-            tag("rect", x=across.begin - 3, y=up.end, width=width + 6, height=_HEIGHT + 3),
-            id=f"{panel.key}-clip",
-        ),
+        tag("clipPath", inside, id=f"{panel.key}-clip"),
     ]
     ticks = up.ticks(5)
     decimals = share_decimals(ticks)
@@ -125,7 +114,7 @@ def _axes(report: Report, path: WeightPath, panel: _Panel, *, numbers: bool) -> 
         middle = min(max(x, across.begin + half), across.end + panel.room - half)
         drawn.append(tag("line", class_="in-force", x1=x, x2=x, y1=up.end, y2=up.begin))
         drawn.append(tag("text", words, class_="tick mid", x=middle, y=up.begin + 34))
-    return joined(*drawn)
+    return drawn
 
 
 def _readable(across: Scale) -> list[float]:
@@ -138,7 +127,7 @@ def _readable(across: Scale) -> list[float]:
     return across.ticks(1)
 
 
-def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Panel) -> Markup:
+def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Panel) -> list[Markup]:
     across, up = panel.across, panel.up
     order = np.argsort(path.values, kind="stable")
     values, weights = path.values[order], path.weights[order]
@@ -160,7 +149,7 @@ def _lines(report: Report, path: WeightPath, coloured: Sequence[int], panel: _Pa
         short = fitted(name, panel.room - 13, 11.5)
         text = tag("text", short, class_=f"label c{number}", x=x + 13, y=y + 4)
         labels.append(accessible(one_line(name), line, text))
-    return joined(tag("g", *lines, clip_path=f"url(#{panel.key}-clip)"), *labels)
+    return [tag("g", *lines, clip_path=f"url(#{panel.key}-clip)"), *labels]
 
 
 def _line(xs: Sequence[float], weights: Array, up: Scale, kind: str, name: str) -> Markup:

@@ -61,21 +61,18 @@ def verdict(weights: DomainWeights) -> Markup:
     diagnostics = weights.diagnostics
     largest = diagnostics.get("largest_standard_error")
     if largest is None:
-        return tag(
-            "p", tag("strong", "How sure these weights are is not known: "), "they have no standard errors."
-        )
+        start = tag("strong", "How sure these weights are is not known: ")
+        return tag("p", start, "they have no standard errors.")
     error = f"the largest standard error of a weight is {_points(largest)}"
     target = weights.settings.get("target_se")
     against = f", for a target of {_points(target)}" if isinstance(target, int | float) else ""
-    if diagnostics.get("enough_windows"):
-        words = tag("p", tag("strong", "Enough windows: "), f"{error}{against}.")
-    else:
-        words = tag("p", tag("strong", "More windows are needed: "), f"{error}{against}.", _needed(weights))
+    is_enough = diagnostics.get("enough_windows")
+    start = tag("strong", "Enough windows: " if is_enough else "More windows are needed: ")
+    words = tag("p", start, f"{error}{against}.", "" if is_enough else _needed(weights))
     return joined(words, tag("p", _ranking(weights)))
 
 
 def _ranking(weights: DomainWeights) -> Markup:
-    """How sure the order of neighbours by weight is."""
     pairs = neighbours_by_weight(weights)
     uncertain = [each for each in pairs if each["probability"] < CERTAIN]
     if not pairs:
@@ -83,15 +80,10 @@ def _ranking(weights: DomainWeights) -> Markup:
     if not uncertain:
         least = percent(float(pairs[0]["probability"]), 0)
         return joined(f"The ranking of the domains is certain: each neighbour by at least {least}.")
-    words = [
-        joined(
-            mention(each["above"]),
-            " > ",
-            mention(each["below"]),
-            f" ({percent(float(each['probability']), 0)})",
-        )
-        for each in uncertain[:_NAMED]
-    ]
+    words = []
+    for each in uncertain[:_NAMED]:
+        share = percent(float(each["probability"]), 0)
+        words.append(joined(mention(each["above"]), " > ", mention(each["below"]), f" ({share})"))
     start = "The ranking is uncertain for "
     if len(uncertain) > _NAMED:
         start += f"{len(uncertain):,} of {len(pairs):,} pairs of neighbours, most for "
@@ -100,36 +92,28 @@ def _ranking(weights: DomainWeights) -> Markup:
 
 
 def _needed(weights: DomainWeights) -> Markup:
-    needed = weights.diagnostics.get("windows_needed", {})
-    lacking = sorted(
-        (
-            (int(count), name)
-            for name, count in needed.items()
-            if count > weights.domains.get(name, {}).get("windows", 0)
-        ),
-        reverse=True,
-    )
+    needed = weights.diagnostics.get("windows_needed", {}).items()
+    embedded = {name: facts.get("windows", 0) for name, facts in weights.domains.items()}
+    lacking = sorted(((int(n), name) for name, n in needed if n > embedded.get(name, 0)), reverse=True)
     if not lacking:
         return Markup()
     parts = [joined(f"{count:,} of ", mention(name)) for count, name in lacking[:_NAMED]]
-    rest = len(lacking) - len(parts)
-    more = [joined(f"more of {rest:,} other domains" if rest > 1 else "more of one other")] if rest else []
-    return joined(" Estimated windows needed: ", listed([*parts, *more]), ".")
+    if rest := len(lacking) - len(parts):
+        parts.append(joined(f"more of {rest:,} other domains" if rest > 1 else "more of one other"))
+    return joined(" Estimated windows needed: ", listed(parts), ".")
 
 
 def facts(report: Report) -> list[tuple[str, str]]:
     """The few numbers at the top of the page, with their titles."""
     weights, k = report.weights, len(report.weights.names)
     numbers = [("Domains", f"{k:,}")]
-    sources = weights.diagnostics.get("sources")
-    if sources:
+    if sources := weights.diagnostics.get("sources"):
         numbers.append(("Sources", f"{len(sources):,}"))
     if (effective := weights.diagnostics.get("effective_dimension")) is not None:
         is_nested = weights.settings.get("hierarchy") == "nested"
-        of = f"{len(sources):,} sources" if sources and is_nested else f"{k:,}"
-        numbers.append(
-            ("Effective dimension", f"{effective:{',.0f' if effective >= 1000 else '.2f'}} of {of}")
-        )
+        units = f"{len(sources):,} sources" if sources and is_nested else f"{k:,}"
+        words = f"{effective:{',.0f' if effective >= 1000 else '.2f'}} of {units}"
+        numbers.append(("Effective dimension", words))
     if (approximation := weights.diagnostics.get("approximation") or {}).get("approximate"):
         error = percent(approximation["median_relative_error"])
         numbers.append(("Scores", f"approximate, half within {error}"))

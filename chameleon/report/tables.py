@@ -17,15 +17,16 @@ from chameleon.report.markup import (
     percent,
     points,
     tag,
-    value_of,
 )
 from chameleon.report.style import MOVES
+from chameleon.report.terminal import heaviest_sources
 
 _NEAREST = 3
 
-# Rows of a table of very many domains, and values of settings.
+# Rows of a table of very many domains, values of settings, and letters of one.
 HEAVIEST, LIGHTEST = 500, 100
 _MOST_VALUES = 300
+_LETTERS_SHOWN = 1000
 
 # Of so many domains and causes the moves of each weight are shown, of more only the furthest.
 _ALL_MOVES = 16
@@ -51,14 +52,10 @@ def table(
         kind: A class of the page's style.
     """
     head = tag("tr", *(_head(each) for each in heads))
-    body = [
-        tag(
-            "tr",
-            tag("th", name_of(name), scope="row", class_="lengthy" if len(name) > _LENGTHY else None),
-            *cells,
-        )
-        for name, cells in rows
-    ]
+    body = []
+    for name, cells in rows:
+        lengthy = "lengthy" if len(name) > _LENGTHY else None
+        body.append(tag("tr", tag("th", name_of(name), scope="row", class_=lengthy), *cells))
     content = tag("table", tag("caption", title), tag("thead", head), tag("tbody", *body), class_=kind)
     whole = "scroll whole" if len(rows) <= _SCROLLED else "scroll"
     return tag("div", content, class_=whole, tabindex="0", role="region", aria_label=f"Table: {title}")
@@ -74,25 +71,27 @@ def cell(text: str | None, kind: str | None = None) -> Markup:
     return tag("td", "–" if text is None else text, class_=kind)
 
 
+def _named(name: str, number: str) -> Markup:
+    return tag("td", name_of(name), " ", tag("span", number))
+
+
 def weights_table(report: Report) -> Markup:
     """All domains with their weights, and what is known of each."""
     weights, k = report.weights, len(report.weights.names)
-    decimals = decimals_for(k)
+    decimals, shown = decimals_for(k), rows_of(report)
+    names, shares = [weights.names[i] for i in shown], weights.weights[shown].tolist()
 
-    def of(fact: str, written: Callable[[Any], str]) -> Callable[[int], str | None]:
-        def read(i: int) -> str | None:
-            value = weights.domains.get(weights.names[i], {}).get(fact)
-            return None if value is None else written(value)
-
-        return read
+    def of(fact: str, written: Callable[[Any], str]) -> list[str | None]:
+        values = [weights.domains.get(name, {}).get(fact) for name in names]
+        return [None if value is None else written(value) for value in values]
 
     def share(value: float) -> str:
         return percent(value, decimals)
 
-    columns: list[tuple[str, Callable[[int], str | None]]] = [
-        ("weight", lambda i: share(float(weights.weights[i]))),
+    columns: list[tuple[str, list[str | None]]] = [
+        ("weight", list(map(share, shares))),
         ("95 % interval", of("interval", lambda ends: f"{100 * ends[0]:.{decimals}f} – {share(ends[1])}")),
-        ("vs uniform", lambda i: f"{weights.weights[i] * k:.2f} ×"),
+        ("vs uniform", [f"{each * k:.2f} ×" for each in shares]),
         ("natural", of("natural_share", share)),
         ("in use now", of("weight_in_use", share)),
         ("score", of("score", lambda score: f"{score:.4f}")),
@@ -100,10 +99,10 @@ def weights_table(report: Report) -> Markup:
         ("windows in all", of("windows_available", lambda count: f"{count:,}")),
         ("tokens in all", of("corpus_tokens", large)),
     ]
-    shown = rows_of(report)
-    known = [each for each in columns if any(each[1](i) is not None for i in shown)]
-    rows = [(weights.names[i], [cell(read(i)) for _, read in known]) for i in shown]
-    return table(f"Weights of {_which(report)}", ["domain", *(head for head, _ in known)], rows)
+    known = {head: cells for head, cells in columns if any(each is not None for each in cells)}
+    rows = [(name, list(map(cell, cells))) for name, *cells in zip(names, *known.values(), strict=True)]
+    which = f"all {k} domains" if k <= ALL_PICTURED else f"the {HEAVIEST} heaviest and {LIGHTEST} lightest"
+    return table(f"Weights of {which}", ["domain", *known], rows)
 
 
 def rows_of(report: Report) -> list[int]:
@@ -112,22 +111,13 @@ def rows_of(report: Report) -> list[int]:
     return order if len(order) <= ALL_PICTURED else [*order[:HEAVIEST], *order[-LIGHTEST:]]
 
 
-def _which(report: Report) -> str:
-    k = len(report.weights.names)
-    return f"all {k} domains" if k <= ALL_PICTURED else f"the {HEAVIEST} heaviest and {LIGHTEST} lightest"
-
-
 def sources_table(report: Report) -> Markup:
     """What each source has in all, where domains' names tell them."""
-    decimals = decimals_for(len(report.weights.names))
-    sources = report.weights.diagnostics["sources"]
-    order = sorted(sources, key=lambda name: (-sources[name]["weight"], name))
+    decimals = min(decimals_for(len(report.weights.names)), 3)
+    order = heaviest_sources(report.weights)
     rows = [
-        (
-            name,
-            [cell(percent(sources[name]["weight"], min(decimals, 3))), cell(f"{sources[name]['domains']:,}")],
-        )
-        for name in order[:HEAVIEST]
+        (name, [cell(percent(facts["weight"], decimals)), cell(f"{facts['domains']:,}")])
+        for name, facts in order[:HEAVIEST]
     ]
     which = f"all {len(order)} sources" if len(order) <= HEAVIEST else f"the {HEAVIEST} heaviest sources"
     return table(f"Weights of {which}", ["source", "weight", "domains"], rows)
@@ -135,33 +125,28 @@ def sources_table(report: Report) -> Markup:
 
 def others_table(report: Report) -> Markup:
     """Each domain's weight by each other block or seed."""
-    weights, others = report.weights, [(label, each.by_name()) for label, each in report.others]
+    weights = report.weights
     decimals = decimals_for(len(weights.names))
+    sides = [weights.by_name(), *(each.by_name() for _, each in report.others)]
     rows = []
-    for i in rows_of(report):
-        name = weights.names[i]
-        shares = [float(weights.weights[i]), *(each.get(name) for _, each in others)]
-        rows.append((name, [cell(None if each is None else percent(each, decimals)) for each in shares]))
-    heads = ["domain", "these", *(one_line(label) for label, _ in others)]
+    for name in (weights.names[i] for i in rows_of(report)):
+        cells = [cell(percent(each[name], decimals) if name in each else None) for each in sides]
+        rows.append((name, cells))
+    heads = ["domain", "these", *(one_line(label) for label, _ in report.others)]
     return table("Weights by other blocks and seeds", heads, rows)
 
 
 def moves_table(report: Report) -> Markup:
     """How far each added or removed domain moves each weight."""
     decimals = decimals_for(len(report.weights.names))
-    names = list(
-        dict.fromkeys(
-            [report.weights.names[i] for i in report.by_weight]
-            + [name for _, moves in report.moved_by for name in moves]
-        )
-    )
+    moving = [name for _, moves in report.moved_by for name in moves]
+    names = dict.fromkeys([*(report.weights.names[i] for i in report.by_weight), *moving])
     if len(names) > _ALL_MOVES or len(report.moved_by) > _ALL_MOVES:
         return _furthest_moves(report, decimals)
     largest = max((abs(move) for _, moves in report.moved_by for move in moves.values()), default=0.0)
-    rows = []
-    for name in names:
-        moved = [moves.get(name) for _, moves in report.moved_by]
-        rows.append((name, [_move(each, largest, decimals) for each in moved]))
+    rows = [
+        (name, [_move(moves.get(name), largest, decimals) for _, moves in report.moved_by]) for name in names
+    ]
     heads = ["domain", *(one_line(label) for label, _ in report.moved_by)]
     return table("Change of each weight in points", heads, rows)
 
@@ -177,11 +162,8 @@ def _furthest_moves(report: Report, decimals: int) -> Markup:
     rows = []
     for label, moves in report.moved_by:
         furthest = sorted(moves.items(), key=lambda each: (-abs(each[1]), each[0]))[:_FURTHEST]
-        cells = [
-            tag("td", name_of(name), " ", tag("span", points(change, decimals))) for name, change in furthest
-        ]
-        cells += [cell(None)] * (_FURTHEST - len(cells))
-        rows.append((label, cells))
+        cells = [_named(name, points(change, decimals)) for name, change in furthest]
+        rows.append((label, [*cells, *[cell(None)] * (_FURTHEST - len(cells))]))
     heads = ["cause", "moves furthest", *["next"] * (_FURTHEST - 1)]
     return table("Weights that move furthest, in points", heads, rows, "near")
 
@@ -193,30 +175,17 @@ def neighbours_table(report: Report) -> Markup:
     rows = []
     for i in report.pictured.by_weight:
         others = [int(j) for j in np.argsort(-report.affinity[i], kind="stable") if j != i][:count]
-        cells = [
-            tag(
-                "td",
-                name_of(names[j]),
-                " ",
-                tag("span", affinity_number(float(report.affinity[i, j]), report.affinity)),
-            )
-            for j in others
-        ]
+        numbers = [affinity_number(float(report.affinity[i, j]), report.affinity) for j in others]
+        cells = [_named(names[j], number) for j, number in zip(others, numbers, strict=True)]
         rows.append((names[i], cells))
     heads = ["domain", *("most similar", "second", "third")[:count]]
     return table("Nearest neighbours, with affinity", heads, rows, "near")
 
 
-def settings_table(report: Report) -> Markup:
-    """Every setting in force."""
-    rows = [(key, [cell(value_of(value))]) for key, value in _flat(report.weights.settings)]
-    return table("Settings in force", ["setting", "value"], rows, "words")
-
-
-def provenance_table(report: Report) -> Markup:
-    """Where the numbers came from."""
-    rows = [(key, [cell(value_of(value))]) for key, value in _flat(report.weights.provenance)]
-    return table("Provenance", ["what", "value"], rows, "words")
+def values_table(title: str, head: str, values: Mapping[str, Any]) -> Markup:
+    """Settings or facts with their values, also those of nested objects; `head` stands above their names."""
+    rows = [(key, [cell(_text_of(value))]) for key, value in _flat(values)]
+    return table(title, [head, "value"], rows, "words")
 
 
 def _flat(nested: Mapping[str, Any]) -> list[tuple[str, Any]]:
@@ -232,3 +201,17 @@ def _flat(nested: Mapping[str, Any]) -> list[tuple[str, Any]]:
     if len(found) > _MOST_VALUES:
         found[_MOST_VALUES:] = [("and", f"{len(found) - _MOST_VALUES:,} more in the weights file")]
     return found
+
+
+def _text_of(value: Any) -> str:  # noqa: ANN401
+    """A setting's or a fact's value as text."""
+    if value is None or value == [] or value == {}:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(_text_of(each) for each in value[:50])[:_LETTERS_SHOWN]
+    text = str(value)
+    return text if len(text) <= _LETTERS_SHOWN else f"{text[:_LETTERS_SHOWN]}…"

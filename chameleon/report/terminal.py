@@ -10,10 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from chameleon.common.arrays import Array
 from chameleon.common.tables import (
     ALL_SHOWN,
-    MOST_MOVED,
     Column,
     describe_hidden_rows,
     describe_spread,
@@ -61,10 +59,10 @@ def render_table(
     order = heaviest_first(weights.names, weights.weights)
     rows = rows_to_show(order)
     shown = [i for i in rows if i is not None]
-    table = table_lines(_columns(weights, shown, unicode=unicode), width)
+    table, facts = table_lines(_columns(weights, shown, unicode=unicode), width), []
     if None in rows:
         table.insert(1 + rows.index(None), describe_hidden_rows(order, weights.weights))
-    facts = describe_spread(weights.weights) if len(order) > ALL_SHOWN else []
+        facts = describe_spread(weights.weights)
     facts += [*_facts(weights), ("weights file", written_to)]
     if report is not None:
         facts.append(("report", str(report)))
@@ -133,7 +131,7 @@ def _facts(weights: DomainWeights) -> list[tuple[str, str]]:
     is_nested = settings.get("hierarchy") == "nested"
     units = diagnostics.get("sources", weights.names) if is_nested else weights.names
     effective = diagnostics["effective_dimension"]
-    dimension = f"{effective:,.0f}" if effective >= 1000 else f"{effective:.2f}"
+    dimension = f"{effective:{',.0f' if effective >= 1000 else '.2f'}} of {len(units):,}"
     kernel = f"{settings['kernel']} kernel"
     if (sigma := settings.get("rbf_sigma")) is not None:
         kernel += f", sigma {sigma:.4g} ({settings['rbf_sigma_from']})"
@@ -143,7 +141,7 @@ def _facts(weights: DomainWeights) -> list[tuple[str, str]]:
         *_sources(weights),
         *_certainty(weights),
         *_approximation(weights),
-        ("effective dimension", f"{dimension} of {len(units):,} {'sources' if is_nested else 'domains'}"),
+        ("effective dimension", f"{dimension} {'sources' if is_nested else 'domains'}"),
         *(nested if is_nested else ()),
         ("kernel and ridge", f"{kernel}, {ridge}"),
         ("temperature", f"{settings['temperature_used']:.4g}, recipe {settings['recipe']}"),
@@ -152,23 +150,25 @@ def _facts(weights: DomainWeights) -> list[tuple[str, str]]:
 
 def _sources(weights: DomainWeights) -> list[tuple[str, str]]:
     """The weight of each source, where the domains' names begin with one."""
-    sources = weights.diagnostics.get("sources")
-    if not sources:
-        return []
-    heaviest = sorted(sources.items(), key=lambda each: (-each[1]["weight"], each[0]))
+    heaviest = heaviest_sources(weights)
     shown, others = heaviest[:_SOURCES_SHOWN], heaviest[_SOURCES_SHOWN:]
     counts = [facts["domains"] for _, facts in shown]
-    lines = table_lines(
-        [
-            Column("", [display_name(name) for name, _ in shown], is_text=True),
-            Column("", [f"{facts['weight']:.4f}" for _, facts in shown]),
-            Column("", [f"of {count:,} domain{'s' if count > 1 else ''}" for count in counts], is_text=True),
-        ]
-    )[1:]
+    columns = [
+        Column("", [display_name(name) for name, _ in shown], is_text=True),
+        Column("", [f"{facts['weight']:.4f}" for _, facts in shown]),
+        Column("", [f"of {count:,} domain{'s' if count > 1 else ''}" for count in counts], is_text=True),
+    ]
+    lines = table_lines(columns)[1:]
     if others:
         together = sum(facts["weight"] for _, facts in others)
         lines.append(f"... {len(others):,} more, together {two_digits(together)}")
     return [("" if at else "by source", line) for at, line in enumerate(lines)]
+
+
+def heaviest_sources(weights: DomainWeights) -> list[tuple[str, dict[str, Any]]]:
+    """Weight and number of domains of each source, the heaviest first; none where names tell no sources."""
+    sources = weights.diagnostics.get("sources", {})
+    return sorted(sources.items(), key=lambda each: (-each[1]["weight"], each[0]))
 
 
 def _certainty(weights: DomainWeights) -> list[tuple[str, str]]:
@@ -193,7 +193,6 @@ def _certainty(weights: DomainWeights) -> list[tuple[str, str]]:
 
 
 def _ranking(weights: DomainWeights) -> str:
-    """How sure the order of neighbours by weight is."""
     pairs = neighbours_by_weight(weights)
     uncertain = [each for each in pairs if each["probability"] < CERTAIN]
     if not uncertain:
@@ -209,10 +208,9 @@ def _ranking(weights: DomainWeights) -> str:
 def neighbours_by_weight(weights: DomainWeights) -> list[Mapping[str, Any]]:
     """How probable the order of any two neighbours is, the least probable first."""
     by_weight = np.argsort(-weights.weights, kind="stable").tolist()
-    below = {weights.names[one]: weights.names[other] for one, other in pairwise(by_weight)}
-    pairs = [
-        each for each in weights.diagnostics.get("order", ()) if below.get(each["above"]) == each["below"]
-    ]
+    neighbours = {(weights.names[one], weights.names[other]) for one, other in pairwise(by_weight)}
+    order = weights.diagnostics.get("order", ())
+    pairs = [each for each in order if (each["above"], each["below"]) in neighbours]
     return sorted(pairs, key=lambda each: float(each["probability"]))
 
 
@@ -250,26 +248,17 @@ def render_change(
             return f"{now[name] - was[name]:+.{decimals}f}"
         return "removed" if name in was else "new"
 
-    lines = table_lines(
-        [
-            Column("domain", list(map(display_name, names)), is_text=True),
-            Column("before", [_share(was.get(name), decimals) for name in names]),
-            Column("after", [_share(now.get(name), decimals) for name in names]),
-            Column("moved", [moved(name) for name in names]),
-            *(
-                Column(
-                    display_name(cause, _CAUSE),
-                    [f"{by[name]:+.{decimals}f}" if name in by else "-" for name in names],
-                )
-                for cause, by in moved_by
-            ),
-        ]
-    )
+    columns = [
+        Column("domain", list(map(display_name, names)), is_text=True),
+        Column("before", [_share(was.get(name), decimals) for name in names]),
+        Column("after", [_share(now.get(name), decimals) for name in names]),
+        Column("moved", list(map(moved, names))),
+    ]
+    for cause, by in moved_by:
+        cells = [f"{by[name]:+.{decimals}f}" if name in by else "-" for name in names]
+        columns.append(Column(display_name(cause, _CAUSE), cells))
+    lines = table_lines(columns)
     if rest := len(everybody) - len(names):
-        lines.append(f"... {rest:,} more that moved less, none by over {two_digits(_next(moves))}")
+        largest = two_digits(float(np.sort(moves)[rest - 1]))
+        lines.append(f"... {rest:,} more that moved less, none by over {largest}")
     return "\n".join(lines)
-
-
-def _next(moves: Array) -> float:
-    """The largest of the moves that are not shown."""
-    return float(np.sort(moves)[-MOST_MOVED - 1])
