@@ -244,7 +244,7 @@ def test_many_domains_are_scored_like_few(kernel: Kernel, monkeypatch: pytest.Mo
     available = {sample.name: ENDLESS for sample in samples}
     options = Options(kernel=kernel, lambda_reg=1e-2, target_se=1e-9)
     few = score_samples(samples, available, options)
-    assert few.displayed == list(range(k))
+    assert few.solution.displayed == list(range(k))
     monkeypatch.setattr(subsets, "FEW", 100)
     many = score_samples(samples, available, options)
     np.testing.assert_allclose(many.solution.scores, few.solution.scores, rtol=1e-9)
@@ -271,12 +271,12 @@ def test_many_domains_by_random_features_end_to_end(monkeypatch: pytest.MonkeyPa
     options = Options(lambda_reg=1e-2, exact_up_to=1100, num_features=600)
     scored = score_samples(samples, available, options)
     weights = described(scored, options)
-    assert len(scored.displayed) == 500
-    assert scored.displayed == sorted(set(scored.displayed))
+    assert len(scored.solution.displayed) == 500
+    assert scored.solution.displayed == sorted(set(scored.solution.displayed))
     assert scored.solution.affinity.shape == (500, 500)
     assert scored.plane.places.shape == (500, 2)
     heaviest = np.argsort(-scored.weights)[:250]
-    assert set(heaviest.tolist()) <= set(scored.displayed)
+    assert set(heaviest.tolist()) <= set(scored.solution.displayed)
     diagnostics = weights.diagnostics
     assert diagnostics["approximation"]["features"] == 600
     assert diagnostics["errors"].startswith("analytic")
