@@ -79,28 +79,27 @@ def labels_of(dots: Sequence[Dot], order: Sequence[int], frame: Box) -> list[tup
         frame: Within which names stand.
     """
     around = [(d.x - d.radius, d.y - d.radius, d.x + d.radius, d.y + d.radius) for d in dots]
-    taken = np.array(around).reshape(len(dots), 4)
+    boxes = np.array([frame, *around])
     room = 0.3 * (frame.right - frame.left)
     placed: list[tuple[int, Label]] = []
     for i in order:
         if len(placed) >= _MOST_NAMED:
             break
         candidates = _candidates(dots[i], fitted(dots[i].name, room, _LETTERS))
-        costs = [_cost(each, taken, frame) for each in candidates]
+        costs = [_cost(each.box, boxes) for each in candidates]
         best = min(range(len(costs)), key=costs.__getitem__)
         if len(dots) > _ALL_NAMED and (costs[best] > 0 or candidates[best].is_led):
             continue
         placed.append((i, candidates[best]))
-        taken = np.vstack([taken, candidates[best].box])
+        boxes = np.vstack([boxes, candidates[best].box])
     return placed
 
 
-def _cost(label: Label, taken: Array, frame: Box) -> float:
-    """What a label covers of (n, 4) boxes, and ten times what of it is outside of the frame."""
-    box = label.box
-    inside = float(box.overlaps(np.array([frame]))[0])
-    outside = (box.right - box.left) * (box.bottom - box.top) - inside
-    return float(box.overlaps(taken).sum()) + 10 * max(outside, 0.0)
+def _cost(box: Box, boxes: Array) -> float:
+    """What a label covers of (n, 4) boxes, and ten times what of it is outside of the first, the frame."""
+    overlaps = box.overlaps(boxes)
+    outside = (box.right - box.left) * (box.bottom - box.top) - overlaps[0]
+    return float(overlaps[1:].sum() + 10 * max(outside, 0.0))
 
 
 def _candidates(dot: Dot, text: str) -> list[Label]:
