@@ -11,3 +11,8 @@ class InputError(ValueError):
 
 class NotFiniteError(InputError):
     """A training run diverged."""
+
+
+def one_line(error: Exception, most: int = 200) -> str:
+    """An exception's message in one line of at most `most` characters."""
+    return " ".join(str(error).split())[:most]

@@ -4,7 +4,7 @@ import os
 import re
 from pathlib import Path
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_files, digest_of_json, is_utf8, local_path, path_exists
 from chameleon.common.libraries import quiet_hub
 
@@ -77,10 +77,9 @@ def _download(model: str, weights: bool) -> Path:
             if weights and not any(path.glob("*.safetensors")):
                 path = Path(snapshot_download(model, allow_patterns=[*_SMALL_FILES, "pytorch_model*.bin"]))
     except Exception as error:  # from the hub's library, its HTTP library or the network
-        reason = " ".join(str(error).split())[:300]
         raise InputError(
             f"there is no directory {model}, and the hub has no such model "
-            f"({type(error).__name__}: {reason}). To work offline, name a local "
+            f"({type(error).__name__}: {one_line(error, 300)}). To work offline, name a local "
             "directory, or set HF_HOME to a cache that holds it and HF_HUB_OFFLINE=1"
         ) from None
     return path

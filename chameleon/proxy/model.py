@@ -72,12 +72,12 @@ class Proxy:
         if self.device.type == "cuda":
             ids = ids.pin_memory()
         states = self._states(ids.to(self.device, non_blocking=True).long())
-        if (lengths == tokens.shape[1]).all():
-            return _mean(states, tokens.shape[1])
-        counts = torch.from_numpy(lengths).to(self.device)
-        padding = torch.arange(tokens.shape[1], device=self.device) >= counts[:, None]
-        states = states.masked_fill(padding[:, :, None], 0)
-        return _mean(states, counts[:, None])
+        counts: torch.Tensor | int = tokens.shape[1]
+        if (lengths < tokens.shape[1]).any():
+            counts = torch.from_numpy(lengths).to(self.device)[:, None]
+            padding = torch.arange(tokens.shape[1], device=self.device) >= counts
+            states = states.masked_fill(padding[:, :, None], 0)
+        return torch.div(states.sum(dim=1, dtype=torch.float32), counts)
 
     def _states(self, ids: torch.Tensor) -> torch.Tensor:
         """(b, t, d) output of the middle block, unlike the model's own output before the last norm."""
@@ -98,10 +98,6 @@ class _Reached(Exception):  # noqa: N818
 
 def _stop(_module: nn.Module, _args: Any, output: Any) -> None:  # noqa: ANN401
     raise _Reached(output[0] if isinstance(output, tuple | list) else output)
-
-
-def _mean(states: torch.Tensor, counts: torch.Tensor | int) -> torch.Tensor:
-    return torch.div(states.sum(dim=1, dtype=torch.float32), counts)
 
 
 def load_proxy(
@@ -161,8 +157,10 @@ def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote
 
     def load(cut: bool) -> Any:  # noqa: ANN401
         config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code)
-        if cut:
-            _truncate(config.get_text_config(decoder=True), block)
+        text_config = config.get_text_config(decoder=True)
+        # Counted from the top (Gemma 3n).
+        if cut and not getattr(text_config, "num_kv_shared_layers", None):
+            _truncate(text_config, block)
         model, loading = AutoModel.from_pretrained(
             checkpoint,
             config=config,
@@ -178,11 +176,6 @@ def _load_decoder(checkpoint: Path, block: int, dtype: torch.dtype, trust_remote
             )
         return getattr(model, "get_decoder", lambda: model)()
 
-    text_config = AutoConfig.from_pretrained(checkpoint, trust_remote_code=trust_remote_code).get_text_config(
-        decoder=True
-    )
-    if getattr(text_config, "num_kv_shared_layers", None):  # counted from the top (Gemma 3n)
-        return load(cut=False)
     try:
         return load(cut=True)
     except Exception:  # the whole model loads, or its error says what is wrong

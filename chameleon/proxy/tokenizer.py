@@ -11,7 +11,7 @@ import numpy.typing as npt
 from tokenizers import Encoding
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.libraries import quiet_transformers
 
 
@@ -116,7 +116,7 @@ def load_tokenizer(checkpoint: Path, trust_remote_code: bool = False) -> ProxyTo
 
 def unloadable(checkpoint: Path, what: str, error: Exception) -> str:
     """The message for a part of a checkpoint that the library cannot load."""
-    reason = " ".join(str(error).split())[:300]
+    reason = one_line(error, 300)
     if "ignore_mismatched_sizes" in reason:  # the library's message refers to a report that it prints
         reason = "its weights are not of the sizes that its config.json says"
     kind = type(error).__name__

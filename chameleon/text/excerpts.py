@@ -85,15 +85,12 @@ def read_stretch(start: Start, begin: int, end: int) -> Stretch:
     if passage is None:
         return Stretch([], 0, None)
     excerpts, at = [], 0
-    for part in _walk(start, passage):
+    for content, low, high in _walk(start, passage):
         if at >= end:
             break
-        length = part.high - part.low
-        if at + length > begin:
-            low = part.low + max(begin - at, 0)
-            high = part.low + min(end - at, length)
-            excerpts.append(_excerpt(part.content, low, high))
-        at += length
+        if at + high - low > begin:
+            excerpts.append(_excerpt(content, low + max(begin - at, 0), min(low + end - at, high)))
+        at += high - low
     return Stretch(excerpts, max(min(at, end) - begin, 0), passage.document)
 
 
@@ -112,27 +109,20 @@ def encode(tokenizer: Tokenizer, stretches: Sequence[Sequence[Excerpt]]) -> list
     return tokens
 
 
-class _Part(NamedTuple):
-    """Bytes `low` to `high` of a document; the byte at its length is the joint."""
-
-    content: Content
-    low: int
-    high: int
-
-
-def _walk(start: Start, passage: Passage) -> Iterator[_Part]:
+def _walk(start: Start, passage: Passage) -> Iterator[tuple[Content, int, int]]:
+    """Documents, each with the first of its bytes and the last + 1; the byte at its length is the joint."""
     low = passage.offset
     for content in passage.documents:
-        yield _Part(content, low, len(content) + 1)
+        yield content, low, len(content) + 1
         low = 0
     for further in range(1, len(start.order)):
         rank = (start.rank + further) % len(start.order)
         for content in start.text.unit(int(start.order[rank])).documents():
-            yield _Part(content, 0, len(content) + 1)
+            yield content, 0, len(content) + 1
     at = 0
     for content in start.text.unit(start.unit).documents():
         length = len(content) + 1
-        yield _Part(content, 0, min(length, start.position - at))
+        yield content, 0, min(length, start.position - at)
         at += length
         if at >= start.position:
             return

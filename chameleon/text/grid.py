@@ -74,14 +74,6 @@ class Estimate(NamedTuple):
     standard_error: float
 
 
-@dataclass(frozen=True)
-class TextAmount:
-    """A number of tokens and its standard error, 0 for a count."""
-
-    tokens: float
-    standard_error: float
-
-
 @dataclass(frozen=True, eq=False)
 class Grid:
     """The cells of a domain and the visits that take them; the module's docstring has a picture.
@@ -124,14 +116,14 @@ class Grid:
         visits = range(first, min(last, self.num_visits))
         return list(dict.fromkeys(int(self.order[self.schedule.rank(visit)]) for visit in visits))
 
-    def amount(self, visits: int) -> TextAmount:
+    def amount(self, visits: int) -> Estimate:
         """Tokens of the domain as estimated from the units of its first visits and its pilot units."""
         pilots = np.arange(min(_PILOTS, len(self.order)))
         read = np.union1d(self.schedule.first_ranks(visits), pilots)
         positions, error = _text_positions(self.text, self.order[read], self.share)
         tokens = positions * self.density.value
         relative = np.hypot(error / max(positions, 1.0), self.density.standard_error)
-        return TextAmount(tokens, float(tokens * relative))
+        return Estimate(tokens, float(tokens * relative))
 
     def _cells_of_visit(self, visit: int) -> list[Start]:
         rank = self.schedule.rank(visit)

@@ -222,43 +222,35 @@ def _encoded(
             cut.length += len(cut.tokens[-1])
         unfinished = [cut for cut in unfinished if cut.length < t and not cut.has_ended]
         _read_on(unfinished, t, grid)
-    rows = [np.concatenate(cut.tokens) for cut in cuts]
-    documents = [cut.document or 0 for cut in cuts]
-    return _windows(rows, [cut.start for cut in cuts], documents, tokenizer, recipe, next_visit)
+    return _windows(cuts, tokenizer, recipe, next_visit)
 
 
 def _cut_tokens(
     starts: Sequence[Start], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int
 ) -> Windows:
     """Windows of a source that holds the proxy's own tokens."""
-    rows, documents = [], []
+    cuts = []
     for start in starts:
         unit = cast("TokenUnit", start.text.unit(start.unit))
-        documents.append(unit.document_at(start.position))
+        cut = _Cut(start, document=unit.document_at(start.position))
         total = sum(start.text.unit(index).length for index in range(len(start.order)))
         missing, at, rank = min(recipe.sample_length, total), start.position, start.rank
-        parts = []
         while missing:
-            parts.append(unit.ids(at, missing))
-            missing -= len(parts[-1])
+            cut.tokens.append(unit.ids(at, missing))
+            missing -= len(cut.tokens[-1])
             at, rank = 0, (rank + 1) % len(start.order)
             unit = cast("TokenUnit", start.text.unit(int(start.order[rank])))
-        rows.append(np.concatenate(parts))
-    return _windows(rows, starts, documents, tokenizer, recipe, next_visit)
+        cuts.append(cut)
+    return _windows(cuts, tokenizer, recipe, next_visit)
 
 
-def _windows(
-    rows: Sequence[npt.NDArray[np.int32]],
-    starts: Sequence[Start],
-    documents: Sequence[int],
-    tokenizer: Tokenizer,
-    recipe: WindowRecipe,
-    next_visit: int,
-) -> Windows:
+def _windows(cuts: Sequence[_Cut], tokenizer: Tokenizer, recipe: WindowRecipe, next_visit: int) -> Windows:
+    rows = [np.concatenate(cut.tokens) for cut in cuts]
     tokens = np.full((len(rows), recipe.sample_length), tokenizer.end_of_text, dtype=np.int32)
     for row, ids in zip(tokens, rows, strict=True):
         row[: len(ids)] = ids
     lengths = np.array([len(ids) for ids in rows], dtype=np.int64)
-    units = np.array([start.unit for start in starts], dtype=np.int64) * UNIT_STEP
-    positions = units + np.array([start.position for start in starts], dtype=np.int64)
-    return Windows(tokens, lengths, positions, units + np.array(documents, dtype=np.int64), next_visit)
+    units = np.array([cut.start.unit for cut in cuts], dtype=np.int64) * UNIT_STEP
+    positions = units + np.array([cut.start.position for cut in cuts], dtype=np.int64)
+    documents = units + np.array([cut.document for cut in cuts], dtype=np.int64)
+    return Windows(tokens, lengths, positions, documents, next_visit)

@@ -134,9 +134,9 @@ def test_the_estimate_of_a_domains_tokens_is_within_its_error(text: Text) -> Non
     for seed in range(40):
         amount = lay_grid(text, BYTES, WindowRecipe(seed, T)).amount(30)
         if amount.standard_error == 0:
-            assert amount.tokens == true
+            assert amount.value == true
             return
-        deviations.append((amount.tokens - true) / amount.standard_error)
+        deviations.append((amount.value - true) / amount.standard_error)
     assert np.mean(np.abs(deviations) < 2.5) > 0.6
     assert abs(np.mean(deviations)) < 1.5
 
@@ -214,7 +214,7 @@ def test_units_that_are_slow_to_read_give_all_windows_of_a_usual_run(
         pilots = set(grid.order[:8].tolist())
         read = pilots | {order[slot] for slot in seen}
         sizes = sum(text.unit(unit).size for unit in read)
-        assert grid.amount(visit).tokens == pytest.approx(
+        assert grid.amount(visit).value == pytest.approx(
             sizes * grid.density.value / text.unit_sizes[sorted(read)].sum() * text.unit_sizes.sum()
         )
     starts = grid.starts(0, grid.num_visits)

@@ -39,15 +39,15 @@ def test_units_are_read_ahead_in_order_and_within_bounds(
     with closing(opened(tmp_path, scratch=tmp_path, domain_column="source")) as corpus:
         text = corpus.domains[0].text
         assert isinstance(text, UnitsText)
-        expected = [each for number in range(len(text.units)) for each in text.units.stream(number)]
+        expected = [each for number in range(len(text.units)) for each in text.units.read(number)]
         begun: list[int] = []
-        real = text.units.stream
+        real = text.units.read
 
         def recorded(number: int) -> Iterator[tuple[str, bytes]]:
             begun.append(number)
             return real(number)
 
-        monkeypatch.setattr(text.units, "stream", recorded)
+        monkeypatch.setattr(text.units, "read", recorded)
         documents = all_documents(corpus.domains)
         names = [domain.name for domain in corpus.domains]
         assert [(names[index], document) for index, document in documents] == expected
@@ -67,14 +67,14 @@ def test_a_unit_that_cannot_be_read_is_an_error(tmp_path: Path, monkeypatch: pyt
     with closing(opened(tmp_path, scratch=tmp_path, domain_column="source")) as corpus:
         text = corpus.domains[0].text
         assert isinstance(text, UnitsText)
-        real = text.units.stream
+        real = text.units.read
 
         def fails(number: int) -> Iterator[tuple[str, bytes]]:
             yield from real(number)
             if number == 5:
                 raise InputError("row group 5 is damaged")
 
-        monkeypatch.setattr(text.units, "stream", fails)
+        monkeypatch.setattr(text.units, "read", fails)
         with pytest.raises(InputError, match="row group 5 is damaged"):
             pack(corpus.domains, ByteTokenizer(), tmp_path / "packed", SHARE)
     assert not list((tmp_path / "packed").glob("*.bin*"))

@@ -172,7 +172,6 @@ class Worker:
             rows = self._embedder.embed(name, windows, first)
         some = zip(windows.tokens[:_EXAMPLES], windows.lengths[:_EXAMPLES], strict=True)
         examples = (tokenizer.decode(ids[:length].tolist())[:_EXAMPLE_CHARACTERS] for ids, length in some)
-        amount = grid.amount(windows.next_visit)
         stored = DomainEmbeddings(
             rows,
             windows.positions,
@@ -180,7 +179,7 @@ class Worker:
             windows.lengths,
             available=grid.num_windows,
             next_visit=windows.next_visit,
-            corpus_tokens=(amount.tokens, amount.standard_error),
+            corpus_tokens=grid.amount(windows.next_visit),
             examples=tuple(examples) if chunk.begin == 0 else (),
         )
         return Piece(self.keys[name], name, chunk.begin, stored, grid.num_visits)

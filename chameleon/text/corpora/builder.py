@@ -53,15 +53,24 @@ class CorpusBuilder:
         """Fingerprint of a text, by the digest of its files and how they are read."""
         return digest_of_json([digest, self.request.text_column, *further])
 
-    def corpus(self, domains: Sequence[Domain], kind: str, column: str | None = None) -> Corpus:
-        """The corpus of open domains, which are told apart by a column where one is given."""
+    def corpus(
+        self, domains: Sequence[Domain], kind: str, column: str | None = None, **origin: str
+    ) -> Corpus:
+        """The corpus of open domains, which are told apart by a column where one is given.
+
+        Args:
+            domains: The domains.
+            kind: Kind of source.
+            column: Column or field with the domain's label.
+            origin: Further facts for the provenance.
+        """
         provenance: dict[str, Any] = {"kind": kind, "skipped_lines": dict(self.skipped)}
         if column is not None:
             provenance["label_column"] = column
         if self.tokenizers:
             provenance["tokenizers"] = dict(self.tokenizers)
         name, notices, closing = self.request.dataset, tuple(self.notices), tuple(self.closing)
-        return Corpus(name, tuple(domains), provenance, notices, closing)
+        return Corpus(name, tuple(domains), provenance | origin, notices, closing)
 
 
 def no_text(name: str) -> InputError:

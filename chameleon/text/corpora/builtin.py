@@ -77,11 +77,6 @@ def domain_of_texts(name: str, texts: Iterable[str]) -> Domain:
     return Domain(name, index.text(TextBlocks(tuple(blocks))))
 
 
-def _python_sources(_: "Files") -> Iterator[str]:
-    stdlib = Path(sysconfig.get_path("stdlib"))
-    return _texts(_files_below(stdlib).of_suffix(".py"))
-
-
 def _docstrings(installed: "Files") -> Iterator[str]:
     """Docstrings of installed packages, one document per module; `python` has the standard library's."""
     documented = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
@@ -103,9 +98,8 @@ def _manual(_: "Files") -> Iterator[str]:
 
 
 def _descriptions(installed: "Files") -> Iterator[str]:
-    for text in _texts(installed.named("METADATA")):
-        # Mail headers, an empty line, then the description.
-        yield text.partition("\n\n")[2]
+    # Mail headers, an empty line, then the description.
+    return (text.partition("\n\n")[2] for text in _texts(installed.named("METADATA")))
 
 
 _DOMAINS: dict[str, Callable[["Files"], Iterator[str]]] = {
@@ -114,7 +108,7 @@ _DOMAINS: dict[str, Callable[["Files"], Iterator[str]]] = {
     "licences": lambda installed: _texts(installed.named("LICEN", "COPYING", "NOTICE", "THIRD")),
     "manual": _manual,
     "package_descriptions": _descriptions,
-    "python": _python_sources,
+    "python": lambda _: _texts(_files_below(Path(sysconfig.get_path("stdlib"))).of_suffix(".py")),
     "type_stubs": lambda installed: _texts(installed.of_suffix(".pyi")),
 }
 
@@ -144,9 +138,7 @@ def _files_below(*roots: Path) -> Files:
     for root in roots:
         for folder, subfolders, names in os.walk(root):
             subfolders[:] = [name for name in subfolders if name not in _SKIPPED_FOLDERS]
-            for name in names:
-                path = f"{folder}/{name}"
-                paths[path.removeprefix(f"{root}/")] = path
+            paths.update({f"{folder}/{name}".removeprefix(f"{root}/"): f"{folder}/{name}" for name in names})
     by_chance = sorted(paths, key=lambda name: hashlib.sha256(name.encode()).digest())
     return Files(tuple(Path(paths[name]) for name in by_chance))
 

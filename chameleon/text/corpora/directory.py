@@ -7,7 +7,7 @@ from pathlib import Path
 from chameleon.common.errors import InputError
 from chameleon.common.files import is_utf8, local_path
 from chameleon.text.corpora.builder import CorpusBuilder
-from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
+from chameleon.text.corpora.corpus import Corpus, CorpusRequest, Domain
 from chameleon.text.corpora.formats import (
     domain_name,
     format_of,
@@ -15,8 +15,8 @@ from chameleon.text.corpora.formats import (
     known_suffixes,
     open_domain,
     open_labelled,
+    usual_column,
 )
-from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import is_saved, open_saved
 from chameleon.text.corpora.storage import File, files_at, is_remote
 from chameleon.text.corpora.token_arrays import INDEX_SUFFIX
@@ -43,7 +43,9 @@ def open_directory(request: CorpusRequest) -> Corpus:
     files = [file for file in files_at(request.dataset) if not _is_beside_the_data(file)]
     if not files:
         raise InputError(f"{request.dataset} is empty; {_LAYOUT}")
-    column = request.domain_column or _label_column(request.dataset, files)
+    column = request.domain_column
+    if column is None and len({_entry(file, request.dataset)[0] for file in files}) == 1:
+        column = usual_column(files)
     if column is not None:
         data = builder.of_split(
             [file for file in files if format_of(file) in ("parquet", "jsonl")], request.dataset
@@ -58,15 +60,6 @@ def open_directory(request: CorpusRequest) -> Corpus:
     return builder.corpus(domains, "directory")
 
 
-def _label_column(dataset: str, files: Sequence[File]) -> str | None:
-    """SlimPajama's column, where nothing else separates domains and the files have it."""
-    entries = {_entry(file, dataset)[0] for file in files}
-    parquet = [file for file in files if format_of(file) == "parquet"]
-    if len(entries) == 1 and parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]):
-        return SLIMPAJAMA_COLUMN
-    return None
-
-
 def _domain(builder: CorpusBuilder, name: str, dataset: str, files: Sequence[File]) -> Domain:
     if not is_remote(dataset):
         folder = local_path(dataset) / name
@@ -79,35 +72,35 @@ def _files_of_domains(dataset: str, files: Sequence[File]) -> dict[str, list[Fil
     """The files of each domain, domains in alphabetical order."""
     domains: dict[str, list[File]] = {}
     claims: dict[str, str] = {}
-    saved = _saved_folders(dataset)
+    folders = _folders(dataset)
+    saved = {name for name in folders if is_saved(local_path(dataset) / name)}
     for file in files:
         entry, below = _entry(file, dataset)
-        in_folder = bool(below)
         known = format_of(file) is not None or file.path.endswith(INDEX_SUFFIX)
         readable = file.filesystem is not None or Path(file.path).is_file()
-        if not (known and readable and not _is_foreign_json(file)) and entry not in saved:
+        if not (known and readable and not file.path.endswith(".json")) and entry not in saved:
             raise InputError(
                 f"{dataset}: {_LAYOUT}, of {known_suffixes()}; found {entry}{'/' if below else ''}{below}; "
                 "move it out, or convert it"
             )
-        name = entry if in_folder else domain_name(entry)
+        name = entry if below else domain_name(entry)
         if not is_utf8(name):
             raise InputError(f"{dataset}: the file name {os.fsencode(name)!r} is not UTF-8; rename it")
-        claim = f"{entry}/" if in_folder else entry.removesuffix(INDEX_SUFFIX).removesuffix(".bin")
+        claim = f"{entry}/" if below else entry.removesuffix(INDEX_SUFFIX).removesuffix(".bin")
         if claims.setdefault(name, claim) != claim:
-            other = claims[name]
-            raise InputError(f"{dataset} holds both {other} and {claim}: rename or join them")
+            raise InputError(f"{dataset} holds both {claims[name]} and {claim}: rename or join them")
         domains.setdefault(name, []).append(file)
-    for entry in _folders(dataset) - {_entry(file, dataset)[0] for file in files}:
+    for entry in folders - {_entry(file, dataset)[0] for file in files}:
         raise InputError(f"{dataset}/{entry} holds no text files; remove it, or give the domain some text")
     return dict(sorted(domains.items()))
 
 
 def _entry(file: File, dataset: str) -> tuple[str, str]:
     """The entry of the directory that a file is or lies in, and the rest of its path."""
-    root = file.path if file.filesystem else str(local_path(dataset.removeprefix("file://")))
     if file.filesystem:
         root = file.filesystem._strip_protocol(dataset)
+    else:
+        root = str(local_path(dataset.removeprefix("file://")))
     inner = file.path[len(root) :].lstrip("/") if file.path != root else file.path.rpartition("/")[2]
     first, _, rest = inner.partition("/")
     return first, rest
@@ -118,16 +111,6 @@ def _folders(dataset: str) -> set[str]:
         return set()
     path = local_path(dataset)
     return {each.name for each in path.iterdir() if each.is_dir() and not each.name.startswith(".")}
-
-
-def _saved_folders(dataset: str) -> set[str]:
-    if is_remote(dataset):
-        return set()
-    return {name for name in _folders(dataset) if is_saved(local_path(dataset) / name)}
-
-
-def _is_foreign_json(file: File) -> bool:
-    return file.path.endswith(".json")
 
 
 def _is_beside_the_data(file: File) -> bool:

@@ -69,7 +69,7 @@ def _in_order(units: SourceUnits, numbers: Sequence[int]) -> Generator[tuple[str
         try:
             batch: list[tuple[str, bytes]] = []
             size = 0
-            for name, document in units.stream(number):
+            for name, document in units.read(number):
                 batch.append((name, document))
                 size += len(document)
                 if size >= _BATCH_BYTES:

@@ -4,6 +4,7 @@ To add a format, write a reader as a module of its own (like `parquet.py` or `to
 that opens a domain with it (like those below), and a line of the table `FORMATS` at the end of this file.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -13,8 +14,8 @@ from tqdm import tqdm
 from chameleon.common.errors import InputError
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.builder import CorpusBuilder, no_text
-from chameleon.text.corpora.corpus import Domain, require_labels
-from chameleon.text.corpora.parquet import parquet_texts
+from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Domain, require_labels
+from chameleon.text.corpora.parquet import columns_of, parquet_texts
 from chameleon.text.corpora.seekable import PlainText, SeekableLines
 from chameleon.text.corpora.spool import NamedDocuments, SourceUnits, UnitsText, unit_budget
 from chameleon.text.corpora.storage import WHOLE_BYTES, File, fingerprint
@@ -40,6 +41,12 @@ def format_of(file: File) -> str | None:
     """The format that a file's name says, a key of `FORMATS`; None where it says none."""
     suffix = _split_name(file.path)[1]
     return next((name for name, each in FORMATS.items() if suffix in each.suffixes), None)
+
+
+def usual_column(files: Sequence[File]) -> str | None:
+    """SlimPajama's column with the domain's label, where there are parquet files that have it."""
+    first = next((file for file in files if format_of(file) == "parquet"), None)
+    return SLIMPAJAMA_COLUMN if first is not None and SLIMPAJAMA_COLUMN in columns_of(first) else None
 
 
 def domain_name(file_name: str) -> str:
@@ -244,17 +251,17 @@ def _labelled_lines(
 ) -> tuple[dict[str, UnitsText], SourceUnits]:
     """Files of JSON Lines with several domains: only reading all of them shows which."""
     request, names = builder.request, builder.request.names
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
 
     def read(number: int) -> NamedDocuments:
         documents = labelled_documents(files[number], request.text_column, column, request.skip_bad_lines)
         for label, text in documents:
-            counts[label] = counts.get(label, 0) + 1
+            counts[label] += 1
             yield names.get(label, label), text
 
     units = SourceUnits(read, _unit_keys(files, digest), builder.spool, files)
+    numbers = range(len(files))
     try:
-        numbers = range(len(files))
         units.prefetch(numbers)
         bar = tqdm(numbers, desc="reading files", unit="file", delay=1, disable=None)
         by_file = [units.get(number) for number in bar]

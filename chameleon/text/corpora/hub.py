@@ -10,16 +10,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_json
 from chameleon.common.libraries import quiet_hub
 from chameleon.text.corpora.builder import CorpusBuilder
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, Corpus, CorpusRequest, Domain
-from chameleon.text.corpora.formats import format_of, open_domain, open_labelled
+from chameleon.text.corpora.formats import format_of, open_domain, open_labelled, usual_column
 from chameleon.text.corpora.parquet import columns_of
 from chameleon.text.corpora.saved_datasets import domains_of_table
 from chameleon.text.corpora.splits import STANDARD_SPLITS
-from chameleon.text.corpora.storage import File, remote_files
+from chameleon.text.corpora.storage import File, remote_file
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _PART = re.compile(r"-(\d{5})-of-(\d{5})")
@@ -45,32 +45,26 @@ def open_hub_dataset(request: CorpusRequest) -> Corpus:
     listing = _list_files(request)
     if listing is None:
         return _of_cached_table(builder)
-    column = request.domain_column or _default_column(listing, request)
+    column = request.domain_column or usual_column(listing.splits.get(request.split, ()))
+    split = "each" if column is None else request.split
     if column is not None:
-        files = _of_split(request, listing)
-        identity = _identity(request, listing, request.split)
-        corpus = builder.corpus(open_labelled(builder, files, column, identity), "hub dataset", column)
-        split: str | None = request.split
-    else:
-        split = None
-        if len(listing.subsets) > 1 and request.subset is None:
-            domains = [_of_subset(builder, subset) for subset in listing.subsets]
-        elif len(listing.splits) > 1 and not STANDARD_SPLITS & listing.splits.keys():
-            domains = [
-                open_domain(
-                    builder.with_options(split=name), name, files, digest=_identity(request, listing, name)
-                )
-                for name, files in listing.splits.items()
-            ]
-        else:
-            raise InputError(
-                f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column "
-                f"that does: it has {_columns(listing)}"
+        identity = _identity(request, listing, split)
+        domains = open_labelled(builder, _of_split(request, listing), column, identity)
+    elif len(listing.subsets) > 1 and request.subset is None:
+        domains = [domain_of_hub(builder.with_options(subset=each), each)[0] for each in listing.subsets]
+    elif len(listing.splits) > 1 and not STANDARD_SPLITS & listing.splits.keys():
+        domains = [
+            open_domain(
+                builder.with_options(split=name), name, files, digest=_identity(request, listing, name)
             )
-        corpus = builder.corpus(domains, "hub dataset")
-    return replace(
-        corpus, provenance={**corpus.provenance, "revision": listing.revision, "split": split or "each"}
-    )
+            for name, files in listing.splits.items()
+        ]
+    else:
+        raise InputError(
+            f"{request.dataset}: nothing tells its domains apart. Name by --domain_column the column that "
+            f"does: it has {_columns(listing)}"
+        )
+    return builder.corpus(domains, "hub dataset", column, revision=listing.revision, split=split)
 
 
 def domain_of_hub(builder: CorpusBuilder, name: str) -> list[Domain]:
@@ -101,16 +95,11 @@ def _list_files(request: CorpusRequest) -> _Listing | None:
     try:
         with quiet_hub():
             if offline or request.download:
-                place = Path(
-                    snapshot_download(
-                        request.dataset,
-                        repo_type="dataset",
-                        revision=request.revision,
-                        local_files_only=offline,
-                    )
+                place = snapshot_download(
+                    request.dataset, repo_type="dataset", revision=request.revision, local_files_only=offline
                 )
-                builder = datasets.load_dataset_builder(str(place), request.subset)
-                return _local(request, builder, place)
+                builder = datasets.load_dataset_builder(place, request.subset)
+                return _local(request, builder, Path(place))
             builder = datasets.load_dataset_builder(
                 request.dataset, request.subset, revision=request.revision
             )
@@ -121,7 +110,10 @@ def _list_files(request: CorpusRequest) -> _Listing | None:
             return None
         subsets = _subsets_in(error)
         if subsets and request.domain_column is None:
-            return _list_by_subset(request, subsets)
+            first = _list_files(replace(request, subset=subsets[0]))
+            if first is None:
+                raise InputError(f"{request.dataset} has no subset {subsets[0]} in the hub's cache") from None
+            return replace(first, subsets=subsets)
         raise _unavailable(request.dataset, error) from None
     return _remote(builder)
 
@@ -132,13 +124,6 @@ def _subsets_in(error: Exception) -> tuple[str, ...]:
     return tuple(re.findall(r"'([^']+)'", match[1])) if match else ()
 
 
-def _list_by_subset(request: CorpusRequest, subsets: tuple[str, ...]) -> _Listing:
-    first = _list_files(replace(request, subset=subsets[0]))
-    if first is None:
-        raise InputError(f"{request.dataset} has no subset {subsets[0]} in the hub's cache")
-    return replace(first, subsets=subsets)
-
-
 def _remote(builder: Any) -> _Listing:  # noqa: ANN401
     splits, revision = {}, ""
     for split, names in (builder.config.data_files or {}).items():
@@ -147,10 +132,8 @@ def _remote(builder: Any) -> _Listing:  # noqa: ANN401
             match = _REMOTE.fullmatch(str(name))
             if match is not None:
                 revision = match["revision"]
-            files.append(_cached(match) or str(name))
-        missing = [file for file in files if isinstance(file, str)]
-        remote = iter(remote_files(missing)) if missing else iter(())
-        splits[str(split)] = [next(remote) if isinstance(file, str) else file for file in files]
+            files.append(_cached(match) or remote_file(str(name)))
+        splits[str(split)] = files
     return _Listing(splits, tuple(builder.builder_configs), revision)
 
 
@@ -194,19 +177,9 @@ def _of_split(request: CorpusRequest, listing: _Listing) -> list[File]:
     return list(listing.splits[request.split])
 
 
-def _default_column(listing: _Listing, request: CorpusRequest) -> str | None:
-    files = listing.splits.get(request.split, ())
-    parquet = [file for file in files if format_of(file) == "parquet"]
-    return SLIMPAJAMA_COLUMN if parquet and SLIMPAJAMA_COLUMN in columns_of(parquet[0]) else None
-
-
 def _columns(listing: _Listing) -> str:
     files = [file for files in listing.splits.values() for file in files if format_of(file) == "parquet"]
     return ", ".join(columns_of(files[0])) if files else "no parquet files"
-
-
-def _of_subset(builder: CorpusBuilder, subset: str) -> Domain:
-    return domain_of_hub(builder.with_options(subset=subset), subset)[0]
 
 
 def _identity(request: CorpusRequest, listing: _Listing, split: str) -> str:
@@ -247,14 +220,12 @@ def _of_cached_table(builder: CorpusBuilder) -> Corpus:
     column = request.domain_column or SLIMPAJAMA_COLUMN
     identity = f"{revision} {request.split}"
     domains = domains_of_table(request.dataset, table, identity, request.text_column, column, request.names)
-    corpus = builder.corpus(domains, "hub dataset", column)
-    return replace(corpus, provenance={**corpus.provenance, "revision": revision, "split": request.split})
+    return builder.corpus(domains, "hub dataset", column, revision=revision, split=request.split)
 
 
 def _unavailable(dataset: str, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:300]
     return InputError(
-        f"cannot get {dataset} from the hub ({type(error).__name__}: {reason}). To work offline, run once "
-        "with access and --download and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
+        f"cannot get {dataset} from the hub ({type(error).__name__}: {one_line(error, 300)}). To work "
+        "offline, run once with access and --download and set HF_HOME to that cache and HF_HUB_OFFLINE=1; "
         'or name by --dataset a directory with a file for each domain, or "builtin"'
     )

@@ -10,7 +10,7 @@ from bisect import bisect_right
 from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, chain
 from typing import NamedTuple, Protocol, Self
 
 import numpy as np
@@ -143,12 +143,8 @@ class IndexedText(SingleUnit):
         """See `chameleon.text.protocols.Unit`."""
         documents = self.documents_from(position)
         first = next(documents)
-
-        def contents() -> Iterator[Content]:
-            yield first.text
-            yield from (document.text for document in documents)
-
-        return Passage(first.start, position - first.start, contents())
+        contents = chain([first.text], (document.text for document in documents))
+        return Passage(first.start, position - first.start, contents)
 
     def documents(self) -> Iterator[Content]:
         """See `chameleon.text.protocols.Unit`."""

@@ -25,17 +25,8 @@ from chameleon.text.corpora.storage import File, files_at, is_remote
 from chameleon.text.options import TOKEN_DTYPES
 
 _TOP = {"tokenizer": str, "domains": list}
-_STRINGS = {
-    "name",
-    "format",
-    "text_column",
-    "domain_column",
-    "subset",
-    "split",
-    "revision",
-    "tokenizer",
-    "token_dtype",
-}
+_OPTIONS = {"text_column", "domain_column", "subset", "split", "revision", "tokenizer", "token_dtype"}
+_STRINGS = _OPTIONS | {"name", "format"}
 _DOMAIN = {
     **dict.fromkeys(sorted(_STRINGS), str),
     "sources": (list, str),
@@ -43,6 +34,8 @@ _DOMAIN = {
     "tokens": int,
     "weight": (int, float),
 }
+# Names in `Domain.facts` of what the user says of a domain.
+_FACTS = {"tokens": "corpus_tokens", "weight": "weight_in_use"}
 
 
 def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
@@ -55,7 +48,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
     builder = CorpusBuilder.of(request)
     domains: list[Domain] = []
     for number, entry in enumerate(content["domains"], 1):
-        changes = {key: entry[key] for key in _STRINGS & entry.keys() if key not in ("name", "format")}
+        changes = {key: entry[key] for key in _OPTIONS & entry.keys()}
         changes.setdefault("tokenizer", content.get("tokenizer", request.tokenizer))
         part = builder.with_options(domain_names=entry.get("domain_names", {}), **changes)
         label = entry.get("name", f"domain {number}")
@@ -63,11 +56,7 @@ def open_manifest(request: CorpusRequest, path: Path) -> Corpus:
             opened = open_entry(part, entry, path.parent)
         except InputError as error:
             raise InputError(f"{path}, {label}: {error}") from None
-        facts = {}
-        if "tokens" in entry:
-            facts["corpus_tokens"] = entry["tokens"]
-        if "weight" in entry:
-            facts["weight_in_use"] = entry["weight"]
+        facts = {fact: entry[key] for key, fact in _FACTS.items() if key in entry}
         domains += [replace(each, facts={**each.facts, **facts}) for each in opened]
     names = [domain.name for domain in domains]
     if twice := {name for name in names if names.count(name) > 1}:
@@ -87,57 +76,55 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise InputError(f"cannot read {path}: {error.strerror}") from None
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is not a manifest: malformed JSON ({str(error)[:100]})") from None
-    _check(path, "the manifest", content, _TOP)
+    where = "the manifest"
+    try:
+        _check_keys(content, _TOP)
+        for number, entry in enumerate(content.get("domains", ()), 1):
+            where = f"domain {number}"
+            _check_keys(entry, _DOMAIN)
+            if isinstance(entry.get("sources"), str):
+                entry["sources"] = [entry["sources"]]
+            _check_values(entry)
+    except InputError as error:
+        raise InputError(f"{path}, {where}: {error}") from None
     if not content.get("domains"):
         raise InputError(f'{path}: expected a list of domains in "domains", found none')
-    for number, entry in enumerate(content["domains"], 1):
-        where = f"domain {number}"
-        _check(path, where, entry, _DOMAIN)
-        if "sources" not in entry:
-            raise InputError(
-                f'{path}, {where}: "sources" is missing; it lists files, directories or a hub id'
-            )
-        if ("name" in entry) == ("domain_column" in entry):
-            raise InputError(
-                f'{path}, {where}: expected either a "name" or a "domain_column" that tells several domains '
-                "apart"
-            )
-        sources = [entry["sources"]] if isinstance(entry["sources"], str) else entry["sources"]
-        if not sources or not all(isinstance(each, str) and each and "\0" not in each for each in sources):
-            raise InputError(
-                f'{path}, {where}: "sources" must be names of files, directories or a hub dataset'
-            )
-        entry["sources"] = sources
-        _check_values(path, where, entry)
     checked: dict[str, Any] = content
     return checked
 
 
-def _check(path: Path, where: str, content: Any, keys: dict[str, Any]) -> None:  # noqa: ANN401
+def _check_keys(content: Any, keys: dict[str, Any]) -> None:  # noqa: ANN401
     if not isinstance(content, dict):
-        raise InputError(f"{path}, {where}: expected an object, got {type(content).__name__}")
+        raise InputError(f"expected an object, got {type(content).__name__}")
     for key, value in content.items():
         if key not in keys:
             near = difflib.get_close_matches(key, keys, 1, 0.5)
             meant = f'did you mean "{near[0]}"?' if near else f"it takes {', '.join(keys)}"
-            raise InputError(f"{path}, {where}: unknown key {json.dumps(key)[:80]}; {meant}")
+            raise InputError(f"unknown key {json.dumps(key)[:80]}; {meant}")
         if not isinstance(value, keys[key]) or isinstance(value, bool):
             kinds = keys[key] if isinstance(keys[key], tuple) else (keys[key],)
             expected = " or ".join(kind.__name__ for kind in kinds)
-            raise InputError(f'{path}, {where}: expected {expected} in "{key}", got {json.dumps(value)[:80]}')
+            raise InputError(f'expected {expected} in "{key}", got {json.dumps(value)[:80]}')
 
 
-def _check_values(path: Path, where: str, entry: dict[str, Any]) -> None:
+def _check_values(entry: dict[str, Any]) -> None:
+    if "sources" not in entry:
+        raise InputError('"sources" is missing; it lists files, directories or a hub id')
+    if ("name" in entry) == ("domain_column" in entry):
+        raise InputError('expected either a "name" or a "domain_column" that tells several domains apart')
+    sources = entry["sources"]
+    if not sources or not all(isinstance(each, str) and each and "\0" not in each for each in sources):
+        raise InputError('"sources" must be names of files, directories or a hub dataset')
     for key in _STRINGS & entry.keys():
         if not entry[key] or any("\ud800" <= each <= "\udfff" for each in entry[key]):
-            raise InputError(f'{path}, {where}: expected a name in "{key}", got {json.dumps(entry[key])}')
+            raise InputError(f'expected a name in "{key}", got {json.dumps(entry[key])}')
     for key, choices in (("format", FORMATS), ("token_dtype", TOKEN_DTYPES)):
         if key in entry and entry[key] not in choices:
-            raise InputError(f'{path}, {where}: "{key}" is one of {", ".join(choices)}, got {entry[key]}')
+            raise InputError(f'"{key}" is one of {", ".join(choices)}, got {entry[key]}')
     if not all(isinstance(name, str) and name for name in entry.get("domain_names", {}).values()):
-        raise InputError(f'{path}, {where}: "domain_names" maps labels to names')
+        raise InputError('"domain_names" maps labels to names')
     if entry.get("tokens", 1) < 1 or not 0 <= entry.get("weight", 0) < float("inf"):
-        raise InputError(f'{path}, {where}: "tokens" and "weight" must be above 0')
+        raise InputError('"tokens" and "weight" must be above 0')
 
 
 def open_entry(builder: CorpusBuilder, entry: dict[str, Any], root: Path) -> list[Domain]:

@@ -4,16 +4,18 @@ Without reading text, a row group's number of rows is known and, where domains a
 label has: from the label column alone, or from its statistics where they are exact.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tqdm import tqdm
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.corpus import require_labels
 from chameleon.text.corpora.spool import NamedDocuments, SourceUnits, Spool, UnitsText, unit_budget
@@ -71,6 +73,13 @@ def parquet_texts(
         InputError: A file cannot be read or lacks a column, or a row has no label.
     """
     groups = _row_groups(files, text_column, label_column)
+    rows: dict[str, Counter[int]] = {}  # by name and row group: of many names most are in few
+    counts: Counter[str] = Counter()
+    for number, group in enumerate(groups):
+        counts.update(group.labels)
+        for label, count in group.labels.items():
+            rows.setdefault(names.get(label, label), Counter())[number] += count
+    require_labels(files[0].name.rpartition("/")[0], required, counts, "--domain_names")
     # By the order of files: names differ between the hub and its cache, and may repeat across folders.
     file_numbers = {file: number for number, file in enumerate(files)}
     keys = [f"{fingerprint} {file_numbers[group.file]} {group.number}" for group in groups]
@@ -81,19 +90,6 @@ def parquet_texts(
             yield names.get(label, label), text
 
     units = SourceUnits(read, keys, spool, [group.file for group in groups])
-    rows: dict[str, dict[int, int]] = {}  # by name and row group: of many names most are in few
-    counts: dict[str, int] = {}
-    for number, group in enumerate(groups):
-        for label, count in group.labels.items():
-            name = names.get(label, label)
-            counts[label] = counts.get(label, 0) + count
-            of_name = rows.setdefault(name, {})
-            of_name[number] = of_name.get(number, 0) + count
-    try:
-        require_labels(files[0].name.rpartition("/")[0], required, counts, "--domain_names")
-    except InputError:
-        units.close()
-        raise
     size = sum(file.size for file in files)
     texts = {}
     for name in sorted(rows):
@@ -123,19 +119,11 @@ def columns_of(file: File) -> dict[str, str]:
 
 
 def _row_groups(files: Sequence[File], text_column: str, label_column: str | None) -> list[RowGroup]:
-    def of_file(file: File) -> list[RowGroup]:
-        return _groups_of_file(file, text_column, label_column)
-
+    of_file = partial(_groups_of_file, text_column=text_column, label_column=label_column)
     with ThreadPoolExecutor(_READERS, thread_name_prefix="labels") as readers:
-        bar = tqdm(
-            readers.map(of_file, files),
-            desc="reading labels",
-            total=len(files),
-            unit="file",
-            delay=1,
-            disable=None,
-        )
-        return [group for groups in bar for group in groups]
+        by_file = readers.map(of_file, files)
+        bar = tqdm(by_file, "reading labels", len(files), unit="file", delay=1, disable=None)
+        return list(chain.from_iterable(bar))
 
 
 def _groups_of_file(file: File, text_column: str, label_column: str | None) -> list[RowGroup]:
@@ -154,12 +142,10 @@ def _groups_of_file(file: File, text_column: str, label_column: str | None) -> l
         )
     groups = []
     for number in range(metadata.num_row_groups):
-        rows = metadata.row_group(number).num_rows
-        labels = {"": rows}
+        group = metadata.row_group(number)
+        rows, labels = group.num_rows, {"": group.num_rows}
         if label_column is not None:
-            labels = _labels(
-                file, number, metadata.row_group(number).column(columns[label_column]), label_column
-            )
+            labels = _labels(file, number, group.column(columns[label_column]), label_column)
         if rows:
             groups.append(RowGroup(file, number, rows, labels))
     return groups
@@ -176,16 +162,15 @@ def _labels(file: File, number: int, column: Any, label_column: str) -> dict[str
         # Long values may be cut off in statistics.
         if isinstance(label, str) and label == statistics.max and len(label) < 60:
             return {label: column.num_values}
-    counts: dict[str, int] = {}
+    counts: Counter[str] = Counter()
     for batch in _batches(file, number, [label_column]):
         values = pc.value_counts(pc.cast(column_of(batch, label_column), pa.string()))
-        for value in values.to_pylist():
-            if value["values"] is None:
+        for label, count in (value.values() for value in values.to_pylist()):
+            if label is None:
                 raise InputError(
-                    f"{file.name}: {value['counts']} rows of row group {number} have no label in "
-                    f"{label_column}"
+                    f"{file.name}: {count} rows of row group {number} have no label in {label_column}"
                 )
-            counts[value["values"]] = counts.get(value["values"], 0) + value["counts"]
+            counts[label] += count
     return counts
 
 
@@ -238,8 +223,9 @@ def _metadata(file: File) -> Any:  # noqa: ANN401
 
 
 def _damaged(file: File, error: Exception) -> InputError:
-    reason = " ".join(str(error).split())[:200]
-    return InputError(f"{file.name} is truncated, damaged or not a parquet file ({reason}); get it again")
+    return InputError(
+        f"{file.name} is truncated, damaged or not a parquet file ({one_line(error)}); get it again"
+    )
 
 
 def column_of(rows: "pa.RecordBatch | pa.Table", path: str) -> "pa.Array | pa.ChunkedArray":

@@ -4,6 +4,7 @@ The lengths of all texts are known from the table's offsets, and so is every doc
 read through the memory map.
 """
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from tqdm import tqdm
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_json
 from chameleon.text.corpora.corpus import SLIMPAJAMA_COLUMN, CorpusRequest, Domain
 from chameleon.text.corpora.indexed import IndexedText
@@ -74,10 +75,9 @@ def open_saved(request: CorpusRequest, directory: Path, name: str | None = None)
     try:
         saved = datasets.load_from_disk(str(directory))
     except Exception as error:  # of the library, arrow or the files
-        reason = " ".join(str(error).split())[:200]
         raise InputError(
             f"{directory} is not a dataset saved by save_to_disk, or damaged "
-            f"({type(error).__name__}: {reason})"
+            f"({type(error).__name__}: {one_line(error)})"
         ) from None
     splits = dict(saved) if isinstance(saved, datasets.DatasetDict) else {request.split: saved}
     for table in splits.values():
@@ -89,7 +89,7 @@ def open_saved(request: CorpusRequest, directory: Path, name: str | None = None)
     )  # fmt: skip
     column = request.domain_column
     first = next(iter(splits.values()))
-    if column is None and name is None and _has_column(first, SLIMPAJAMA_COLUMN):
+    if column is None and name is None and _feature(first, SLIMPAJAMA_COLUMN) is not None:
         column = SLIMPAJAMA_COLUMN
     if column is not None or name is not None or len(splits) == 1:
         if request.split not in splits:
@@ -102,14 +102,14 @@ def open_saved(request: CorpusRequest, directory: Path, name: str | None = None)
                 f"{directory} is one table; name by --domain_column the column that tells its domains "
                 f"apart: it has {_columns(table)}"
             )
-        domains = domains_of_table(
-            str(directory), table, identity, request.text_column, column, request.names
-        )
+        place = str(directory)
+        domains = domains_of_table(place, table, identity, request.text_column, column, request.names)
         return domains if name is None else [Domain(name, domains[0].text)]
     domains = []
     for split, table in sorted(splits.items()):
-        place = f"{directory}/{split}"
-        (domain,) = domains_of_table(place, table, identity + split, request.text_column, None, {})
+        (domain,) = domains_of_table(
+            f"{directory}/{split}", table, identity + split, request.text_column, None, {}
+        )
         domains.append(Domain(split, domain.text))
     return domains
 
@@ -128,9 +128,9 @@ def domains_of_table(
         InputError: The table lacks a column, a row has no label, or there is no text.
     """
     for column, flag in ((text_column, "--text_column"), (label_column, "--domain_column")):
-        if column is not None and not _has_column(table, column):
+        if column is not None and _feature(table, column) is None:
             raise InputError(f"{place} has no column {column}; it has {_columns(table)}: name one by {flag}")
-    if not _is_text(table, text_column):
+    if getattr(_feature(table, text_column), "dtype", None) not in ("string", "large_string"):
         raise InputError(f"{place}: expected strings in the column {text_column}; it has {_columns(table)}")
     columns = [column.partition(".")[0] for column in (text_column, label_column) if column is not None]
     rows = table.select_columns(sorted(set(columns))).with_format("arrow")
@@ -140,10 +140,9 @@ def domains_of_table(
         by_name.setdefault(names.get(label, label), []).append(label)
     domains = []
     for name, labels in sorted(by_name.items()):
-        num_bytes: dict[int, int] = {}
+        num_bytes: Counter[int] = Counter()
         for label in labels:
-            for block, size in sizes[label][0].items():
-                num_bytes[block] = num_bytes.get(block, 0) + size
+            num_bytes.update(sizes[label][0])
         numbers = np.array(sorted(num_bytes), dtype=np.int64)
         starts = np.cumsum([0, *(num_bytes[int(block)] for block in numbers)], dtype=np.int64)
         if starts[-1] == 0:
@@ -160,18 +159,11 @@ def domains_of_table(
 
 
 def _feature(table: "datasets.Dataset", path: str) -> object:
+    """The type of a column by its dotted name; None where there is no such column."""
     feature: object = table.features
     for name in path.split("."):
         feature = feature.get(name) if isinstance(feature, dict) else None
     return feature
-
-
-def _has_column(table: "datasets.Dataset", path: str) -> bool:
-    return _feature(table, path) is not None
-
-
-def _is_text(table: "datasets.Dataset", path: str) -> bool:
-    return getattr(_feature(table, path), "dtype", None) in ("string", "large_string")
 
 
 def _columns(table: "datasets.Dataset") -> str:
@@ -180,14 +172,13 @@ def _columns(table: "datasets.Dataset") -> str:
 
 def _sizes_by_label(
     rows: "datasets.Dataset", place: str, text_column: str, label_column: str | None
-) -> dict[str, tuple[dict[int, int], int]]:
+) -> dict[str, tuple[Counter[int], int]]:
     """For each label the bytes of its documents and joints by block, and its number of documents."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
     num_blocks = -(-len(rows) // _ROWS_PER_BLOCK)
-    sizes: dict[str, dict[int, int]] = {}
-    counts: dict[str, int] = {}
+    sizes: dict[str, tuple[Counter[int], int]] = {}
     blocks = rows.iter(batch_size=_ROWS_PER_BLOCK)
     for block, batch in enumerate(tqdm(blocks, "reading lengths", num_blocks, delay=1, disable=None)):
         lengths = pc.binary_length(column_of(batch, text_column)).fill_null(0).to_numpy()
@@ -199,8 +190,8 @@ def _sizes_by_label(
             raise InputError(f"{place}: row {row} has no label in {label_column}")
         for label in set(labels.tolist()):
             of_label = lengths[(labels == label) & (lengths > 0)]
-            of_blocks = sizes.setdefault(label, {})
+            of_blocks, count = sizes.get(label, (Counter(), 0))
             if len(of_label):
                 of_blocks[block] = int(of_label.sum()) + len(of_label)
-            counts[label] = counts.get(label, 0) + len(of_label)
-    return {label: (sizes[label], counts[label]) for label in sizes}
+            sizes[label] = of_blocks, count + len(of_label)
+    return sizes

@@ -47,9 +47,7 @@ def _with_added(corpus: Corpus, request: CorpusRequest) -> Corpus:
         notices += builder.notices
         closing += builder.closing
     provenance = corpus.provenance | ({"added": dict(request.added)} if request.added else {})
-    return replace(
-        corpus, domains=tuple(domains), provenance=provenance, notices=tuple(notices), closing=tuple(closing)
-    )
+    return Corpus(corpus.name, tuple(domains), provenance, tuple(notices), tuple(closing))
 
 
 def _open(request: CorpusRequest) -> Corpus:
@@ -79,7 +77,6 @@ def _open(request: CorpusRequest) -> Corpus:
 
 
 def _require_no_hub_flags(request: CorpusRequest) -> None:
-    given = {"download": request.download, "subset": request.subset, "revision": request.revision}
-    for flag, value in given.items():
-        if value:
+    for flag in ("download", "subset", "revision"):
+        if getattr(request, flag):
             raise InputError(f"--{flag} is for hub datasets, and {request.dataset} is not one; leave it out")

@@ -22,22 +22,11 @@ _SPLIT_IN_NAME = re.compile(rf"(?:^|[/_.-])({'|'.join(_SPLITS)})(?=[/_.-]|$)")
 
 def of_split(files: Sequence[File], split: str) -> list[File]:
     """The files of a split where file names tell several splits apart, else all files."""
-    if not files:
-        return []
-    root = _common_folder(files)
-    splits = {file: _split_in(file.path[len(root) :]) for file in files}
+    # The names below the folder that they share.
+    root = os.path.commonprefix([file.path for file in files]).rpartition("/")[0]  # noqa: RUF071
+    matches = {file: _SPLIT_IN_NAME.search(file.path, len(root)) for file in files}
+    splits = {file: _SPLITS[match[1]] if match else None for file, match in matches.items()}
     wanted = _SPLITS.get(split, split)
     if len(set(splits.values()) - {None}) > 1 and wanted in splits.values():
         return [file for file in files if splits[file] == wanted]
     return list(files)
-
-
-def _split_in(name: str) -> str | None:
-    match = _SPLIT_IN_NAME.search(name)
-    return _SPLITS[match[1]] if match else None
-
-
-def _common_folder(files: Sequence[File]) -> str:
-    paths = [file.path for file in files]
-    prefix = os.path.commonpath(paths) + "/" if len(paths) > 1 else paths[0]
-    return prefix[: prefix.rfind("/") + 1]

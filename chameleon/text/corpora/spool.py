@@ -159,7 +159,7 @@ class SourceUnits:
     """Units of a source, each read once, some at a time in threads.
 
     Args:
-        read: Reads the documents of a unit by its number, each with the name of its domain.
+        read: Reads the documents of a unit by its number, each with the name of its domain; stores none.
         keys: Names of the units, which decide the order in which they are visited.
         spool: Where their text is stored.
         files: The file of each unit.
@@ -173,7 +173,7 @@ class SourceUnits:
         files: Sequence[File] = (),
     ) -> None:
         self.files = files
-        self._read = read
+        self.read = read
         self._names = keys
         self._spool = spool
         self._reads: dict[int, Future[dict[str, IndexedText]]] = {}
@@ -190,7 +190,8 @@ class SourceUnits:
         with self._lock:
             for number in numbers:
                 if number not in self._reads:
-                    self._reads[number] = self._readers.submit(self._store, number)
+                    arguments = self._spool, self._names[number], self.read(number)
+                    self._reads[number] = self._readers.submit(store, *arguments)
 
     def get(self, number: int) -> dict[str, IndexedText]:
         """The text of each domain in a unit.
@@ -201,21 +202,9 @@ class SourceUnits:
         self.prefetch([number])
         return self._reads[number].result()
 
-    def stream(self, number: int) -> NamedDocuments:
-        """All documents of a unit as they are read; none are stored."""
-        return self._read(number)
-
-    def has(self, number: int) -> bool:
-        """Whether a unit has been read."""
-        read = self._reads.get(number)
-        return read is not None and read.done() and read.exception() is None
-
     def close(self) -> None:
         """Stop reading."""
         self._readers.shutdown(wait=True, cancel_futures=True)
-
-    def _store(self, number: int) -> dict[str, IndexedText]:
-        return store(self._spool, self._names[number], self._read(number))
 
 
 _EMPTY = IndexedText(SpooledBlocks(Spool(Path()), ()), np.zeros(1, dtype=np.int64), 0, "")

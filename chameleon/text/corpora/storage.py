@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_json, local_path, path_exists
 
 _T = TypeVar("_T")
@@ -66,18 +66,12 @@ class File:
             with open(self.path, "rb") as file:  # noqa: PTH123
                 file.seek(begin)
                 return file.read(end - begin)
-        if getattr(self.filesystem, "async_impl", False):
-            content: bytes = self.filesystem.cat_file(self.path, start=begin, end=end)
-            if len(content) == self.size != end - begin:  # the server knows no ranges
-                content = content[begin:end]
-            return content
-        handle = _handle(self)
+        handle: Any = None if getattr(self.filesystem, "async_impl", False) else _handle(self)
         if hasattr(handle, "_fetch_range"):  # fsspec's buffered files, fetched from without their buffer
-            fetched: bytes = handle._fetch_range(begin, end)
-            return fetched
-        with self.filesystem.open(self.path, "rb") as remote:
-            remote.seek(begin)
-            return bytes(remote.read(end - begin))
+            return bytes(handle._fetch_range(begin, end))
+        content: bytes = self.filesystem.cat_file(self.path, start=begin, end=end)
+        # Some servers know no ranges.
+        return content[begin:end] if len(content) == self.size != end - begin else content
 
     def open(self) -> "FileReader":
         """The file as a seekable stream."""
@@ -105,10 +99,6 @@ class FileReader(io.RawIOBase):
         """True."""
         return True
 
-    def tell(self) -> int:
-        """The position."""
-        return self._at
-
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """Go to a position."""
         self._at = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._file.size}[whence] + offset
@@ -121,12 +111,6 @@ class FileReader(io.RawIOBase):
         content = self._file.read(self._at, self._at + wanted)
         self._at += len(content)
         return content
-
-    def readinto(self, buffer: Any) -> int:  # noqa: ANN401
-        """Bytes into a buffer."""
-        content = self.read(len(buffer))
-        buffer[: len(content)] = content
-        return len(content)
 
 
 def is_remote(name: str) -> bool:
@@ -165,21 +149,15 @@ def files_at(name: str) -> list[File]:
     ]
 
 
-def remote_files(names: Sequence[str]) -> list[File]:
-    """The remote files of some names (URLs of one filesystem), in this order.
+def remote_file(name: str) -> File:
+    """The remote file of a name (a URL).
 
     Raises:
-        InputError: One of them cannot be reached.
+        InputError: It cannot be reached.
     """
-    filesystem, _ = _filesystem(names[0])
-    scheme = names[0].partition("://")[0]
-    files = []
-    for name in names:
-        path: str = filesystem._strip_protocol(name)
-        file = File(name, 0, "", path, filesystem)
-        facts = _with_retries(file, lambda path=path: filesystem.info(path))  # type: ignore[misc]
-        files.append(_remote_file(filesystem, path, facts, scheme))
-    return files
+    filesystem, path = _filesystem(name)
+    facts = _with_retries(File(name, 0, "", path, filesystem), lambda: filesystem.info(path))
+    return _remote_file(filesystem, path, facts, name.partition("://")[0])
 
 
 def local_files(path: Path) -> list[Path]:
@@ -264,11 +242,10 @@ def _with_retries(file: File, action: Callable[[], _T]) -> _T:
                 isinstance(status, int) and 400 <= status < 500 and status not in (408, 429)
             )
             if wait is None or final:
-                reason = " ".join(str(error).split())[:200]
                 tries = f" after {len(waits) + 1} tries" if waits and not final else ""
                 raise InputError(
-                    f"cannot read {file.name}{tries} ({type(error).__name__}: {reason}); check that it can "
-                    "be reached, then run again: windows embedded so far are stored"
+                    f"cannot read {file.name}{tries} ({type(error).__name__}: {one_line(error)}); check "
+                    "that it can be reached, then run again: windows embedded so far are stored"
                 ) from None
             time.sleep(wait)
     raise AssertionError

@@ -7,8 +7,9 @@ import json
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chameleon.common.errors import InputError
 from chameleon.text.corpora.indexed import IndexedText, TextIndex
@@ -29,7 +30,6 @@ _READ_BYTES = 1 << 20
 
 # Compressed bytes unpacked at once: a few may unpack to much.
 _UNPACKED_BYTES = 1 << 12
-_MOST_UNPACKED = 1 << 24
 
 # A compressed file of plain text comes in documents of about this size, cut at ends of lines.
 _PART_BYTES = 1 << 20
@@ -121,8 +121,7 @@ def labelled_documents(
 
     def parse(line: bytes) -> tuple[str, bytes]:
         record = record_of_line(line)
-        text = b"" if record is BLANK else text_of_record(record, column)
-        if not text:
+        if record is BLANK or not (text := text_of_record(record, column)):
             return "", b""
         label = field_of_record(record, label_column)
         if not isinstance(label, str | int | bool):
@@ -160,9 +159,8 @@ def lines(file: File) -> Iterator[bytes]:
             complete[0] = b"".join([*rest, complete[0]])
             rest, size = [], 0
         if complete and not complete[-1].endswith(b"\n"):
-            last = complete.pop()
-            rest.append(last)
-            size += len(last)
+            rest.append(complete.pop())
+            size += len(rest[-1])
             if size > LONGEST_LINE:
                 raise InputError(
                     f"{file.name}: no line ends within {LONGEST_LINE} bytes; expected JSON Lines"
@@ -180,9 +178,12 @@ def chunks(file: File) -> Iterator[bytes]:
     """
     packed = (file.read(at, min(at + _READ_BYTES, file.size)) for at in range(0, file.size, _READ_BYTES))
     if file.path.endswith(".gz"):
-        return _gunzipped(file, packed)
+        return _unpacked(file, packed, partial(zlib.decompressobj, wbits=31), zlib.error, padding=b"\0")
     if file.path.endswith(".zst"):
-        return _unzstd(file, packed)
+        import zstandard
+
+        context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
+        return _unpacked(file, packed, context.decompressobj, zstandard.ZstdError)
     return packed
 
 
@@ -192,51 +193,31 @@ def _parsed(file: File, parse: Callable[[bytes], _T], skip_bad_lines: bool) -> I
         try:
             value = parse(line)
         except ValueError as error:
-            if not skip_bad_lines:
-                raise InputError(f"{file.name}, line {number}: {error}; {SKIP_ADVICE}") from None
-            continue
+            if skip_bad_lines:
+                continue
+            raise InputError(f"{file.name}, line {number}: {error}; {SKIP_ADVICE}") from None
         yield value
 
 
-def _gunzipped(file: File, packed: Iterator[bytes]) -> Iterator[bytes]:
-    member = zlib.decompressobj(wbits=31)
-    began = False
-    for chunk in packed:
-        rest = chunk
-        while rest:
-            if not began and not rest.strip(b"\0"):
-                break  # padding between members, or behind the last
-            began = True
-            try:
-                yield member.decompress(rest, _MOST_UNPACKED)
-            except zlib.error as error:
-                raise InputError(f"{file.name} is damaged ({error}); get it again") from None
-            rest = member.unconsumed_tail
-            if member.eof:
-                rest = member.unused_data
-                member, began = zlib.decompressobj(wbits=31), False
-    if began:
-        raise InputError(f"{file.name} is truncated: its compressed stream has no end; get it again")
-
-
-def _unzstd(file: File, packed: Iterator[bytes]) -> Iterator[bytes]:
-    import zstandard
-
-    context = zstandard.ZstdDecompressor(max_window_size=1 << 27)
-    frame = context.decompressobj()
-    began = False
+def _unpacked(
+    file: File,
+    packed: Iterator[bytes],
+    new_stream: Callable[[], Any],
+    damage: type[Exception],
+    padding: bytes = b"",
+) -> Iterator[bytes]:
+    """The content of compressed streams that follow each other, with `padding` between them or none."""
+    stream, began = new_stream(), False
     for chunk in packed:
         for at in range(0, len(chunk), _UNPACKED_BYTES):
             rest = chunk[at : at + _UNPACKED_BYTES]
-            while rest:
-                began = True
+            while rest if began else rest.strip(padding):
                 try:
-                    yield frame.decompress(rest)
-                except zstandard.ZstdError as error:
+                    yield stream.decompress(rest)
+                except damage as error:
                     raise InputError(f"{file.name} is damaged ({error}); get it again") from None
-                rest = b""
-                if frame.eof:
-                    rest = frame.unused_data
-                    frame, began = context.decompressobj(), False
+                began, rest = not stream.eof, stream.unused_data if stream.eof else b""
+                if stream.eof:
+                    stream = new_stream()
     if began:
         raise InputError(f"{file.name} is truncated: its compressed stream has no end; get it again")

@@ -4,6 +4,7 @@ Positions are tokens. Where the proxy's tokenizer made them, windows are cut fro
 another did, they are decoded and encoded anew.
 """
 
+import io
 import struct
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.text.corpora.indexed import SingleUnit
 from chameleon.text.corpora.storage import File
 from chameleon.text.protocols import Content, Passage
@@ -189,18 +190,16 @@ def pair_arrays(files: Sequence[File], dtype: str) -> list[TokenArray]:
     Raises:
         InputError: A file is damaged, or an index has no array.
     """
-    indices = {file.path.removesuffix(INDEX_SUFFIX): file for file in files if _is_index(file)}
-    arrays = [file for file in files if not _is_index(file)]
+    indices = {
+        file.path.removesuffix(INDEX_SUFFIX): file for file in files if file.path.endswith(INDEX_SUFFIX)
+    }
+    arrays = [file for file in files if not file.path.endswith(INDEX_SUFFIX)]
     if alone := indices.keys() - {file.path.removesuffix(".bin") for file in arrays}:
         raise InputError(f"{indices[min(alone)].name} has no .bin file beside it")
     pairs = ((file, indices.get(file.path.removesuffix(".bin"))) for file in arrays)
     return [
         flat_array(file, dtype) if index is None else megatron_array(file, index) for file, index in pairs
     ]
-
-
-def _is_index(file: File) -> bool:
-    return file.path.endswith(INDEX_SUFFIX)
 
 
 def flat_array(file: File, dtype: str) -> TokenArray:
@@ -221,8 +220,6 @@ def flat_array(file: File, dtype: str) -> TokenArray:
 
 
 def _numpy_array(file: File) -> TokenArray:
-    import io
-
     header = io.BytesIO(file.read(0, min(file.size, 1 << 16)))
     try:
         version = np.lib.format.read_magic(header)
@@ -231,8 +228,7 @@ def _numpy_array(file: File) -> TokenArray:
         )
         shape, _, dtype = reader(header)
     except Exception as error:  # any error of numpy's parser
-        reason = " ".join(str(error).split())[:100]
-        raise InputError(f"{file.name}: its numpy header is damaged ({reason})") from None
+        raise InputError(f"{file.name}: its numpy header is damaged ({one_line(error, 100)})") from None
     begin = header.tell()
     if len(shape) != 1 or dtype.kind not in "iu":
         raise InputError(f"{file.name}: expected one dimension of whole numbers, found {shape} of {dtype}")
