@@ -20,16 +20,11 @@ PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 PALETTE = ("#1f6f8b", "#d9822b", "#5b8c5a", "#8a4f7d", "#b5443c", "#6b6b6b", "#c2a83e", "#3d5a99")
 
 
-def require_picture_name(path: Path, flag: str = "--picture") -> None:
-    """Raise InputError for the name of a picture that does not end in .png, .svg or .pdf.
-
-    Args:
-        path: File to save the picture in.
-        flag: Flag that names it, for the message.
-    """
+def require_picture_name(path: Path) -> None:
+    """Raise InputError for a name in --picture that does not end in .png, .svg or .pdf."""
     if path.suffix.lower() not in PICTURE_SUFFIXES:
         raise InputError(
-            f"{flag} {path}: expected a picture's name to end in .png, .svg or .pdf, got {path.name}"
+            f"--picture {path}: expected a picture's name to end in .png, .svg or .pdf, got {path.name}"
         )
 
 

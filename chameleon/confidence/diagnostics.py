@@ -13,13 +13,7 @@ from scipy.sparse.csgraph import connected_components
 from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
-from chameleon.confidence.sensitivity import (
-    HALVED_AND_DOUBLED,
-    WeightPath,
-    along_temperature,
-    largest_move,
-    weight_paths,
-)
+from chameleon.confidence.sensitivity import HALVED_AND_DOUBLED, WeightPath, largest_move, weight_paths
 from chameleon.weights.affinity import median_sigma
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.many_domains.features import width_of_pairs
@@ -60,11 +54,7 @@ def warnings_of(
     """
     names = [sample.name for sample in samples]
     warnings = []
-    if is_many(len(names)):  # their means may not fit in memory beside everything else
-        paths = [along_temperature(formula, solution, HALVED_AND_DOUBLED)]
-    else:
-        means, noise = means_of(samples), noise_of(samples)
-        paths = weight_paths(means, noise, formula, solution, HALVED_AND_DOUBLED)
+    paths = weight_paths(samples, formula, solution, HALVED_AND_DOUBLED)
     if len(names) > 2:
         warnings += _shape(names, formula, solution)
         warnings += _sensitive_to_lambda(names, solution, paths)

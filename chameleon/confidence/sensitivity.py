@@ -5,6 +5,7 @@ Shapes: k domains, f factors.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from chameleon.common.arrays import Array
 from chameleon.common.errors import InputError
 from chameleon.weights.formula import Formula, Solution
 from chameleon.weights.many_domains.subsets import is_many
+from chameleon.weights.sample import Sample, means_of, noise_of
 
 # Factors for the numbers in a weights file, and for the paths that the report draws.
 HALVED_AND_DOUBLED = (0.5, 2.0)
@@ -34,28 +36,25 @@ class WeightPath:
 
 
 def weight_paths(
-    means: Array, noise: Array, formula: Formula, solution: Solution, factors: Sequence[float]
+    samples: list[Sample], formula: Formula, solution: Solution, factors: Sequence[float]
 ) -> list[WeightPath]:
     """Weights with each setting multiplied by each factor, the other settings unchanged.
 
     For many domains only along the temperature: the other settings take a solve for each factor.
 
     Args:
-        means: (k, d) domain means.
-        noise: (k,) sampling noise of the means.
+        samples: k samples, one for each domain.
         formula: Formula with the settings in force.
         solution: Its solution.
         factors: Factors; those without a solution, such as a lambda below rounding, are left out.
     """
     paths = []
-    if not is_many(len(means)):
-        lambdas = [factor * formula.lambda_reg for factor in factors]
-        changed = [replace(formula, lambda_reg=value) for value in lambdas]
-        paths.append(_solved("lambda_reg", lambdas, changed, means, noise))
-        if solution.sigma is not None:
-            sigmas = [factor * solution.sigma for factor in factors]
-            changed = [replace(formula, rbf_sigma=value) for value in sigmas]
-            paths.append(_solved("rbf_sigma", sigmas, changed, means, noise))
+    if not is_many(len(samples)):
+        means, noise = means_of(samples), noise_of(samples)
+        for setting, value in (("lambda_reg", formula.lambda_reg), ("rbf_sigma", solution.sigma)):
+            if value is not None:
+                values = [factor * value for factor in factors]
+                paths.append(_solved(setting, values, formula, means, noise))
     return [*paths, along_temperature(formula, solution, factors)]
 
 
@@ -81,13 +80,15 @@ def largest_move(weights: Array, others: Array) -> tuple[int, float]:
 
 
 def _solved(
-    setting: str, values: Sequence[float], formulas: Sequence[Formula], means: Array, noise: Array
+    setting: str, values: Sequence[float], formula: Formula, means: Array, noise: Array
 ) -> WeightPath:
-    """Weights by each formula that has a solution, with the value that it has for the setting."""
+    """Weights with each value of the setting that has a solution."""
     solved, weights = [], []
-    for value, formula in zip(values, formulas, strict=True):
+    for value in values:
+        given: dict[str, Any] = {setting: value}
+        changed = replace(formula, **given)
         try:
-            solution = formula.solve(means, formula.usable(means, noise))
+            solution = changed.solve(means, changed.usable(means, noise))
         except InputError:
             continue
         solved.append(value)

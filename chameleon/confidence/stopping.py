@@ -128,7 +128,10 @@ class _Growth:
         counts = np.array([len(sample) for sample in samples], dtype=np.int64)
         wholes = np.array([max(available[sample.name], len(sample)) for sample in samples], dtype=np.int64)
         if is_many(len(samples)):
-            variances = np.square(_errors_of_many(samples, formula) if errors is None else errors)
+            if errors is None and all(sample.says_spread for sample in samples):
+                solution = solve(samples, formula, with_gradients=True)
+                errors = analytic_errors(samples, formula, solution)[0].errors
+            variances = np.square(np.zeros(len(samples)) if errors is None else errors)
         else:
             variances = variances_by_domain(samples, formula, solve(samples, formula))
         return cls(counts, wholes, variances / np.maximum(_remaining(counts, wholes), 1e-300))
@@ -167,13 +170,6 @@ class _Growth:
             after = _remaining(wanted[i], self.wholes[i])
             variances += self.parts[:, i] * (after - remaining[i])
             remaining[i] = after
-
-
-def _errors_of_many(samples: list[Sample], formula: Formula) -> Array:
-    """(k,) standard errors of weights; zeros where a domain has a single window, which has no spread."""
-    if not all(sample.says_spread for sample in samples):
-        return np.zeros(len(samples))
-    return analytic_errors(samples, formula, solve(samples, formula, with_gradients=True))[0].errors
 
 
 def _by_name(samples: list[Sample], counts: Counts) -> dict[str, int]:

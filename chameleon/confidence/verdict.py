@@ -57,7 +57,6 @@ def assess(
     solution: Solution,
     target: float,
     *,
-    seed: int = 0,
     plane: Plane | None = None,
     ratios: KeptRatios | None = None,
 ) -> Confidence | None:
@@ -69,7 +68,6 @@ def assess(
         formula: From means to weights.
         solution: The formula's solution for the samples.
         target: Largest standard error that is enough.
-        seed: Seed of the bootstrap.
         plane: Plane on which to place the replicates of each domain, if any.
         ratios: Shares kept from earlier weights, if any.
     """
@@ -80,7 +78,7 @@ def assess(
         k = len(samples)
         replicates = Replicates(np.empty((0, k)), np.empty((0, k)), np.empty((0, k, 0)))
     else:
-        replicates, how = replicate(samples, formula, seed=seed, plane=plane), None
+        replicates, how = replicate(samples, formula, plane=plane), None
         degrees = degrees_of_freedom(samples, formula, solution)
         estimates = solution.weights
         if ratios is not None:

@@ -157,13 +157,11 @@ def _notices(plan: ExportPlan) -> list[str]:
 
 
 def _weightless(stages: Sequence[Stage]) -> list[str]:
-    """The domains that have no weight in any stage."""
     by_name = [weights.by_name() for _, weights in stages]
     return [name for name in by_name[0] if all(each[name] == 0 for each in by_name)]
 
 
 def _comment(mixture: TrainerMixture, spec: FormatSpec) -> tuple[str, ...]:
-    """Lines that say where the numbers are from."""
     weights = mixture.stages[0].weights
     dataset = weights.provenance.get("dataset")
     corpus = dataset.get("name") if isinstance(dataset, Mapping) else None

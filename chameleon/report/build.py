@@ -13,7 +13,6 @@ from chameleon.pipeline.run import Outcome
 from chameleon.pipeline.score import Scored
 from chameleon.report.content import ALL_PICTURED, PlottedDomains, Report
 from chameleon.report.sections import MOST_EXAMPLES
-from chameleon.weights.sample import means_of, noise_of
 
 
 def build_report(outcome: Outcome) -> Report:
@@ -66,6 +65,6 @@ def _paths(scored: Scored, shown: list[int]) -> list[WeightPath]:
     """(f, m) weights along settings; of very many domains along that which takes no solve: temperature."""
     formula, solution = scored.formula, scored.solution
     if len(scored.samples) <= ALL_PICTURED:
-        return weight_paths(means_of(scored.samples), noise_of(scored.samples), formula, solution, PATH)
+        return weight_paths(scored.samples, formula, solution, PATH)
     path = along_temperature(formula, solution, PATH)
     return [replace(path, weights=path.weights[:, shown])]

@@ -10,7 +10,6 @@ from chameleon.confidence.sensitivity import PATH, largest_move, weight_paths
 from chameleon.weights.compute import compute_weights, solve
 from chameleon.weights.formula import Formula
 from chameleon.weights.options import FormulaSettings, Kernel
-from chameleon.weights.sample import means_of, noise_of
 
 
 @pytest.mark.parametrize(("kernel", "lambda_reg"), KERNELS)
@@ -19,7 +18,7 @@ def test_paths_hold_the_weights_with_the_changed_settings(kernel: Kernel, lambda
     formula = Formula.of(7, FormulaSettings(kernel=kernel, lambda_reg=lambda_reg))
     solution = solve(samples, formula)
     embeddings = {each.name: each.rows for each in samples}
-    found = weight_paths(means_of(samples), noise_of(samples), formula, solution, PATH)
+    found = weight_paths(samples, formula, solution, PATH)
     assert [path.setting for path in found] == (
         ["lambda_reg", "rbf_sigma", "temperature"] if kernel == "rbf" else ["lambda_reg", "temperature"]
     )

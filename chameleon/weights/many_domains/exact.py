@@ -16,13 +16,8 @@ from scipy.linalg import blas, lapack
 
 from chameleon.common.arrays import Array, Floats, blocks_of_rows
 from chameleon.common.errors import InputError
-from chameleon.weights.affinity import (
-    affinity_of_distances,
-    sigma_of_distances,
-    sigma_of_median,
-    usable_noise,
-)
-from chameleon.weights.distances import median_of_pairs, squared_distances
+from chameleon.weights.affinity import affinity_of_distances, sigma_of_distances, usable_noise
+from chameleon.weights.distances import squared_distances
 from chameleon.weights.leverage import clipped, least_score, ridge_of, scores_in_place
 from chameleon.weights.many_domains.subsets import checked_rows
 
@@ -79,11 +74,10 @@ def exact_scores(
     k = len(means)
     ridge, rounding = ridge_of(lambda_reg, k, float(k))
     matrix, unit = squared_distances(means)
-    from_median = sigma is None
     taken = None
     if noise is not None and noise.any():
-        whole = sigma if sigma is not None else sigma_of_median(median_of_pairs(matrix, np.zeros(k)), unit)
-        taken = usable_noise(noise, whole, ridge, from_median)
+        whole = sigma_of_distances(matrix, unit) if sigma is None else sigma
+        taken = usable_noise(noise, whole, ridge, from_median=sigma is None)
     if sigma is None:
         sigma = sigma_of_distances(matrix, unit, taken)
     affinity_of_distances(matrix, unit, sigma, taken)

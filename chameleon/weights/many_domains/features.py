@@ -31,16 +31,15 @@ class RandomFeatures:
     centre: Array
 
     @classmethod
-    def of(cls, count: int, sigma: float, centre: Array, seed: int = 0) -> "RandomFeatures":
+    def of(cls, count: int, sigma: float, centre: Array) -> "RandomFeatures":
         """Features for an RBF kernel.
 
         Args:
             count: Number of features D, rounded up to an even number.
             sigma: Width of the kernel.
             centre: (d,) point to subtract from embeddings.
-            seed: Seed of the frequencies.
         """
-        generator = np.random.default_rng(seed)
+        generator = np.random.default_rng(0)
         d, pairs = len(centre), (count + 1) // 2
         groups = -(-pairs // d)
         directions = np.empty((groups, d, d))
@@ -83,25 +82,23 @@ class RandomFeatures:
 PAIRS = 1 << 20
 
 
-def width_of_pairs(
-    means: Floats, noise: Array | None, ridge: float, pairs: int = PAIRS, seed: int = 0
-) -> tuple[float, Array]:
+def width_of_pairs(means: Floats, noise: Array | None, ridge: float) -> tuple[float, Array]:
     """The median distance of random pairs of domains, and the (k,) noise that can be taken off at that width.
+
+    Pairs are of two different domains, drawn with replacement.
 
     Args:
         means: (k, d) domain embeddings, in memory or mapped from disk.
         noise: (k,) noise to take off squared distances where possible; None for none.
         ridge: Ridge k lambda, which bounds the noise.
-        pairs: Number of pairs of two different domains, drawn with replacement.
-        seed: Seed of the draws.
 
     Raises:
         InputError: More than half of the pairs coincide.
     """
-    generator = np.random.default_rng(seed)
+    generator = np.random.default_rng(0)
     k = len(means)
-    one = np.sort(generator.integers(k, size=pairs))
-    other = (one + generator.integers(1, k, size=pairs)) % k
+    one = np.sort(generator.integers(k, size=PAIRS))
+    other = (one + generator.integers(1, k, size=PAIRS)) % k
     squared = squared_distances_of_pairs(means, one, other)
     unit = float(np.sqrt(squared.max())) or 1.0
     squared /= unit * unit

@@ -167,12 +167,7 @@ class Approximation:
 
 
 def approximate_scores(
-    means: Floats,
-    lambda_reg: float,
-    sigma: float | None,
-    noise: Array | None,
-    num_features: int | None,
-    seed: int = 0,
+    means: Floats, lambda_reg: float, sigma: float | None, noise: Array | None, num_features: int | None
 ) -> Approximation:
     """Scores with the RBF kernel by random features, compared with exact scores of some domains.
 
@@ -183,7 +178,6 @@ def approximate_scores(
         noise: (k,) noise to take off squared distances where possible; None for none.
         num_features: Number of features D; None for 40 times the effective dimension of some of the domains,
             from 512 to 4,096.
-        seed: Seed of the features.
 
     Raises:
         InputError: See `chameleon.weights.affinity.rbf_affinity` and `leverage_scores`.
@@ -201,7 +195,7 @@ def approximate_scores(
     exact = exact_scores(some, lambda_reg, sigma, taken[checked], with_gradients=False)
     dimension = effective_dimension(exact.scores)
     count = features_for(dimension) if num_features is None else num_features
-    features = RandomFeatures.of(count, sigma, some.mean(axis=0), seed)
+    features = RandomFeatures.of(count, sigma, some.mean(axis=0))
     of_some = fourier_scores(some, features, lambda_reg, sigma, exact.noise)
     scores = fourier_scores(means, features, lambda_reg, sigma, taken)
     facts = {

@@ -119,14 +119,10 @@ def gpu_scores(
     matrix = torch.empty((k, k), dtype=torch.float64, device=device)
     for rows in blocks_of_rows(k, k, _AT_ONCE):
         matrix[rows] = _squared(x, rows).mT
-    taken = None
+    taken, less = None, torch.zeros(k, dtype=torch.float64, device=device)
     if noise is not None and noise.any():
-        whole = sigma
-        if whole is None:
-            whole = sigma_of_median(_median(matrix, torch.zeros(k, device=device)), unit)
+        whole = sigma_of_median(_median(matrix, less), unit) if sigma is None else sigma
         taken = usable_noise(noise, whole, ridge, from_median=sigma is None)
-    less = torch.zeros(k, dtype=torch.float64, device=device)
-    if taken is not None:
         less = torch.as_tensor(taken, device=device) / unit / unit
     if sigma is None:
         sigma = sigma_of_median(_median(matrix, less), unit)

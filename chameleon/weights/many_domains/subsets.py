@@ -38,21 +38,16 @@ def checked_rows(means: Floats, rows: slice) -> Array:
     return some
 
 
-def some_of(k: int, count: int, seed: int = 0) -> npt.NDArray[np.int64]:
+def some_of(k: int, count: int) -> npt.NDArray[np.int64]:
     """Up to `count` of k domains at random, in order."""
     if k <= count:
         return np.arange(k)
-    return np.sort(np.random.default_rng(seed).choice(k, count, replace=False))
+    return np.sort(np.random.default_rng(0).choice(k, count, replace=False))
 
 
-def displayed_domains(weights: Array, heaviest: int = HEAVIEST_DISPLAYED) -> list[int]:
-    """The domains that pictures show: the heaviest, and as many others at random, in order.
-
-    Args:
-        weights: (k,) weights of all domains.
-        heaviest: Number of either.
-    """
+def displayed_domains(weights: Array) -> list[int]:
+    """The domains of (k,) weights that pictures show: the heaviest and as many others at random, in order."""
     order = np.argsort(-weights, kind="stable")
-    others = order[heaviest:]
-    chosen = [*order[:heaviest], *others[some_of(len(others), heaviest)]]
+    heaviest, others = np.split(order, [HEAVIEST_DISPLAYED])
+    chosen = [*heaviest, *others[some_of(len(others), HEAVIEST_DISPLAYED)]]
     return sorted(int(each) for each in chosen)
