@@ -35,9 +35,14 @@ def is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def logit(shares: npt.ArrayLike) -> Array:
-    """log(x / (1 - x)) of (...) shares x from 0 to 1, moved to 1e-300 or just below 1 to be finite."""
-    inside = np.clip(shares, 1e-300, np.nextafter(1.0, 0.0))
+def logit(shares: npt.ArrayLike, least: float = 1e-300) -> Array:
+    """log(x / (1 - x)) of shares x.
+
+    Args:
+        shares: (...) numbers from 0 to 1.
+        least: Shares below it count as it, and shares above 1 - least as that, so that all logits are finite.
+    """
+    inside = np.clip(shares, least, min(1 - least, np.nextafter(1.0, 0.0)))
     return np.asarray(np.log(inside) - np.log1p(-inside))
 
 

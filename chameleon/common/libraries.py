@@ -4,7 +4,7 @@ import gc
 import logging
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import chameleon
@@ -18,9 +18,17 @@ def model_libraries() -> dict[str, str]:
     return {"torch": str(torch.__version__), "transformers": transformers.__version__}
 
 
-def versions() -> dict[str, str]:
-    """Versions of chameleon, `model_libraries` and Python, as result files record them under "versions"."""
-    return {"chameleon": chameleon.__version__, **model_libraries(), "python": platform.python_version()}
+def versions(libraries: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Versions of chameleon, libraries and Python, as result files record them under "versions".
+
+    Args:
+        libraries: Versions of libraries by name; by default of this process's `model_libraries`.
+    """
+    return {
+        "chameleon": chameleon.__version__,
+        **(model_libraries() if libraries is None else libraries),
+        "python": platform.python_version(),
+    }
 
 
 @contextmanager

@@ -29,18 +29,25 @@ def heaviest_first(names: Sequence[str], weights: Array) -> list[int]:
     return [int(i) for i in by_name[np.argsort(-weights[by_name], kind="stable")]]
 
 
-def rows_to_show(order: Sequence[int]) -> list[int | None]:
-    """The rows to show of domains, given as indices in order, with None for those left out between."""
+def rows_to_show(
+    order: Sequence[int], heaviest: int = HEAVIEST, lightest: int = LIGHTEST
+) -> list[int | None]:
+    """The rows to show of domains in an order, with None for those left out between.
+
+    Args:
+        order: Indices of the domains.
+        heaviest, lightest: Rows to show at either end of many domains.
+    """
     if len(order) <= ALL_SHOWN:
         return list(order)
-    return [*order[:HEAVIEST], None, *order[-LIGHTEST:]]
+    return [*order[:heaviest], None, *order[-lightest:]]
 
 
-def most_changed_rows(differences: Array) -> list[int]:
-    """The rows to show of (k,) differences, in order: all of few, the largest of many."""
+def most_changed_rows(differences: Array, most: int = MOST_MOVED) -> list[int]:
+    """The rows to show of (k,) differences, in order: all of few, the `most` largest of many."""
     if len(differences) <= ALL_SHOWN:
         return list(range(len(differences)))
-    return sorted(int(i) for i in np.argsort(-differences, kind="stable")[:MOST_MOVED])
+    return sorted(int(i) for i in np.argsort(-differences, kind="stable")[:most])
 
 
 def share_decimals(k: int) -> int:
@@ -56,9 +63,11 @@ def format_share(share: float, decimals: int) -> str:
     return f"{share:.{decimals}f}"
 
 
-def describe_hidden_rows(order: Sequence[int], weights: Array) -> str:
+def describe_hidden_rows(
+    order: Sequence[int], weights: Array, heaviest: int = HEAVIEST, lightest: int = LIGHTEST
+) -> str:
     """The line for domains that `rows_to_show` leaves out: how many, their range of weights and their sum."""
-    middle = weights[np.array(order[HEAVIEST:-LIGHTEST], dtype=np.int64)]
+    middle = weights[np.array(order[heaviest:-lightest], dtype=np.int64)]
     most, least, together = (two_digits(float(each)) for each in (middle[0], middle[-1], middle.sum()))
     return f"... {len(middle):,} more between {most} and {least}, together {together} of all"
 
