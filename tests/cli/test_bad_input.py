@@ -195,7 +195,7 @@ def test_checkpoints_that_are_none(command: Command, corpus_directory: Path, tmp
 
 def test_windows_longer_than_the_context(command: Command, corpus_directory: Path, checkpoint: Path) -> None:
     run = command("--dataset", corpus_directory, "--checkpoint_path", checkpoint)
-    refused(run, "a window of 512 tokens is over the context of 64 tokens .* give --sample_length 64")
+    refused(run, "a window of 512 tokens is over the context of 64 tokens .* use --sample_length 64")
 
 
 @pytest.mark.parametrize("how", ["truncated", "foreign", "not finite"])
