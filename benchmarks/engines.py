@@ -1,4 +1,4 @@
-"""Engines beside one process: what handing out the work costs, and whether faults change a bit.
+"""Engines compared with one process: what distributing the work costs, and whether faults change a bit.
 
 The real command embeds the corpus with an 82M GPT-2 of random weights. The baseline is a worker's share of
 the windows by the serial engine with one thread, before and after the others in each repeat; each engine has

@@ -208,7 +208,7 @@ class Pieces:
             self._add(PieceLocation(None, slice(0, len(piece.stored)), piece.facts(), piece.stored))
 
     def _add(self, location: PieceLocation) -> None:
-        """Of two pieces that begin alike the longer one is used."""
+        """If two pieces begin at the same visit, the longer one is used."""
         of_domain = self._locations.setdefault(str(location.facts["key"]), {})
         begin = int(location.facts["begin"])
         if begin not in of_domain or location.next_visit > of_domain[begin].next_visit:

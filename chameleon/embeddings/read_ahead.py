@@ -24,7 +24,7 @@ def read_ahead(jobs: Iterable[Callable[[], Result]]) -> Generator[Result]:
 
     One thread iterates over the jobs, which is where text is read, and others run them, which is where it
     is encoded: the tokenizer does not need the interpreter, which runs the reading meanwhile. An error of
-    either is raised in the place of the result.
+    either is raised instead of the result.
     """
     ready: Queue[Future[Result] | None] = Queue(_JOBS_AHEAD)
     stopped = Event()

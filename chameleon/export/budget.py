@@ -150,7 +150,7 @@ def _counts(names: tuple[str, ...], limits: Limits) -> Array | None:
         raise InputError(f"--token_counts lacks {listed(missing)}; give the tokens of every domain")
     for name, count in limits.counts.items():
         if not count > 0:
-            raise InputError(f"{name} has {count:g} tokens at hand; expected a number above 0")
+            raise InputError(f"{name} has {count:g} available tokens; expected a number above 0")
     return np.array([limits.counts[name] for name in names], dtype=np.float64)
 
 
@@ -161,7 +161,7 @@ def _bounds(names: tuple[str, ...], limits: Limits, counts: Array | None) -> tup
     if limits.max_epochs:
         if limits.budget is None or counts is None:
             flag = "--budget" if limits.budget is None else "--token_counts"
-            raise InputError(f"--max_epochs needs {flag}: epochs are tokens trained on / tokens at hand")
+            raise InputError(f"--max_epochs needs {flag}: epochs are tokens trained on / available tokens")
         default = limits.max_epochs.get("", np.inf)
         epochs = np.array([limits.max_epochs.get(name, default) for name in names])
         most = np.minimum(epochs * counts / budget, 1.0)

@@ -13,7 +13,7 @@ from chameleon.export.parse import fact_numbers, parse_number, read_token_counts
 from chameleon.export.sources import TrainerSource, read_sources
 from chameleon.weights.domain_weights import DomainWeights
 
-_PROXY_TOKENS = "tokens at hand are counted with the proxy's tokenizer; the trainer's may differ"
+_PROXY_TOKENS = "available tokens are counted with the proxy's tokenizer; the trainer's may differ"
 
 _OTHER_TOKENS = (
     "the token counts are of another tokenizer than the proxy's: epochs are in its tokens, but weights were "

@@ -35,7 +35,7 @@ def render_limits(weights: DomainWeights) -> str:
     """
     budget = fact_number(weights.settings, "budget", "settings")
     raw = fact_numbers(weights, "raw_weight")
-    at_hand, epochs = fact_numbers(weights, "tokens_at_hand"), fact_numbers(weights, "epochs")
+    available, epochs = fact_numbers(weights, "tokens_at_hand"), fact_numbers(weights, "epochs")
     is_moved = any(each is not None for each in raw)
     if not is_moved and budget is None:
         return ""
@@ -60,7 +60,7 @@ def render_limits(weights: DomainWeights) -> str:
 
         columns += [
             Column("tokens", [format_tokens(shares[i] * budget) for i in rows]),
-            Column("at hand", ["?" if (each := at_hand[i]) is None else format_tokens(each) for i in rows]),
+            Column("available", ["?" if (n := available[i]) is None else format_tokens(n) for i in rows]),
             Column("epochs", ["?" if (each := epochs[i]) is None else f"{each:.2f}" for i in rows]),
             Column("missing", [missing(i) for i in rows]),
         ]

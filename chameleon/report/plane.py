@@ -1,4 +1,4 @@
-"""Domains as places on a plane: near each other where they are alike.
+"""Domains as points on a plane: similar domains are close together.
 
 Shapes: k domains.
 """

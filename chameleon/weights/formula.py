@@ -40,7 +40,7 @@ class Formula:
         recipe: Name of the recipe that settings left out came from.
         mode: "pretrain" or "finetune".
         kernel: "rbf" or "linear".
-        rbf_sigma: Width of the RBF kernel; None for the median distance of the means at hand.
+        rbf_sigma: Width of the RBF kernel; None for the median distance of the means.
         lambda_reg: Regularisation lambda; the ridge is k lambda.
         temperature: T as stated.
         scales_temperature: Whether T is stated for 7 domains and scaled to k.

@@ -41,7 +41,7 @@ def test_output_to_stdout_is_json_alone(embedded: Command) -> None:
 
 
 @pytest.mark.parametrize(
-    ("redirection", "code", "table", "told"),
+    ("redirection", "code", "table", "stderr"),
     [
         (">&-", 0, False, ""),
         ("2>&-", 0, True, ""),
@@ -58,15 +58,15 @@ def test_output_to_stdout_is_json_alone(embedded: Command) -> None:
     ],
 )
 def test_streams_that_are_closed_or_full(
-    embedded: Command, tmp_path: Path, redirection: str, code: int, table: bool, told: str
+    embedded: Command, tmp_path: Path, redirection: str, code: int, table: bool, stderr: str
 ) -> None:
     (tmp_path / "chameleon_weights_pretrain.json").unlink()
     line = f"{sys.executable} {SCRIPT} --skip_embedding_generation {redirection}"
     run = subprocess.run(line, shell=True, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert run.returncode == code, run.stderr
-    assert told in run.stderr
-    told_besides = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
-    assert len(told_besides) == (1 if told else 0)
+    assert stderr in run.stderr
+    errors = [line for line in run.stderr.splitlines() if not line.startswith("note: ")]
+    assert len(errors) == (1 if stderr else 0)
     assert ("effective dimension" in run.stdout) == table
     assert (tmp_path / "chameleon_weights_pretrain.json").exists() == ("--output" not in redirection)
 

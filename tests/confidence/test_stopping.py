@@ -40,21 +40,21 @@ def test_rounds_continue_until_the_reported_errors_are_within_the_target(seed: i
     available, formula = {f"domain {i}": 600 for i in range(5)}, Formula.of(5)
     everything = samples_from(centres_of(seed, k=5) / 4, 600, np.random.default_rng(seed))
 
-    def told(counts: dict[str, int]) -> tuple[list[Sample], float]:
+    def grow(counts: dict[str, int]) -> tuple[list[Sample], float]:
         samples = [Sample.of(each.name, each.rows[: counts[each.name]], None, 600) for each in everything]
         confidence = assess(samples, available, formula, solve(samples, formula), 0.01)
         assert confidence is not None
         return samples, float(confidence.weights.errors.max())
 
     counts = dict.fromkeys(available, 64)
-    samples, largest = told(counts)
+    samples, largest = grow(counts)
     target = (largest + estimated_error(samples, available, formula)) / 2
     assert target < largest
     assert next_windows(samples, available, formula, target) == {}
     while wanted := windows_wanted(samples, available, Options(target_se=target)):
         assert all(counts[name] <= number <= 2 * counts[name] for name, number in wanted.items())
         counts = wanted
-        samples, largest = told(counts)
+        samples, largest = grow(counts)
     assert max(counts.values()) > 64
     assert largest <= target
 

@@ -136,7 +136,7 @@ def test_a_prior_pulls_to_natural_shares_and_a_floor_holds() -> None:
         (Limits(budget=1e9, max_epochs={"": 2}), "--max_epochs needs --token_counts"),
         (Limits(prior_strength=0.5), "--prior_strength needs the tokens of each domain"),
         (Limits(budget=1e9, counts={"a": 1, "b": 2}), "--token_counts lacks c"),
-        (Limits(budget=1e9, counts={"a": 1, "b": 2, "c": 0}), "c has 0 tokens at hand"),
+        (Limits(budget=1e9, counts={"a": 1, "b": 2, "c": 0}), "c has 0 available tokens"),
         (Limits(budget=9, counts={"a": 1, "b": 2, "c": 3}, max_epochs={"d": 1}), "--max_epochs names d"),
     ],
 )

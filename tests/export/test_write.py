@@ -160,7 +160,7 @@ def test_new_limits_replace_earlier_ones(stored: DomainWeights, capsys: pytest.C
     assert export_main(["cap.weights.json", "--format", "olmo-core", "--min_weight", "0.3"]) == 0
     written = capsys.readouterr()
     assert "max_repetition_ratio" not in written.out
-    assert "at hand" not in written.err
+    assert "available" not in written.err
     rows = {line.split()[0]: line.split()[1:] for line in written.err.splitlines()}
     assert rows["books_2"][0] == "0.4000"  # what came in, not what was before that
     # What a floor takes is not missing; the available tokens do not depend on the weights.

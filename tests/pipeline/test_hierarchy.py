@@ -64,12 +64,12 @@ def run(
     def run(*flags: str, code: int = 0) -> dict[str, Any]:
         argv = ["--skip_embedding_generation", "--output", "w.json", *flags]
         assert compute_chameleon_weights.main(argv) == code
-        out, told = capsys.readouterr()
+        out, stderr = capsys.readouterr()
         if code:
-            return {"table": out, "stderr": told}
+            return {"table": out, "stderr": stderr}
         content: dict[str, Any] = json.loads(Path("w.json").read_text())
         jsonschema.validate(content, SCHEMA)
-        return {**content, "table": out, "stderr": told}
+        return {**content, "table": out, "stderr": stderr}
 
     return run
 
