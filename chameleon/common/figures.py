@@ -8,7 +8,7 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -76,6 +76,6 @@ def save_figure(
             warnings.filterwarnings("ignore", message="Glyph .* missing from font")
             figure.savefig(path, dpi=120)
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        reason = getattr(error, "strerror", None) or one_line(error)
         named, rest = f" ({flag})" if flag else "", f"; {saved}" if saved else ""
         raise InputError(f"cannot write the picture {path}{named}: {reason}{rest}") from None

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PreTrainedModel
 
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_files, local_path, path_exists
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.checkpoints import find_checkpoint
@@ -123,7 +123,7 @@ def build_model(
         except InputError:
             raise
         except Exception as error:  # the library raises all kinds
-            reason = " ".join(str(error).split())[:300]
+            reason = one_line(error, 300)
             raise InputError(
                 f"cannot build the model {source.name} ({type(error).__name__}: {reason}); name another with "
                 "--model"
@@ -205,7 +205,7 @@ def _config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN40
             path = str(source.checkpoint or source.config)
             return AutoConfig.from_pretrained(path, trust_remote_code=trust_remote_code)
     except Exception as error:  # the library raises all kinds for damaged files
-        reason = " ".join(str(error).split())[:300]
+        reason = one_line(error, 300)
         raise InputError(
             f"{source.name} is not the configuration of a known model ({type(error).__name__}: {reason})"
         ) from None

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from transformers import AutoTokenizer, PreTrainedModel
 
 from chameleon.common.command_line import Notify
-from chameleon.common.errors import InputError
+from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import check_writable
 from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.devices import is_out_of_memory
@@ -110,7 +110,7 @@ def _train(trainer: StreamTrainer, checkpoint: Path | None, options: TrainingOpt
     except (SafetensorError, UnpicklingError, JSONDecodeError) as error:
         if checkpoint is None:
             raise
-        reason = " ".join(str(error).split())[:200]
+        reason = one_line(error)
         raise InputError(
             f"{checkpoint} is damaged ({reason}); delete it to resume from the one before"
         ) from None

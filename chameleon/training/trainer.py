@@ -19,7 +19,7 @@ from tqdm import tqdm
 from transformers import Trainer, TrainerCallback
 from transformers.trainer_callback import PrinterCallback
 
-from chameleon.common.errors import InputError, NotFiniteError
+from chameleon.common.errors import InputError, NotFiniteError, one_line
 from chameleon.training.packed_domain import TokenArray
 from chameleon.training.row_stream import RowStream
 from chameleon.training.run_directory import last_checkpoint, mark_complete
@@ -152,7 +152,7 @@ class StreamTrainer(Trainer):
 
 
 def _not_saved(directory: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+    reason = getattr(error, "strerror", None) or one_line(error)
     before = last_checkpoint(directory.parent)
     state = f"the last checkpoint is {before.name}" if before else "there is no earlier checkpoint"
     return InputError(
