@@ -13,7 +13,7 @@ from export_cases import (
     sources_of_names,
     weights_of,
 )
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chameleon.common.errors import InputError
@@ -62,6 +62,7 @@ def is_encodable(name: str) -> bool:
 
 @pytest.mark.parametrize("format_name", FORMATS)
 @given(names=NAMES, seed=st.integers(0, 99))
+@example(names=["a b", "train_"], seed=0)
 @settings(max_examples=150, deadline=None)
 def test_unusual_names_are_read_back_or_refused_by_name(
     format_name: str, names: list[str], seed: int

@@ -186,6 +186,8 @@ def write_regmix(mixture: "TrainerMixture") -> str:
     train: dict[str, float] = {}
     for path, share in mixture.by_path():
         name = f"train_{regmix_key(path)}"
+        if name == "train_":
+            raise InputError(f"RegMix needs a name after train_, got {path!r}; name another (--sources)")
         if "-" in name:
             raise InputError(
                 "RegMix takes a file's name up to the first dash for its domain, so it cannot take "
