@@ -5,6 +5,7 @@ Steps are timed after a few steps of warm-up. Model FLOPs are those of the matri
 backward, counting half of attention's, since it is causal.
 """
 
+import argparse
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
@@ -52,19 +53,7 @@ class Setup:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Measure and report."""
-    parser = command_line(__doc__)
-    parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
-    parser.add_argument(
-        "--model", choices=tuple(SIZES), default="82M", help="shape of the model (default: 82M)"
-    )
-    parser.add_argument("--batch_size", type=positive_int, default=2, help="rows per step (default: 2)")
-    parser.add_argument("--steps", type=positive_int, default=6, help="timed steps (default: 6)")
-    parser.add_argument("--warm_up", type=positive_int, default=2, help="steps before timing (default: 2)")
-    parser.add_argument(
-        "--repeats", type=positive_int, default=3, help="repeats of each loop, in turn (default: 3)"
-    )
-    parser.add_argument("--compile", action="store_true", help="compile the model")
-    arguments = parser.parse_args(argv)
+    arguments = _arguments(argv)
     device = torch.device(arguments.device)
     dtype = choose_dtype("auto", device)
     number = (arguments.steps + arguments.warm_up) * arguments.batch_size
@@ -115,6 +104,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return publish(
         Report("training", "bare loop in torch on the same batches", conditions, figures), arguments.output
     )
+
+
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
+    parser = command_line(__doc__)
+    parser.add_argument("--device", default="cpu", help="where to train (default: cpu)")
+    parser.add_argument(
+        "--model", choices=tuple(SIZES), default="82M", help="shape of the model (default: 82M)"
+    )
+    parser.add_argument("--batch_size", type=positive_int, default=2, help="rows per step (default: 2)")
+    parser.add_argument("--steps", type=positive_int, default=6, help="timed steps (default: 6)")
+    parser.add_argument("--warm_up", type=positive_int, default=2, help="steps before timing (default: 2)")
+    parser.add_argument(
+        "--repeats", type=positive_int, default=3, help="repeats of each loop, in turn (default: 3)"
+    )
+    parser.add_argument("--compile", action="store_true", help="compile the model")
+    return parser.parse_args(argv)
 
 
 def flops_a_token(blocks: int, width: int) -> float:

@@ -8,6 +8,7 @@ import os
 import random
 import re
 import resource
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -197,6 +198,13 @@ def stored_run(corpus_directory: Path, checkpoint: Path, tmp_path_factory: pytes
     run = run_command(directory, *flags, "--num_samples", "12", "--sample_length", "32")
     assert run.returncode == 0, run.stderr
     return directory
+
+
+@pytest.fixture
+def embedded(command: Command, stored_run: Path, tmp_path: Path) -> Command:
+    """The command in a directory where it has run on the corpus."""
+    shutil.copytree(stored_run, tmp_path, dirs_exist_ok=True)
+    return command
 
 
 def refused(run: subprocess.CompletedProcess[str], expected: str) -> None:

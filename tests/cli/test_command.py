@@ -11,25 +11,11 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, WORDS, Command, make_texts, refused, run_command, write_jsonl
+from weights_files import SCHEMA, weights_of
 
 from chameleon import compute_weights
 from chameleon.embeddings.store import read_embeddings
 from chameleon.weights.sample import Sample
-
-SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
-
-
-def weights_of(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    jsonschema.validate(content, SCHEMA)
-    return content
-
-
-@pytest.fixture
-def embedded(command: Command, stored_run: Path, tmp_path: Path) -> Command:
-    """The command in a directory where it has run on the corpus."""
-    shutil.copytree(stored_run, tmp_path, dirs_exist_ok=True)
-    return command
 
 
 def test_pretrain_writes_a_file_that_explains_itself(

@@ -8,30 +8,15 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
 
 import jsonschema
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, SCRIPT, WORDS, Command, make_texts, write_jsonl
+from conftest import SCRIPT, WORDS, Command, make_texts, write_jsonl
+from weights_files import SCHEMA, weights_of
 
 from chameleon.embeddings.store import read_embeddings
-
-SCHEMA = json.loads((ROOT / "docs" / "weights.schema.json").read_text())
-
-
-def weights_of(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    jsonschema.validate(content, SCHEMA)
-    return content
-
-
-@pytest.fixture
-def embedded(command: Command, stored_run: Path, tmp_path: Path) -> Command:
-    """The command in a directory where it has run on the corpus."""
-    shutil.copytree(stored_run, tmp_path, dirs_exist_ok=True)
-    return command
 
 
 def test_output_to_stdout_is_json_alone(embedded: Command) -> None:
