@@ -88,6 +88,15 @@ def epoch_caps(names: tuple[str, ...], limits: Limits) -> Array:
     return most
 
 
+def share_bounds(names: tuple[str, ...], limits: Limits) -> tuple[Array, Array]:
+    """(k,) floors and (k,) caps of shares within limits, apart from the prior.
+
+    Raises:
+        InputError: See `apply_limits`.
+    """
+    return _bounds(names, limits, _counts(names, limits))
+
+
 def project_shares(wanted: Array, least: Array, most: Array) -> Array:
     """(k,) the nearest shares to those wanted, by Kullback-Leibler divergence, between floors and caps.
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chameleon.common.command_line import Parser, fraction, nonempty, nonempty_path
+from chameleon.common.command_line import Parser, fraction, nonempty, nonempty_path, nonnegative_number
 from chameleon.common.errors import InputError
 from chameleon.common.flags import add_flags, flag
 from chameleon.embeddings.options import WORKER_FLAGS, Engine, WorkerOptions, engine_flag
@@ -19,6 +19,27 @@ from chameleon.training.options import MODEL_FLAGS, STEP_FLAGS, TrainingOptions
 
 DEFAULT_OUTPUT_DIR = "./methods/"
 REGRESSORS = ("gp", "loglinear", "lightgbm")
+
+
+def numbers_by_domain(text: str) -> dict[str, float]:
+    """Numbers by domain, at least 0 and not all 0, "" for all others: X,NAME=X,..."""
+    numbers: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.rpartition("=")
+        if name.strip() in numbers:
+            raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all others'} in {text!r}")
+        numbers[name.strip()] = nonnegative_number(number)
+    if not any(numbers.values()):
+        raise argparse.ArgumentTypeError(f"expected a number above 0 for some domain, got {text!r}")
+    return numbers
+
+
+def shares_of_length(text: str) -> tuple[float, ...]:
+    """Shares above 0 and at most 1, by rising size, 1 among them."""
+    shares = [fraction(part) for part in text.split(",")]
+    if not all(shares):
+        raise argparse.ArgumentTypeError(f"expected shares above 0, got {text!r}")
+    return tuple(sorted({*shares, 1.0}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +73,41 @@ class MethodOptions(WorkerOptions):
     target_domains: tuple[str, ...] | None = flag(
         None, "comma-separated domains whose loss is to be lowered (default: all)"
     )
+    importance: dict[str, float] | None = flag(
+        None,
+        "how much the loss on each domain counts, such as code=2,law=1; a number without a name is for all "
+        "others, which else count 0 (default: all count the same)",
+        type=numbers_by_domain,
+        metavar="X[,NAME=X...]",
+    )
+    target: Path | None = flag(
+        None,
+        "file of held-out text of your own, such as target.jsonl; the loss on it counts instead of those on "
+        "the domains (default: none)",
+    )
+    lengths: tuple[float, ...] = flag(
+        (1.0,),
+        "lengths of the runs, as shares of --max_steps, such as 0.25,1; with two, weights are carried to "
+        "--budget (default: 1)",
+        type=shares_of_length,
+        metavar="SHARE[,SHARE...]",
+    )
+    no_own_run: bool = flag(
+        False,
+        "do not train a run on the law's own answer, which tests and improves it (default: train it)",
+    )
+    proxy: str | None = flag(
+        None,
+        "checkpoint that embeds the domains of --dataset (default: the run on uniform weights; for --runs "
+        "none, and each domain counts for itself alone)",
+        metavar="PATH",
+    )
+    min_weight: float = flag(0.0, "least share of a domain (default: 0)", type=fraction)
+    prior_strength: float = flag(
+        0.0,
+        "how far to pull the weights to natural shares, from 0 to 1 (default: 0)",
+        type=fraction,
+    )
     runs: Path | None = flag(
         None,
         "mixtures of runs of your own: a line for each run, with its name and the share of each domain "
@@ -66,8 +122,8 @@ class MethodOptions(WorkerOptions):
     )
     num_runs: int | None = flag(
         None,
-        "small models to train, each on its own mixture (default: 3 (k + 1) for k domains). Raise it for "
-        "better predictions",
+        "small models to train, each on its own mixture (default: 3 (k + 1) for k domains; for the law 4 and "
+        "one on its answer). Raise it for better predictions",
     )
     run_steps: int | None = flag(
         None,
@@ -185,6 +241,16 @@ METHODS: Mapping[str, MethodCommand] = {
         "a proxy trained most on domains whose gradients help the others",
         {"DoGE": "mu out_of_domain", **_TARGETS, **_SEEDS},
         picture="the weights over the steps",
+    ),
+    "law": MethodCommand(
+        "a few small models and the affinities of the domains, and a law of both",
+        {
+            "law": "importance target lengths no_own_run proxy",
+            **_SMALL_MODELS,
+            "limits": "min_weight prior_strength",
+            **_COUNTS,
+        },
+        picture="predicted and measured losses, and the weights",
     ),
 }
 _ALL = MethodCommand(

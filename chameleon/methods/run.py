@@ -7,6 +7,7 @@ from pathlib import Path
 
 from chameleon.common.command_line import Notify
 from chameleon.methods.inputs import check_and_pack
+from chameleon.methods.law.method import weights_by_law
 from chameleon.methods.options import METHODS, MethodOptions
 from chameleon.methods.outcome import MethodOutcome
 from chameleon.methods.proxy_runs import weights_by_proxies
@@ -27,6 +28,7 @@ FUNCTIONS: Mapping[str, Callable[[MethodOptions, Notify], MethodOutcome]] = {
     "regmix": weights_by_regmix,
     "doremi": partial(weights_by_proxies, "doremi"),
     "doge": partial(weights_by_proxies, "doge"),
+    "law": weights_by_law,
 }
 
 
@@ -46,13 +48,16 @@ def run_all(
     """
     trained = [method for method in METHODS if METHODS[method].trains_models]
     options, inputs = check_and_pack(trained, options, notify)
+    of_law = replace(options, num_runs=None, run_steps=None)  # those are of RegMix
     if options.run_steps is None:
         runs = options.num_runs or recommended_runs(len(inputs.packed))
         steps = (1 + options.num_seeds) * count_steps(options.training)
         options = replace(options, run_steps=max(1, steps // runs))
     directory, results = options.training.output_dir, list(beside)
     for method in METHODS:
-        weights, draw_method = FUNCTIONS[method](options, partial(_notify_of, method, notify))
+        weights, draw_method = FUNCTIONS[method](
+            of_law if method == "law" else options, partial(_notify_of, method, notify)
+        )
         weights.write(directory / f"weights_{method}.json")
         if draw_method is not None:
             draw_method(directory / f"weights_{method}.png")

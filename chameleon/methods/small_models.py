@@ -76,12 +76,49 @@ class SmallModel:
     """A small model to train on a mixture, the share of each domain, and to measure.
 
     It is measured on `max_tokens` held-out tokens of each domain; `digest` is of all that decides its losses.
+    Its files are deleted then, unless `keeps_files`.
     """
 
     options: TrainingOptions
     mixture: Mapping[str, float]
     max_tokens: int
     digest: str
+    keeps_files: bool = False
+
+
+@dataclass(frozen=True, eq=False)
+class TrainedRuns:
+    """Runs trained here.
+
+    Attributes:
+        runs: Those that did not diverge.
+        cost: Of all.
+        documents: By run and domain, the sums of losses and the numbers of tokens of held-out documents.
+    """
+
+    runs: Runs
+    cost: Cost
+    documents: Mapping[str, Mapping[str, tuple[Array, Array]]]
+
+
+def runs_of_tables(options: MethodOptions, notify: Notify) -> MeasuredRuns | None:
+    """The runs in the tables of --runs and --losses; None where these are not given.
+
+    Raises:
+        InputError: A table or the token counts cannot be used.
+    """
+    if options.runs is None or options.losses is None:
+        if options.token_counts is not None:
+            raise InputError("--token_counts needs --runs; without them the tokens of the corpus are counted")
+        return None
+    runs = read_runs(options.runs, options.losses)
+    _notify_of_diverged(runs, notify)
+    path = options.token_counts
+    tokens = TokenCounts(None) if path is None else counts_in_file(path)
+    natural = natural_shares(tokens, runs.names)
+    if natural is None:
+        natural = runs.mixtures.mean(axis=0)  # mixtures are drawn around natural shares
+    return MeasuredRuns(runs, tokens, natural, {"runs": str(options.runs), "losses": str(options.losses)})
 
 
 def measure_runs(method: str, options: MethodOptions, notify: Notify) -> MeasuredRuns:
@@ -92,17 +129,9 @@ def measure_runs(method: str, options: MethodOptions, notify: Notify) -> Measure
     Raises:
         InputError: A table or the corpus cannot be used, a run cannot be trained, or all diverged.
     """
-    if options.runs is not None and options.losses is not None:
-        runs = read_runs(options.runs, options.losses)
-        _notify_of_diverged(runs, notify)
-        path = options.token_counts
-        tokens = TokenCounts(None) if path is None else counts_in_file(path)
-        natural = natural_shares(tokens, runs.names)
-        if natural is None:
-            natural = runs.mixtures.mean(axis=0)  # mixtures are drawn around natural shares
-        return MeasuredRuns(runs, tokens, natural, {"runs": str(options.runs), "losses": str(options.losses)})
-    if options.token_counts is not None:
-        raise InputError("--token_counts needs --runs; without them the tokens of the corpus are counted")
+    measured = runs_of_tables(options, notify)
+    if measured is not None:
+        return measured
     options, inputs = check_and_pack((method,), options, notify)
     tokens = packed_counts(options, inputs)
     names = tuple(domain.name for domain in inputs.packed)
@@ -112,15 +141,48 @@ def measure_runs(method: str, options: MethodOptions, notify: Notify) -> Measure
     training = replace(options.training, output_dir=options.training.output_dir / method)
     if options.run_steps is not None:
         training = replace(training, max_steps=options.run_steps, max_tokens=None)
-    models = _small_models(replace(options, training=training), inputs, natural)
+    number = options.num_runs or recommended_runs(len(names))
+    mixtures = draw_mixtures(natural, number, training.seed)
+    by_name = {f"run-{at:04}": mixture for at, mixture in enumerate(mixtures, 1)}
+    trained = train_runs(by_name, replace(options, training=training), inputs, notify)
+    runs, directory = trained.runs, training.output_dir
+    write_runs(runs, directory / "mixtures.csv", directory / "losses.csv")
+    return MeasuredRuns(runs, tokens, natural, training_settings(training), trained.cost)
+
+
+def train_runs(
+    mixtures: Mapping[str, Array],
+    options: MethodOptions,
+    inputs: TrainingInputs,
+    notify: Notify,
+    keeps_files: bool = False,
+) -> TrainedRuns:
+    """Train and measure a small model on each mixture, several at a time; those measured are not repeated.
+
+    Args:
+        mixtures: (k,) shares by the name of the run, which is its directory in the output directory.
+        options: Of training and workers.
+        inputs: The packed corpus.
+        notify: Receives what the user should know.
+        keeps_files: Whether the models are kept once they are measured.
+
+    Raises:
+        InputError: A run cannot be trained, all diverged, or a directory has another run.
+    """
+    models = _small_models(mixtures, options, inputs, keeps_files)
     results = _train_missing(models, options, notify)
-    runs = _as_runs(names, results)
+    by_run = dict(zip(mixtures, results, strict=True))
+    runs = _as_runs(tuple(domain.name for domain in inputs.packed), by_run)
     _notify_of_diverged(runs, notify)
     if not len(runs):
         raise InputError("all runs diverged; lower --learning_rate")
-    write_runs(runs, training.output_dir / "mixtures.csv", training.output_dir / "losses.csv")
+    documents = {
+        run: {name: (np.array(losses), np.array(counts)) for name, (losses, counts) in measured.items()}
+        for run, result in by_run.items()
+        if (measured := result.get("documents"))
+    }
     cost = sum((Cost(**result.get("cost", {})) for result in results), Cost())
-    return MeasuredRuns(runs, tokens, natural, training_settings(training), cost)
+    return TrainedRuns(runs, cost, documents)
 
 
 def _notify_of_diverged(runs: Runs, notify: Notify) -> None:
@@ -129,12 +191,13 @@ def _notify_of_diverged(runs: Runs, notify: Notify) -> None:
         notify(f"{number} of {total} runs diverged and are left out: {listed(runs.diverged, 10)}")
 
 
-def _small_models(options: MethodOptions, inputs: TrainingInputs, natural: Array) -> list[SmallModel]:
-    """Models to train on random mixtures around (k,) natural shares."""
+def _small_models(
+    mixtures: Mapping[str, Array], options: MethodOptions, inputs: TrainingInputs, keeps_files: bool
+) -> list[SmallModel]:
+    """Models to train on (k,) mixtures by name."""
     names = [domain.name for domain in inputs.packed]
     text = digest_of_json([inputs.tokenizer.digest, [domain.digest for domain in inputs.packed]])
     training, max_tokens = options.training, options.max_heldout_tokens
-    mixtures = draw_mixtures(natural, options.num_runs or recommended_runs(len(names)), training.seed)
     # Workers of Ray have another working directory.
     training = replace(
         training,
@@ -145,13 +208,13 @@ def _small_models(options: MethodOptions, inputs: TrainingInputs, natural: Array
         tokenizer=None if training.tokenizer is None else absolute_without_links(training.tokenizer),
     )
     models = []
-    for number, shares in enumerate(mixtures.tolist(), 1):
-        mixture = dict(zip(names, shares, strict=True))
-        directory = training.output_dir / f"run-{number:04}"
+    for run, shares in mixtures.items():
+        mixture = dict(zip(names, shares.tolist(), strict=True))
+        directory = training.output_dir / run
         own = replace(training, output_dir=directory, weights=str(directory / _MIXTURE))
         settings = {name: getattr(own, name) for name in _DECISIVE}
         digest = digest_of_json([text, list(mixture.items()), settings, max_tokens])
-        models.append(SmallModel(own, mixture, max_tokens, digest))
+        models.append(SmallModel(own, mixture, max_tokens, digest, keeps_files))
     return models
 
 
@@ -195,18 +258,23 @@ def train_and_measure(model: SmallModel) -> dict[str, Any]:
         )
         losses = evaluation.checkpoints[0].domains
         result["losses"] = {name: each.loss for name, each in losses.items()}
+        result["documents"] = {
+            name: [each.losses.tolist(), each.tokens.tolist()] for name, each in losses.items()
+        }
         result["cost"] = training_cost(directory, trained.rows, options.sample_length, 3).to_dict()
     except NotFiniteError as error:
         result["diverged"] = str(error)
     write_atomically(directory / _RESULT, (json.dumps(result, indent=2) + "\n").encode())
-    _delete_model(directory)
+    _delete_files(directory, model.keeps_files)
     return result
 
 
-def _delete_model(directory: Path) -> None:
-    """Delete the files of a measured model; its records and curves stay."""
+def _delete_files(directory: Path, keeps_model: bool) -> None:
+    """Delete the checkpoints of a measured model and, unless it is kept, the model; its records stay."""
     for path in directory.glob("checkpoint-*"):
         shutil.rmtree(path, ignore_errors=True)
+    if keeps_model:
+        return
     for pattern in ("*.safetensors", "tokenizer*", "*config.json"):
         for path in directory.glob(pattern):
             path.unlink(missing_ok=True)
@@ -228,10 +296,10 @@ def _stored(model: SmallModel) -> dict[str, Any] | None:
     return result
 
 
-def _as_runs(names: tuple[str, ...], results: Sequence[Mapping[str, Any]]) -> Runs:
-    """The results of runs 1, 2, ..."""
-    finite = {str(i): result for i, result in enumerate(results, 1) if "losses" in result}
-    diverged = tuple(str(i) for i, result in enumerate(results, 1) if "losses" not in result)
+def _as_runs(names: tuple[str, ...], results: Mapping[str, Mapping[str, Any]]) -> Runs:
+    """Runs from their results by name."""
+    finite = {run: result for run, result in results.items() if "losses" in result}
+    diverged = tuple(run for run in results if run not in finite)
     loss_names = tuple(next(iter(finite.values()), {"losses": {}})["losses"])
     mixtures = [[result["mixture"][name] for name in names] for result in finite.values()]
     losses = [[result["losses"][name] for name in loss_names] for result in finite.values()]

@@ -14,10 +14,14 @@ from chameleon.common.tables import (
     share_decimals,
     table_lines,
 )
+from chameleon.export.budget import format_tokens
 from chameleon.weights.domain_weights import DomainWeights
 
 # Facts about a domain that have a column, and its title.
-_TITLES = {"natural_share": "natural", "raw_weight": "raw", "standard_error": "+- s.e.", "epochs": "epochs"}
+_TITLES = {
+    "natural_share": "natural", "raw_weight": "raw", "law_weight": "law's", "law_standard_error": "+- s.e.",
+    "standard_error": "+- s.e.", "epochs": "epochs",
+}  # fmt: skip
 
 
 def render_method(weights: DomainWeights, written_to: str, picture: Path | None = None) -> str:
@@ -71,8 +75,33 @@ def _diagnostics(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
             ),
             ("predicted loss", f"{losses}; natural shares {facts['predicted_loss_of_natural']:.4f}"),
         ]
+    if "verdict" in facts:
+        lines += _of_law(facts)
     if "seeds_apart" in facts:
         lines.append(("seeds", f"{len(facts['seeds'])}; they differ by {facts['seeds_apart']:.3f} of tokens"))
     if "cost" in facts:
         lines.append(("cost", cost_text(facts["cost"])))
     return lines
+
+
+def _of_law(facts: Mapping[str, Any]) -> list[tuple[str, str]]:
+    low, high = facts["gain_interval"]
+    interval = f"a run would show {low:.4f} to {high:.4f} (95 % interval)"
+    lines = [
+        ("runs", str(facts["runs"])),
+        ("gain over uniform", f"{facts['gain']:.4f} +- {facts['gain_standard_error']:.4f} nats; {interval}"),
+    ]
+    if "own_run" in facts:
+        own = facts["own_run"]
+        low, high = own["interval"]
+        lines.append(
+            (
+                "run on its answer",
+                f"gain {own['measured_gain']:.4f} nats; predicted {own['predicted_gain']:.4f} ({low:.4f} to "
+                f"{high:.4f})",
+            )
+        )
+    for each in facts.get("lengths", []):
+        gain = f"{each['gain']:.4f} +- {each['gain_standard_error']:.4f} nats"
+        lines.append((f"at {format_tokens(each['tokens'])} tokens", f"gain {gain}"))
+    return [*lines, ("verdict", facts["verdict"])]

@@ -48,6 +48,9 @@ class DomainFacts(TypedDict, total=False):
     epochs: float  # times that its tokens would be seen within the budget
     # By `chameleon.methods.regmix.method.weights_by_regmix`.
     spread_of_best: float  # standard deviation of the share among RegMix's best mixtures
+    # By `chameleon.methods.law.verdict.describe`.
+    law_weight: float  # weight of the best mixture by the law, where its gain is not certain
+    law_standard_error: float  # of that weight
     # By `chameleon.pipeline.amounts.amounts_of`; for other methods the tokens of the whole domain and their
     # share by `chameleon.methods.outcome.method_weights`.
     windows: int  # windows embedded
@@ -89,8 +92,20 @@ class Diagnostics(TypedDict, total=False):
     rank_correlations: Mapping[str, float]  # the same for each loss
     predicted_loss: float  # of the weights, nats a token, mean over targets
     predicted_loss_of_natural: float  # of the natural shares
+    # Also by `chameleon.methods.law.verdict.describe`, which has the further ones.
     runs: int  # number of runs
     runs_diverged: list[str]  # names of the runs left out because they diverged
+    verdict: str  # whether to use the law's weights, in a sentence
+    gain: float  # by which the law's mean loss is expected to be below uniform's, in nats
+    gain_standard_error: float  # of the gain
+    gain_interval: list[
+        float
+    ]  # in which the measured gain of a run lies with a probability of 95 %, [from, to]
+    slopes: Mapping[str, float]  # fall of each loss when its effective share grows by a factor e, in nats
+    transfer: Mapping[str, float]  # constants of the most probable transfer matrix
+    noise: float  # standard deviation of one loss about the law, in nats
+    own_run: Mapping[str, Any]  # predicted and measured gain of a run on the law's own answer
+    lengths: list[dict[str, Any]]  # tokens, weights and gain of runs of each length
 
 
 @dataclass(frozen=True, eq=False)

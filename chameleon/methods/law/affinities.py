@@ -1,0 +1,113 @@
+"""Affinities of the domains by a proxy, and the weights of CHAMELEON, which are two of the runs.
+
+Shapes: k domains.
+"""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from chameleon.common.arrays import Array
+from chameleon.common.command_line import Notify
+from chameleon.common.errors import InputError
+from chameleon.common.tables import listed
+from chameleon.embeddings.options import WorkerOptions
+from chameleon.methods.options import MethodOptions
+from chameleon.pipeline.options import Options
+from chameleon.pipeline.run import run
+from chameleon.text.options import ReadingOptions
+from chameleon.weights.affinity import rbf_affinity
+from chameleon.weights.compute import solve
+from chameleon.weights.formula import Formula
+from chameleon.weights.options import FormulaSettings, Mode
+from chameleon.weights.sample import Sample
+
+# The domain that stands for the text of --target among the embeddings.
+_TARGET = "target of the law"
+
+# A target further from every domain than this many typical distances between domains resembles none.
+_FAR = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Affinities:
+    """What a proxy says of the domains.
+
+    Attributes:
+        domains: (k, k) affinities, in the order of the names.
+        target: (k,) affinity of the target's text and each domain; None without a target.
+        weights: (k,) weights of CHAMELEON by mode.
+    """
+
+    domains: Array
+    target: Array | None
+    weights: dict[Mode, Array]
+
+
+def affinities_of(
+    names: tuple[str, ...], proxy: str, embeddings_dir: Path, options: MethodOptions, notify: Notify
+) -> Affinities:
+    """Embed the domains, and the target if there is one, with a proxy.
+
+    Args:
+        names: (k,) domains in order.
+        proxy: Directory or hub id of the proxy.
+        embeddings_dir: Where embeddings are stored.
+        options: The corpus, the target, and which workers embed.
+        notify: Receives what the user should know.
+
+    Raises:
+        InputError: The corpus or the target cannot be embedded, has other domains, or the target resembles no
+            domain.
+    """
+    training, target = options.training, options.target
+    shared = {each.name: getattr(training, each.name) for each in fields(ReadingOptions)}
+    shared |= {each.name: getattr(options, each.name) for each in fields(WorkerOptions)}
+    embedded = run(
+        Options(
+            **{**shared, "domains": names},
+            dataset=training.dataset,
+            checkpoint_path=proxy,
+            embeddings_dir=embeddings_dir,
+            sample_length=training.sample_length,
+            device=training.device,
+            dtype=training.dtype,
+            add_domains=None if target is None else {_TARGET: str(target.absolute())},
+        ),
+        notify,
+    )
+    by_name = {sample.name: sample for sample in embedded.scored.samples}
+    if missing := [name for name in names if name not in by_name]:
+        raise InputError(
+            f"the runs have the domain {missing[0]}, but {training.dataset} has "
+            f"{listed(tuple(by_name), 20)}; give runs of the domains of --dataset"
+        )
+    samples = [by_name[name] for name in names]
+    solutions = {
+        mode: solve(samples, Formula.of(len(samples), FormulaSettings(mode=mode)))
+        for mode in ("pretrain", "finetune")
+    }
+    sigma = solutions["pretrain"].sigma
+    assert sigma is not None
+    means = np.stack([sample.mean for sample in samples])
+    weights: dict[Mode, Array] = {
+        "pretrain": solutions["pretrain"].weights,
+        "finetune": solutions["finetune"].weights,
+    }
+    of_target = None if target is None else _to_target(by_name[_TARGET], samples, sigma, target)
+    return Affinities(rbf_affinity(means, sigma), of_target, weights)
+
+
+def _to_target(target: Sample, samples: list[Sample], sigma: float, path: Path) -> Array:
+    """(k,) affinities of a target and domains, at the width of the domains' kernel."""
+    squared = np.array([np.square(target.mean - sample.mean).sum() for sample in samples])
+    nearest = int(squared.argmin())
+    distance = float(np.sqrt(squared[nearest])) / sigma
+    if distance > _FAR:
+        raise InputError(
+            f"the text of {path} (--target) resembles no domain: the nearest, {samples[nearest].name}, is "
+            f"{distance:.1f} times as far from it as domains are from each other (at most {_FAR:g} can be "
+            "used); add a domain that is like it"
+        )
+    return np.asarray(np.exp(-squared / (2 * sigma * sigma)))

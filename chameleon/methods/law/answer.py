@@ -1,0 +1,115 @@
+"""What a fitted law says: weights, how certain they are, the gain to expect, and whether to use them.
+
+Shapes: n runs, m losses, k domains, d draws.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from chameleon.common.arrays import Array
+from chameleon.export.budget import project_shares
+from chameleon.methods.law.fit import Draws, Posterior
+from chameleon.methods.law.optimum import best_mixture
+
+# Draws from a posterior, of which the first give weights of their own.
+DRAWS, _OPTIMA = 1000, 200
+_TOLERANCE_OF_DRAWS = 1e-4
+
+# A gain over uniform is certain enough beyond this many standard errors.
+ENOUGH_ERRORS = 2.0
+
+
+@dataclass(frozen=True, eq=False)
+class Bounds:
+    """(k,) floors and caps of the weights."""
+
+    least: Array
+    most: Array
+
+    @property
+    def baseline(self) -> Array:
+        """(k,) uniform weights, as far as the bounds allow."""
+        k = len(self.least)
+        return project_shares(np.full(k, 1 / k), self.least, self.most)
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """What a law says.
+
+    Attributes:
+        weights: (k,) the mixture with the lowest expected loss.
+        baseline: (k,) uniform weights, as far as the bounds allow.
+        standard_errors: (k,) of the weights.
+        gain: Expected gain over the baseline in the mean loss, in nats.
+        gain_error: Its standard error.
+        interval: In which the gain that two runs show lies with a probability of 95 %.
+    """
+
+    weights: Array
+    baseline: Array
+    standard_errors: Array
+    gain: float
+    gain_error: float
+    interval: tuple[float, float]
+
+    @property
+    def is_certain(self) -> bool:
+        """Whether the gain is beyond the errors."""
+        return self.gain > ENOUGH_ERRORS * self.gain_error
+
+    @property
+    def advice(self) -> Array:
+        """(k,) the weights to use: the law's own where their gain is certain, else the baseline."""
+        return self.weights if self.is_certain else self.baseline
+
+
+def answer_of(law: Posterior, draws: Draws, importance: Array, bounds: Bounds, seed: int) -> Answer:
+    """The best mixture by a law.
+
+    Args:
+        law: A law fitted to runs.
+        draws: From its posterior.
+        importance: (m,) how much each loss counts, summing to 1.
+        bounds: Of the weights.
+        seed: Seed of the deviations of runs.
+    """
+    coefficients, matrices = law.terms
+    weights = _best(coefficients, matrices, importance, bounds)
+    return _answer(weights, draws, importance, bounds, seed)
+
+
+def carried_answer(draws: Draws, importance: Array, bounds: Bounds, seed: int) -> Answer:
+    """The best mixture by draws of another scale than that of the runs (see `scale`)."""
+    slopes, matrices = draws.slopes[:_OPTIMA], draws.matrices[:_OPTIMA]
+    weights = _best(slopes, matrices, importance, bounds)
+    return _answer(weights, draws, importance, bounds, seed)
+
+
+def _best(
+    slopes: Array, matrices: Array, importance: Array, bounds: Bounds, tolerance: float = 1e-7
+) -> Array:
+    """(k,) the best shares by (h, m) slopes and their (h, m, k) matrices together."""
+    coefficients = (slopes * importance).ravel()
+    return best_mixture(
+        coefficients, matrices.reshape(len(coefficients), -1), bounds.least, bounds.most, tolerance
+    )
+
+
+def _answer(weights: Array, draws: Draws, importance: Array, bounds: Bounds, seed: int) -> Answer:
+    baseline, random = bounds.baseline, np.random.default_rng(seed)
+    drawn, seen = draws.gains(weights, baseline, importance, random)
+    optima = [
+        _best(slopes, matrix, importance, bounds, _TOLERANCE_OF_DRAWS)
+        for slopes, matrix in zip(draws.slopes[:_OPTIMA], draws.matrices[:_OPTIMA], strict=True)
+    ]
+    low, high = np.quantile(seen, [0.025, 0.975]).tolist()
+    return Answer(
+        weights,
+        baseline,
+        np.sqrt(np.mean(np.square(np.array(optima) - weights), axis=0)),
+        float(drawn.mean()),
+        float(drawn.std()),
+        (low, high),
+    )
