@@ -1,173 +1,243 @@
 """All methods on one corpus: their weights and costs, and equal base models trained on each mixture.
 
-Runs the real commands: `python -m chameleon methods all`; the main script with a proxy of the same shape (the
-reference model of DoReMi, trained on uniform weights); `python -m chameleon train` from scratch for each
-mixture and seed; and one `python -m chameleon evaluate` of all models on held-out documents. The baseline is
-the uniform mixture. All models have the same shape, tokenizer and number of steps. Differences from uniform
-are between models of the same seed, so that the seed's effect cancels; their standard errors are over seeds.
+Runs the real commands: `python -m chameleon methods` for the weights of each method, the main script with the
+law's run on uniform weights as proxy, `python -m chameleon train` from scratch for each mixture and seed, and
+an evaluation of each model on documents that neither training nor any method has seen. The baseline is the
+uniform mixture. All models have the same shape, tokenizer and number of steps. Differences from uniform are
+between models of one seed, so that the seed's effect cancels.
+
+Everything is kept in the work directory, and a repeated command goes on from what is there. records.json
+holds what is known of the models; copied to another machine, it saves training them again.
 """
 
 import json
-import math
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from statistics import mean, stdev
+from threading import Lock
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
-from benchmarks.machine import ROOT, SCRIPT, Figure, Report, command_line, positive_int, publish
+from benchmarks.comparison_figures import BASELINE, draw, figures_of
+from benchmarks.comparison_text import split_corpus
+from benchmarks.machine import ROOT, SCRIPT, Report, command_line, positive_int, publish
+from chameleon.common.command_line import name_list
+from chameleon.common.files import write_atomically
 from chameleon.methods.cost import Cost, training_cost
-from chameleon.methods.options import METHODS
 
 MODEL: dict[str, Any] = {
     "model_type": "gpt2", "vocab_size": 4096, "n_positions": 128, "n_embd": 128, "n_layer": 4, "n_head": 4,
     "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0,
 }  # fmt: skip
-_BASELINE = "uniform"
+
+# Methods and the flags of their search, which has the seed 0; models are trained with the seeds 1, 2, ...
+_RULES = ("uniform", "natural", "temperature")
+_TRAINED = ("regmix", "doremi", "doge")
+_CHAMELEON = ("pretrain", "finetune", "pretrain-released", "finetune-released")
+METHODS = (
+    "uniform",
+    "law",
+    "law-short",
+    *_CHAMELEON[:2],
+    "natural",
+    "temperature",
+    *_CHAMELEON[2:],
+    *_TRAINED,
+)
+
+# The steps of the law's runs, which RegMix, DoReMi and DoGE take together in their searches too.
+_LAW_RUNS = 5
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Compute weights, train, evaluate and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--steps", type=positive_int, default=300, help="steps of each model (default: 300)")
-    parser.add_argument("--runs", type=positive_int, default=24, help="small models of RegMix (default: 24)")
-    parser.add_argument("--seeds", type=positive_int, default=3, help="seeds of base models (default: 3)")
-    parser.add_argument("--keep", type=Path, help="directory to keep all files in (default: delete them)")
+    parser.add_argument("--work_dir", type=Path, required=True, help="directory of all files")
+    parser.add_argument("--steps", type=positive_int, default=600, help="steps of a model (default: 600)")
+    parser.add_argument("--batch_size", type=positive_int, default=32, help="rows per step (default: 32)")
+    parser.add_argument("--seeds", type=positive_int, default=2, help="models of each method (default: 2)")
+    parser.add_argument(
+        "--methods", type=name_list, default=METHODS, help="methods to compare (default: all)"
+    )
+    parser.add_argument("--model", type=Path, help="config.json of all models (default: GPT-2, 1.3M)")
+    parser.add_argument(
+        "--sample_length", type=positive_int, default=128, help="tokens of a row (default: 128)"
+    )
+    parser.add_argument("--learning_rate", default="2e-3", help="peak learning rate (default: 2e-3)")
+    parser.add_argument("--eval_tokens", type=positive_int, default=1 << 15, help="test tokens of a domain")
+    parser.add_argument("--jobs", type=positive_int, default=os.cpu_count(), help="models at a time")
+    parser.add_argument("--test_dataset", help="corpus for the test (default: a part of --dataset)")
+    parser.add_argument("--picture", type=Path, help="picture to write (default: none)")
     arguments = parser.parse_args(argv)
-    with tempfile.TemporaryDirectory() as name:
-        commands = _Commands(arguments, (arguments.keep or Path(name)).resolve())
-        weights = commands.weights()
-        losses = commands.losses(weights, range(arguments.seeds))
+    comparison = _Comparison(arguments)
+    weights = {method: comparison.weights(method) for method in arguments.methods}
+    records = comparison.records(range(1, arguments.seeds + 1))
     conditions = {
-        "dataset": arguments.dataset,
-        "model": "GPT-2 of 4 blocks, width 128, vocabulary 4096",
-        "rows a step": "16 of 128 tokens",
+        "dataset": Path(arguments.dataset).name,
+        "test": "a part of the dataset"
+        if arguments.test_dataset is None
+        else Path(arguments.test_dataset).name,
+        "rows of a step": arguments.batch_size,
+        "tokens of a row": arguments.sample_length,
         "steps of each model": arguments.steps,
-        "runs of RegMix, which take DoReMi's steps together": arguments.runs,
-        "seeds of base models": arguments.seeds,
+        "tokens of each model": arguments.steps * arguments.batch_size * arguments.sample_length,
     }
-    figures = tuple(_figures(weights, losses))
-    return publish(Report("comparison", "the uniform mixture", conditions, figures), arguments.output)
+    if arguments.picture is not None:
+        draw(records, arguments.picture)
+    report = Report("comparison", "the uniform mixture", conditions, tuple(figures_of(weights, records)))
+    return publish(report, arguments.output)
 
 
-def _figures(weights: dict[str, Any], losses: dict[str, list[dict[str, float]]]) -> list[Figure]:
-    """For each mixture: its weights and cost, losses by domain, and the difference from the baseline."""
-    figures = []
-    for method, content in weights.items():
-        for domain, share in content["weights"].items():
-            figures.append(Figure(f"{method}: weight of {domain}", share))
-        cost = content["diagnostics"].get("cost")
-        if cost is not None:
-            figures.append(Figure(f"{method}: cost", cost["flops"], "FLOPs"))
-            figures.append(Figure(f"{method}: time", cost["seconds"], "s"))
-    for method, seeds in losses.items():
-        for domain in seeds[0]:
-            values = [math.exp(seed[domain]) for seed in seeds]
-            figures.append(Figure(f"{method}: perplexity on {domain}", mean(values)))
-            if len(values) > 1:
-                error = stdev(values) / math.sqrt(len(values))
-                figures.append(Figure(f"{method}: perplexity on {domain}, standard error", error))
-        means = [mean(seed.values()) for seed in seeds]
-        differences = [
-            one - mean(other.values()) for one, other in zip(means, losses[_BASELINE], strict=True)
-        ]
-        figures.append(Figure(f"{method}: mean loss", mean(means), "nats"))
-        figures.append(Figure(f"{method}: mean loss less that of {_BASELINE}", mean(differences), "nats"))
-        if len(differences) > 1:
-            error = stdev(differences) / math.sqrt(len(differences))
-            figures.append(Figure(f"{method}: standard error of that", error, "nats"))
-    return figures
+class _Comparison:
+    """The commands of one length of training, in one work directory."""
 
-
-class _Commands:
-    """Runs the commands in one directory."""
-
-    def __init__(self, arguments: Any, directory: Path) -> None:  # noqa: ANN401
-        self._directory, self._steps, self._runs = directory, arguments.steps, arguments.runs
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "model.json").write_text(json.dumps(MODEL))
-        dataset = Path(arguments.dataset)
-        self._corpus = str(dataset.resolve()) if dataset.exists() else arguments.dataset
-        self._text = ["--dataset", self._corpus, "--packed_dir", "packed", "--heldout_share", "0.1"]
+    def __init__(self, arguments: Any) -> None:  # noqa: ANN401
+        self._arguments = arguments
+        self._work = arguments.work_dir.resolve()
+        self._directory = self._work / f"steps-{arguments.steps}"
+        self._directory.mkdir(parents=True, exist_ok=True)
+        split_corpus(arguments.dataset, self._work / "text")
+        model = self._work / "model.json"
+        if not model.exists():
+            given = arguments.model
+            model.write_text(json.dumps(MODEL) if given is None else given.read_text())
+        self._text = ["--dataset", "text/main", "--packed_dir", "packed", "--heldout_share", "0.15"]
+        length = str(arguments.sample_length)
         self._training = [
-            *self._text, "--model", "model.json", "--vocab_size", "4096", "--sample_length", "128",
-            "--batch_size", "16", "--learning_rate", "2e-3", "--max_steps", str(self._steps),
-            "--save_steps", str(self._steps),
+            *self._text, "--model", "model.json", "--vocab_size", "4096", "--sample_length", length,
+            "--batch_size", str(arguments.batch_size), "--learning_rate", arguments.learning_rate,
         ]  # fmt: skip
+        self._lock = Lock()
+        self._path = self._directory / "records.json"
+        self._records: dict[str, Any] = json.loads(self._path.read_text()) if self._path.exists() else {}
 
-    def weights(self) -> dict[str, Any]:
-        """The content of each method's weights file."""
+    def weights(self, method: str) -> dict[str, Any]:
+        """The content of a method's weights file."""
+        path = self._directory / "weights" / f"{method}.json"
+        if not path.exists():
+            path.parent.mkdir(exist_ok=True)
+            if method == "law-short":
+                self.weights("law")
+            elif method in _CHAMELEON:
+                self._weights_by_chameleon(method, path)
+            else:
+                self._weights_by_method(method, path)
+        content: dict[str, Any] = json.loads(path.read_text())
+        return content
+
+    def _weights_by_method(self, method: str, path: Path) -> None:
+        steps, directory = self._arguments.steps, str(self._directory / "methods")
+        if method in _RULES:
+            self._command("-m", "chameleon", "methods", method, *self._text, "--model", "model.json",
+                          "--vocab_size", "4096", "--output", str(path))  # fmt: skip
+            return
+        # DoReMi trains a reference and a proxy, DoGE a proxy whose steps cost twice those of training.
+        own = {
+            "law": ["--max_steps", str(steps), "--lengths", "0.25,1"],
+            "regmix": ["--max_steps", str(max(1, _LAW_RUNS * steps // 24)), "--num_runs", "24"],
+            "doremi": ["--max_steps", str(_LAW_RUNS * steps // 3), "--num_seeds", "2"],
+            "doge": ["--max_steps", str(_LAW_RUNS * steps // 2), "--num_seeds", "2"],
+        }[method]  # fmt: skip
+        tokens = str(self._arguments.eval_tokens)
+        engine = ["--engine", "processes", "--num_workers", str(self._arguments.jobs)]
+        parallel = [*engine, "--max_heldout_tokens", tokens] if method in ("law", "regmix") else []
         self._command(
-            "-m", "chameleon", "methods", "all", *self._training, "--num_runs", str(self._runs),
-            "--engine", "processes", "--num_workers", "2", "--output_dir", "methods",
+            "-m", "chameleon", "methods", method, *self._training, *own, *parallel, "--output_dir", directory,
+            "--output", str(path),
         )  # fmt: skip
-        proxy = ["--checkpoint_path", "methods/doremi/reference", "--sample_length", "128"]
-        seconds = []
-        for mode in ("pretrain", "finetune"):
-            begin = perf_counter()
-            self._command(str(SCRIPT), "--mode", mode, "--dataset", self._corpus, *proxy)
-            seconds.append(perf_counter() - begin)
-        files = {method: f"methods/weights_{method}.json" for method in METHODS}
-        files |= {f"chameleon {mode}": f"chameleon_weights_{mode}.json" for mode in ("pretrain", "finetune")}
-        self._files = files
-        weights = {name: json.loads((self._directory / path).read_text()) for name, path in files.items()}
-        # The second command reuses the embeddings of the first.
-        cost = self._proxy_cost(weights["chameleon pretrain"], seconds[0])
-        for mode in ("pretrain", "finetune"):
-            weights[f"chameleon {mode}"]["diagnostics"]["cost"] = cost.to_dict()
-        return weights
+        if method == "law":
+            self._split_law(path)
 
-    def _proxy_cost(self, weights: dict[str, Any], seconds: float) -> Cost:
-        """The cost of training the proxy and of embedding by its lower half."""
-        length, width = MODEL["n_positions"], MODEL["n_embd"]
-        rows = np.array([self._steps * 16])
-        cost = training_cost(self._directory / "methods/doremi/reference", rows, length, 3)
-        blocks = (MODEL["n_layer"] + 1) // 2
-        tokens = sum(facts["tokens"] for facts in weights["domains"].values())
-        # Matrices of a block, and attention over all positions, as counted for the other methods.
-        return cost + Cost(float(tokens * blocks * (24 * width**2 + 4 * length * width)), 0, seconds)
+    def _split_law(self, path: Path) -> None:
+        """Write the law's best mixture, whether its gain is certain or not, and that of its short runs."""
+        content = json.loads(path.read_text())
+        facts, short = content["domains"], content["diagnostics"]["lengths"][0]
+        content["weights"] = {
+            name: facts[name].get("law_weight", share) for name, share in content["weights"].items()
+        }
+        write_atomically(path, json.dumps(content).encode())
+        share = short["tokens"] / sum(each["tokens"] for each in content["diagnostics"]["lengths"])
+        cost = {name: value * share for name, value in content["diagnostics"]["cost"].items()}
+        diagnostics = {**short, "cost": {**cost, "tokens": round(cost["tokens"])}}
+        weights = {"weights": short["weights"], "diagnostics": diagnostics}
+        write_atomically(path.with_name("law-short.json"), json.dumps(weights).encode())
 
-    def losses(self, methods: dict[str, Any], seeds: range) -> dict[str, list[dict[str, float]]]:
-        """Held-out losses by method: for each seed, by domain."""
-        jobs = [(method, seed) for seed in seeds for method in methods]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            directories = list(pool.map(lambda job: self._train(*job), jobs))
-        self._command("-m", "chameleon", "evaluate", *directories, *self._text, "--sample_length", "128")
-        checkpoints = json.loads((self._directory / "chameleon_evaluation.json").read_text())["checkpoints"]
-        losses: dict[str, list[dict[str, float]]] = {method: [] for method in methods}
-        for (method, _), checkpoint in zip(jobs, checkpoints, strict=True):
-            losses[method].append({name: facts["loss"] for name, facts in checkpoint["domains"].items()})
-        return losses
+    def _weights_by_chameleon(self, method: str, path: Path) -> None:
+        self.weights("law")  # its first run is the proxy
+        mode, _, recipe = method.partition("-")
+        proxy, begin = self._directory / "methods" / "law" / "uniform", perf_counter()
+        self._command(
+            str(SCRIPT), "--mode", mode, "--recipe", recipe or "default", "--dataset", "text/main",
+            "--checkpoint_path", str(proxy), "--sample_length", str(self._arguments.sample_length),
+            "--embeddings_dir", str(self._directory / "embeddings"), "--output", str(path),
+        )  # fmt: skip
+        content = json.loads(path.read_text())
+        rows = np.array([self._arguments.steps * self._arguments.batch_size])
+        cost = training_cost(proxy, rows, self._arguments.sample_length, 3) + Cost(
+            seconds=perf_counter() - begin
+        )
+        content["diagnostics"]["cost"] = cost.to_dict()
+        path.write_text(json.dumps(content))
 
-    def _train(self, method: str, seed: int) -> str:
-        directory = f"base/{method.replace(' ', '-')}-{seed}"
-        if not (self._directory / directory / "config.json").exists():
+    def records(self, seeds: range) -> dict[str, Any]:
+        """What is known of each model, by method and seed; the missing ones are trained."""
+        jobs = [(method, seed) for seed in seeds for method in self._arguments.methods]
+        with ThreadPoolExecutor(self._arguments.jobs) as pool:
+            list(pool.map(lambda job: self._model(*job), jobs))
+        names = [f"{method}-{seed}" for method, seed in jobs]
+        return {name: self._records[name] for name in names}
+
+    def _model(self, method: str, seed: int) -> None:
+        name = f"{method}-{seed}"
+        if name in self._records:
+            return
+        directory = self._directory / "models" / name
+        if not (directory / "config.json").exists():
+            steps = str(self._arguments.steps)
+            resume = ["--resume"] if (directory / "training.json").exists() else []
             self._command(
-                "-m", "chameleon", "train", *self._training, "--weights", self._files[method],
-                "--seed", str(100 + seed), "--output_dir", directory, threads=1,
+                "-m", "chameleon", "train", *self._training, "--max_steps", steps, "--weights",
+                str(self._directory / "weights" / f"{method}.json"), "--seed", str(seed), "--output_dir",
+                str(directory), *resume,
             )  # fmt: skip
-        return directory
+        self._measure(name, directory, self._directory / "models" / f"{BASELINE}-{seed}")
 
-    def _command(self, *arguments: str, threads: int | None = None) -> None:
+    def _measure(self, name: str, directory: Path, baseline: Path) -> None:
+        """Evaluate a model, beside the uniform one of its seed if there is one, and record its losses."""
+        output = directory / "test.json"
+        both = [baseline] if baseline != directory and (baseline / "config.json").exists() else []
+        length = str(self._arguments.sample_length)
+        self._command(
+            "-m", "chameleon", "evaluate", *map(str, both), str(directory), "--output", str(output),
+            "--dataset", self._arguments.test_dataset or "text/test", "--packed_dir", "packed",
+            "--heldout_share", "1", "--sample_length", length, "--max_tokens",
+            str(self._arguments.eval_tokens),
+        )  # fmt: skip
+        domains = json.loads(output.read_text())["checkpoints"][-1]["domains"]
+        record: dict[str, Any] = {"losses": {name: facts["loss"] for name, facts in domains.items()}}
+        if both:
+            record["against_uniform"] = {
+                domain: [facts["loss_against_first"], facts["loss_against_first_standard_error"]]
+                for domain, facts in domains.items()
+            }
+        with self._lock:
+            self._records[name] = record
+            write_atomically(self._path, (json.dumps(self._records, indent=1) + "\n").encode())
+
+    def _command(self, *arguments: str) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        if threads is not None:
-            environment["OMP_NUM_THREADS"] = str(threads)
+        if self._arguments.jobs > 1:
+            environment["OMP_NUM_THREADS"] = "1"
         run = subprocess.run(
-            [sys.executable, *arguments],
-            cwd=self._directory,
-            env=environment,
-            capture_output=True,
-            text=True,
+            [sys.executable, *arguments], cwd=self._work, env=environment, capture_output=True, text=True
         )
         if run.returncode:
-            raise SystemExit(f"{' '.join(arguments[:3])} failed: {run.stderr[-2000:]}")
+            raise SystemExit(f"{' '.join(arguments[:4])} failed: {run.stderr[-2000:]}")
 
 
 if __name__ == "__main__":

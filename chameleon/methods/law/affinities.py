@@ -1,4 +1,4 @@
-"""Affinities of the domains by a proxy, and the weights of CHAMELEON, which are two of the runs.
+"""Affinities of the domains by a proxy, and CHAMELEON's pretrain weights, which are one of the runs.
 
 Shapes: k domains.
 """
@@ -20,7 +20,7 @@ from chameleon.text.options import ReadingOptions
 from chameleon.weights.affinity import rbf_affinity
 from chameleon.weights.compute import solve
 from chameleon.weights.formula import Formula
-from chameleon.weights.options import FormulaSettings, Mode
+from chameleon.weights.options import FormulaSettings
 from chameleon.weights.sample import Sample
 
 # The domain that stands for the text of --target among the embeddings.
@@ -37,12 +37,12 @@ class Affinities:
     Attributes:
         domains: (k, k) affinities, in the order of the names.
         target: (k,) affinity of the target's text and each domain; None without a target.
-        weights: (k,) weights of CHAMELEON by mode.
+        pretrain: (k,) CHAMELEON's pretrain weights.
     """
 
     domains: Array
     target: Array | None
-    weights: dict[Mode, Array]
+    pretrain: Array
 
 
 def affinities_of(
@@ -84,19 +84,11 @@ def affinities_of(
             f"{listed(tuple(by_name), 20)}; give runs of the domains of --dataset"
         )
     samples = [by_name[name] for name in names]
-    solutions = {
-        mode: solve(samples, Formula.of(len(samples), FormulaSettings(mode=mode)))
-        for mode in ("pretrain", "finetune")
-    }
-    sigma = solutions["pretrain"].sigma
-    assert sigma is not None
+    solution = solve(samples, Formula.of(len(samples), FormulaSettings(mode="pretrain")))
+    assert solution.sigma is not None
     means = np.stack([sample.mean for sample in samples])
-    weights: dict[Mode, Array] = {
-        "pretrain": solutions["pretrain"].weights,
-        "finetune": solutions["finetune"].weights,
-    }
-    of_target = None if target is None else _to_target(by_name[_TARGET], samples, sigma, target)
-    return Affinities(rbf_affinity(means, sigma), of_target, weights)
+    of_target = None if target is None else _to_target(by_name[_TARGET], samples, solution.sigma, target)
+    return Affinities(rbf_affinity(means, solution.sigma), of_target, solution.weights)
 
 
 def _to_target(target: Sample, samples: list[Sample], sigma: float, path: Path) -> Array:

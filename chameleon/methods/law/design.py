@@ -4,6 +4,7 @@ Shapes: n runs, k domains.
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,11 +13,12 @@ from chameleon.methods.law.transfer import USUAL
 from chameleon.methods.rules import temperature_shares
 
 # A contrast gives half of the domains this many times the share of the other half.
-_CONTRAST = 4.0
+_CONTRAST = 9.0
 _CONTRASTS = 256
 
-# Variance of a slope before any run, over the variance of a loss about the law.
-_PRIOR = 100.0
+# Before any run: variances of a slope and of its product with s, over the variance of a loss about the law.
+_VARIANCES = (100.0, 0.5)
+_STEP = 0.05
 _TEMPERATURE = 2.0
 
 
@@ -26,8 +28,9 @@ def add_runs(
     """Mixtures to run: those given, and then each that says most beside the ones before.
 
     Candidates are natural shares, shares between natural and uniform, and contrasts, in which the shares of
-    a random half of the domains are a multiple of the others'. What runs say is measured by the logarithm of
-    the determinant of the slopes' precision (a D-optimal design), with the usual constants.
+    a random half of the domains are a multiple of the others'. What runs say is measured by the logarithms of
+    the determinants of the precision of each slope and of the discount s, which runs must tell apart: what a
+    domain learns from its own text and what it learns from its neighbours' (a D-optimal design).
 
     Args:
         runs: (k,) mixtures by name, at least one.
@@ -37,7 +40,7 @@ def add_runs(
         seed: Seed of the contrasts.
 
     Returns:
-        `number` mixtures by name, or those given if they are more.
+        `number` mixtures by name, at most 256 more than those given; or those given if they are more.
     """
     k = len(natural)
     candidates = {"natural": natural, "temperature": temperature_shares(natural, _TEMPERATURE)}
@@ -46,15 +49,22 @@ def add_runs(
         is_high = random.permutation(k) < (k + index % 2) // 2
         shares = np.where(is_high, _CONTRAST, 1.0)
         candidates[f"contrast-{index:03}"] = shares / shares.sum()
-    matrix = USUAL.matrix(affinities, np.eye(k, dtype=bool))
     chosen = dict(runs)
+    if len(chosen) >= number:
+        return chosen
+    is_own = np.eye(k, dtype=bool)
+    wider = replace(USUAL, discount=USUAL.discount + _STEP)
+    matrices = np.stack([each.matrix(affinities, is_own) for each in (USUAL, wider)])
     while len(chosen) < number and candidates:
-        best = max(candidates, key=lambda name: _information([*chosen.values(), candidates[name]], matrix))
+        best = max(candidates, key=lambda name: _information([*chosen.values(), candidates[name]], matrices))
         chosen[best] = candidates.pop(best)
     return chosen
 
 
-def _information(mixtures: list[Array], matrix: Array) -> float:
-    logs = np.log(np.stack(mixtures) @ matrix.T)
-    logs -= logs.mean(axis=0)
-    return float(np.log1p(_PRIOR * np.square(logs).sum(axis=0)).sum())
+def _information(mixtures: list[Array], matrices: Array) -> float:
+    """Sum over losses of the logarithm of the determinant of the precision of slope and discount."""
+    logs = np.log(np.einsum("nk,tmk->tnm", np.stack(mixtures), matrices))
+    by_slope, by_discount = logs[0], (logs[1] - logs[0]) / _STEP
+    both = np.stack([by_slope - by_slope.mean(axis=0), by_discount - by_discount.mean(axis=0)])
+    precisions = np.einsum("anm,bnm->mab", both, both) * np.sqrt(np.outer(_VARIANCES, _VARIANCES))
+    return float(np.linalg.slogdet(precisions + np.eye(2))[1].sum())

@@ -298,4 +298,4 @@ def _scales(squares: npt.ArrayLike) -> Array:
 def _shape(losses: Array) -> float:
     """The shape of the inverse gamma posterior of sigma^2 for (n, m) losses."""
     n, m = losses.shape
-    return (m * (n - 1) - 1) / 2 + _PRIOR_SHAPE
+    return float((m * (n - 1) - 1) / 2 + _PRIOR_SHAPE)

@@ -1,7 +1,7 @@
 """The runs that a law is fitted to: a user's own, or small models trained here.
 
-The first run, on uniform weights, is the proxy that embeds the domains. Its affinities give two more
-mixtures, CHAMELEON's pretrain and finetune weights, and choose the others.
+The first run, on uniform weights, is the proxy that embeds the domains. Its affinities give the second
+mixture, CHAMELEON's pretrain weights, and choose the others.
 
 Shapes: n runs, m losses, k domains, b replicates.
 """
@@ -194,9 +194,7 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     trainer.train(mixtures)
     proxy = options.proxy or str(directory / "uniform")
     affinities = affinities_of(names, proxy, directory / "embeddings", options, notify)
-    for mode, weights in affinities.weights.items():
-        if len(mixtures) < number:
-            mixtures[mode] = rounded(weights)
+    mixtures["pretrain"] = rounded(affinities.pretrain)
     mixtures = add_runs(mixtures, natural, affinities.domains, number, options.training.seed)
     lengths, cost = trainer.train({run: rounded(shares) for run, shares in mixtures.items()})
     settings = {**training_settings(options.training), "runs": list(mixtures)}

@@ -1,0 +1,44 @@
+"""A corpus for the comparison: documents for training and validation, and others for the test."""
+
+import hashlib
+import json
+from pathlib import Path
+
+from benchmarks.machine import texts_of
+
+# Of a domain with fewer documents than this, parts of so many characters stand for documents.
+_FEW_DOCUMENTS, _PART = 50, 8000
+_TEST_PERCENT = 15
+
+
+def split_corpus(dataset: str, directory: Path) -> None:
+    """Write main/ and test/ with a file for each domain; a document is for the test by a hash of its text.
+
+    A corpus that was split before is left as it is.
+
+    Args:
+        dataset: Corpus to split.
+        directory: Where the two go.
+    """
+    if (directory / "test").is_dir():
+        return
+    unfinished = directory / "unfinished"
+    for part in ("main", "test"):
+        (unfinished / part).mkdir(parents=True, exist_ok=True)
+    for name, documents in texts_of(dataset).items():
+        lines: dict[str, list[str]] = {"main": [], "test": []}
+        for document in _cut(documents):
+            digest = hashlib.sha256(f"test{document}".encode()).hexdigest()
+            part = "test" if int(digest[:8], 16) % 100 < _TEST_PERCENT else "main"
+            lines[part].append(json.dumps({"text": document}) + "\n")
+        for part, of_part in lines.items():
+            (unfinished / part / f"{name}.jsonl").write_text("".join(of_part))
+    for part in ("main", "test"):
+        (unfinished / part).rename(directory / part)
+    unfinished.rmdir()
+
+
+def _cut(documents: list[str]) -> list[str]:
+    if len(documents) >= _FEW_DOCUMENTS:
+        return documents
+    return [text[begin : begin + _PART] for text in documents for begin in range(0, len(text), _PART)]
