@@ -109,7 +109,7 @@ class _Comparison:
         self._text = ["--dataset", "text/main", "--packed_dir", "packed", "--heldout_share", "0.15"]
         length = str(arguments.sample_length)
         self._training = [
-            *self._text, "--model", "model.json", "--vocab_size", "4096", "--sample_length", length,
+            *self._text, "--vocab_size", "4096", "--sample_length", length,
             "--batch_size", str(arguments.batch_size), "--learning_rate", arguments.learning_rate,
         ]  # fmt: skip
         self._lock = Lock()
@@ -133,7 +133,7 @@ class _Comparison:
     def _weights_by_method(self, method: str, path: Path) -> None:
         steps, directory = self._arguments.steps, str(self._directory / "methods")
         if method in _RULES:
-            self._command("-m", "chameleon", "methods", method, *self._text, "--model", "model.json",
+            self._command("-m", "chameleon", "methods", method, *self._text,
                           "--vocab_size", "4096", "--output", str(path))  # fmt: skip
             return
         # DoReMi trains a reference and a proxy, DoGE a proxy whose steps cost twice those of training.
