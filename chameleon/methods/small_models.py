@@ -185,6 +185,26 @@ def train_runs(
     return TrainedRuns(runs, cost, documents)
 
 
+def stored_mixtures(directory: Path, options: MethodOptions, inputs: TrainingInputs) -> dict[str, Array]:
+    """(k,) mixtures by directory of the measured runs that another method has left, with the same settings.
+
+    Args:
+        directory: Of the method's runs.
+        options, inputs: As for `train_runs`.
+    """
+    found = {}
+    for path in sorted(directory.glob("run-*/result.json")):
+        try:
+            content = json.loads(path.read_bytes())
+            mixture = np.array([content["mixture"][domain.name] for domain in inputs.packed])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue  # another corpus, or damaged: the method that owns it will say so
+        (model,) = _small_models({str(path.parent.absolute()): mixture}, options, inputs, False)
+        if content.get("digest") == model.digest and "losses" in content:
+            found[str(path.parent.absolute())] = mixture
+    return found
+
+
 def _notify_of_diverged(runs: Runs, notify: Notify) -> None:
     if runs.diverged:
         number, total = len(runs.diverged), len(runs) + len(runs.diverged)

@@ -36,6 +36,9 @@ _CAUSE = 20
 
 # Characters of a bar, and what its last one may be.
 _BAR = 24
+
+# The weights follow from embeddings alone: whether they train a better model is another question.
+_UNTESTED = "not on this corpus: python -m chameleon methods law tests weights with a few small models"
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 
 
@@ -63,7 +66,7 @@ def render_table(
     if None in rows:
         table.insert(1 + rows.index(None), describe_hidden_rows(order, weights.weights))
         facts = describe_spread(weights.weights)
-    facts += [*_facts(weights), ("weights file", written_to)]
+    facts += [*_facts(weights), ("tested", _UNTESTED), ("weights file", written_to)]
     if report is not None:
         facts.append(("report", str(report)))
     title = f"Share of tokens of each domain, to {weights.mode} on {weights.settings.get('dataset', '?')}"

@@ -15,6 +15,7 @@ from chameleon.methods.rules import temperature_shares
 # A contrast gives half of the domains this many times the share of the other half.
 _CONTRAST = 9.0
 _CONTRASTS = 256
+_DECIMALS = 4
 
 # Before any run: variances of a slope and of its product with s, over the variance of a loss about the law.
 _VARIANCES = (100.0, 0.5)
@@ -49,6 +50,7 @@ def add_runs(
         is_high = random.permutation(k) < (k + index % 2) // 2
         shares = np.where(is_high, _CONTRAST, 1.0)
         candidates[f"contrast-{index:03}"] = shares / shares.sum()
+    candidates = {name: rounded(shares) for name, shares in candidates.items()}
     chosen = dict(runs)
     if len(chosen) >= number:
         return chosen
@@ -59,6 +61,18 @@ def add_runs(
         best = max(candidates, key=lambda name: _information([*chosen.values(), candidates[name]], matrices))
         chosen[best] = candidates.pop(best)
     return chosen
+
+
+def rounded(shares: Array) -> Array:
+    """(k,) shares with few decimals, that sum to 1; uniform ones stay exact.
+
+    A repeated command then finds its runs again, though the last digits of affinities differ.
+    """
+    if np.ptp(shares) == 0:
+        return shares
+    short = np.round(shares, _DECIMALS)
+    short[short.argmax()] += 1 - short.sum()
+    return np.asarray(np.round(short, _DECIMALS + 2))
 
 
 def _information(mixtures: list[Array], matrices: Array) -> float:

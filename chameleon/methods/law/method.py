@@ -17,9 +17,10 @@ from chameleon.common.tables import listed
 from chameleon.export.budget import Limits, share_bounds
 from chameleon.methods.cost import Cost
 from chameleon.methods.law.answer import DRAWS, Answer, Bounds, answer_of, carried_answer
+from chameleon.methods.law.design import rounded
 from chameleon.methods.law.fit import Draws, Posterior, fit_law
 from chameleon.methods.law.picture import draw_law
-from chameleon.methods.law.runs import LawRuns, MeasuredLength, law_runs, rounded
+from chameleon.methods.law.runs import LawRuns, MeasuredLength, law_runs
 from chameleon.methods.law.scale import carry
 from chameleon.methods.law.verdict import OwnRun, describe
 from chameleon.methods.options import MethodOptions

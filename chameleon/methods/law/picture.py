@@ -58,7 +58,11 @@ def _draw_predictions(axes: "Axes", fitted: "Fitted", importance: Array) -> None
     axes.plot(predicted, measured, "o", color=PALETTE[0])
     for run, x, y in zip(runs.ids[:_MOST_NAMED], predicted.tolist(), measured.tolist(), strict=False):
         axes.annotate(
-            escape_math(display_name(run, 20)), (x, y), textcoords="offset points", xytext=(5, 4), fontsize=8
+            escape_math(display_name(Path(run).name, 20)),
+            (x, y),
+            textcoords="offset points",
+            xytext=(5, 4),
+            fontsize=8,
         )
     ends = [float(min(predicted.min(), measured.min())), float(max(predicted.max(), measured.max()))]
     axes.plot(ends, ends, color="#555555", linewidth=0.8, linestyle="--")

@@ -6,8 +6,11 @@ mixture, CHAMELEON's pretrain weights, and choose the others.
 Shapes: n runs, m losses, k domains, b replicates.
 """
 
+import json
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,20 +23,20 @@ from chameleon.common.tables import listed
 from chameleon.methods.cost import Cost
 from chameleon.methods.inputs import check_and_pack
 from chameleon.methods.law.affinities import Affinities, affinities_of
-from chameleon.methods.law.design import add_runs
+from chameleon.methods.law.design import add_runs, rounded
 from chameleon.methods.law.fit import LawData
 from chameleon.methods.options import MethodOptions
 from chameleon.methods.outcome import training_settings
 from chameleon.methods.runs import Runs, write_runs
-from chameleon.methods.small_models import runs_of_tables, train_runs
+from chameleon.methods.small_models import runs_of_tables, stored_mixtures, train_runs
 from chameleon.methods.token_counts import TokenCounts, natural_shares, packed_counts
 from chameleon.training.evaluation.evaluate import evaluate
 from chameleon.training.evaluation.options import EvaluationOptions
 from chameleon.training.inputs import TrainingInputs
+from chameleon.training.plan import plan_run
+from chameleon.training.run_directory import RECORD, read_record
 from chameleon.training.trainer_settings import count_steps
 
-# Shares of mixtures are rounded, so that a repeated command names the same run again.
-_DECIMALS = 4
 _REPLICATES = 200
 
 # Runs by default, before the one on the law's own answer.
@@ -186,6 +189,8 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     assert natural is not None
     directory = options.training.output_dir / "law"
     options = replace(options, training=replace(options.training, output_dir=directory))
+    if options.proxy is None:
+        _adopt_reference(directory, options, inputs, notify)
     trainer = Trainer(options, inputs, notify)
     number = options.num_runs or DEFAULT_RUNS
     if number < 2:
@@ -195,19 +200,24 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     proxy = options.proxy or str(directory / "uniform")
     affinities = affinities_of(names, proxy, directory / "embeddings", options, notify)
     mixtures["pretrain"] = rounded(affinities.pretrain)
+    if options.target is None:  # their models are deleted, so that their loss on a target is unknown
+        mixtures |= stored_mixtures(directory.parent / "regmix", options, inputs)
     mixtures = add_runs(mixtures, natural, affinities.domains, number, options.training.seed)
-    lengths, cost = trainer.train({run: rounded(shares) for run, shares in mixtures.items()})
+    lengths, cost = trainer.train(mixtures)
     settings = {**training_settings(options.training), "runs": list(mixtures)}
     return LawRuns(lengths, affinities, tokens, natural, settings, cost, trainer)
 
 
-def rounded(shares: Array) -> Array:
-    """(k,) shares with few decimals, that sum to 1; uniform ones stay exact."""
-    if np.ptp(shares) == 0:
-        return shares
-    short = np.round(shares, _DECIMALS)
-    short[short.argmax()] += 1 - short.sum()
-    return np.asarray(np.round(short, _DECIMALS + 2))
+def _adopt_reference(directory: Path, options: MethodOptions, inputs: TrainingInputs, notify: Notify) -> None:
+    """Take DoReMi's reference model as the run on uniform weights, if it is that and there is none yet."""
+    reference, uniform = directory.parent / "doremi" / "reference", directory / "uniform"
+    if (uniform / RECORD).exists() or not (reference / "config.json").exists():
+        return
+    plan = plan_run(replace(options.training, weights="uniform"), inputs, 1)
+    record = read_record(reference) or {}
+    if json.dumps(record.get("identity")) == json.dumps(dict(plan.record.identity)):
+        notify(f"the model in {reference} is used as the run on uniform weights")
+        shutil.copytree(reference, uniform)
 
 
 def _on_target(length: MeasuredLength, options: MethodOptions) -> MeasuredLength:
