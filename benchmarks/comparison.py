@@ -109,7 +109,7 @@ class _Comparison:
         self._text = ["--dataset", "text/main", "--packed_dir", "packed", "--heldout_share", "0.15"]
         length = str(arguments.sample_length)
         self._training = [
-            *self._text, "--vocab_size", "4096", "--sample_length", length,
+            *self._text, "--model", "model.json", "--vocab_size", "4096", "--sample_length", length,
             "--batch_size", str(arguments.batch_size), "--learning_rate", arguments.learning_rate,
         ]  # fmt: skip
         self._lock = Lock()
