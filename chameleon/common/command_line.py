@@ -19,6 +19,8 @@ BAD_INPUT = 2
 INTERRUPTED = 130
 TERMINATED = 143
 
+_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
+
 # Receives the notes of a long computation, one sentence each.
 Notify = Callable[[str], None]
 
@@ -154,6 +156,23 @@ def nonnegative_number(text: str) -> float:
 def fraction(text: str) -> float:
     """A number from 0 to 1."""
     return _number(text, 0, math.nextafter(1, 2), "a share from 0 to 1")
+
+
+def token_count(text: str) -> float:
+    """A number of tokens, such as 300B."""
+    unit = _UNITS.get(text[-1:].upper())
+    try:
+        number = float(text if unit is None else text[:-1]) * (unit or 1.0)
+    except ValueError:
+        number = math.nan
+    if not (math.isfinite(number) and number >= 1):
+        raise argparse.ArgumentTypeError(f"expected a number of tokens such as 300B, got {text!r}")
+    return number
+
+
+def whole_tokens(text: str) -> int:
+    """A whole number of tokens, such as 20M."""
+    return round(token_count(text))
 
 
 def nonempty(text: str) -> str:

@@ -4,12 +4,17 @@
 """
 
 import argparse
-import math
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
 
-from chameleon.common.command_line import fraction, nonempty_path, nonnegative_int, positive_number
+from chameleon.common.command_line import (
+    fraction,
+    nonempty_path,
+    nonnegative_int,
+    positive_number,
+    token_count,
+)
 from chameleon.common.flags import flag
 
 # Groups of flags, for `add_flags`.
@@ -19,20 +24,6 @@ REQUEST_FLAGS = {
     "two stages in one file": "then at",
     "epochs and limits": "budget token_counts max_epochs min_weight prior_strength",
 }
-
-_UNITS = {"K": 1e3, "M": 1e6, "B": 1e9, "T": 1e12}
-
-
-def token_count(text: str) -> float:
-    """A number of tokens, such as 300B."""
-    unit = _UNITS.get(text[-1:].upper())
-    try:
-        number = float(text if unit is None else text[:-1]) * (unit or 1.0)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and number >= 1):
-        raise argparse.ArgumentTypeError(f"expected a number of tokens such as 300B, got {text!r}")
-    return number
 
 
 def epochs_by_domain(text: str) -> dict[str, float]:

@@ -9,11 +9,18 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chameleon.common.command_line import Parser, fraction, nonempty, nonempty_path, nonnegative_number
+from chameleon.common.command_line import (
+    Parser,
+    fraction,
+    nonempty,
+    nonempty_path,
+    nonnegative_number,
+    token_count,
+)
 from chameleon.common.errors import InputError
 from chameleon.common.flags import add_flags, flag
 from chameleon.embeddings.options import WORKER_FLAGS, Engine, WorkerOptions, engine_flag
-from chameleon.export.options import epochs_by_domain, token_count
+from chameleon.export.options import epochs_by_domain
 from chameleon.text.options import READING_FLAGS_BUT_TOKENIZER
 from chameleon.training.options import MODEL_FLAGS, STEP_FLAGS, TrainingOptions
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from chameleon.common.command_line import fraction, nonnegative_int, nonnegative_number
+from chameleon.common.command_line import fraction, nonnegative_int, nonnegative_number, whole_tokens
 from chameleon.common.flags import flag
 from chameleon.proxy.checkpoints import DEFAULT_CHECKPOINT
 from chameleon.proxy.options import dtype_flag
@@ -102,7 +102,9 @@ class TrainingOptions(ReadingOptions):
     max_steps: int | None = flag(
         None, f"optimizer steps (default: {DEFAULT_MAX_STEPS}, about as many as the published proxies)"
     )
-    max_tokens: int | None = flag(None, "tokens to train on, instead of --max_steps")
+    max_tokens: int | None = flag(
+        None, "tokens to train on, such as 20M, instead of --max_steps", type=whole_tokens, metavar="TOKENS"
+    )
     sample_length: int = flag(
         DEFAULT_SAMPLE_LENGTH,
         f"tokens per row, and the context of a new model (default: {DEFAULT_SAMPLE_LENGTH})",

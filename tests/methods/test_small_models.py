@@ -164,7 +164,7 @@ def test_a_run_that_diverges_is_left_out(
     monkeypatch.setattr(small_models, "train", diverging)
     flags = regmix_flags(corpus, tmp_path, "--num_runs", "7")
     assert main(flags) == 0
-    assert "1 of 7 runs diverged and are left out: 2" in capsys.readouterr().err
+    assert "1 of 7 runs diverged and are left out: run-0002" in capsys.readouterr().err
     content = json.loads((tmp_path / "w.json").read_text())
-    assert content["diagnostics"]["runs_diverged"] == ["2"]
+    assert content["diagnostics"]["runs_diverged"] == ["run-0002"]
     assert content["diagnostics"]["runs"] == 6
