@@ -231,7 +231,9 @@ def _small_models(
     for run, shares in mixtures.items():
         mixture = dict(zip(names, shares.tolist(), strict=True))
         directory = training.output_dir / run
-        own = replace(training, output_dir=directory, weights=str(directory / _MIXTURE))
+        # Sums of equal shares in a file would be rounded, and a run on uniform weights be another one.
+        weights = "uniform" if np.ptp(shares) == 0 else str(directory / _MIXTURE)
+        own = replace(training, output_dir=directory, weights=weights)
         settings = {name: getattr(own, name) for name in _DECISIVE}
         digest = digest_of_json([text, list(mixture.items()), settings, max_tokens])
         models.append(SmallModel(own, mixture, max_tokens, digest, keeps_files))
