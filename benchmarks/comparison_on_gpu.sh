@@ -1,0 +1,15 @@
+#!/usr/bin/env bash
+# The comparison with models of 30M parameters and 42M tokens each, on one GPU in about ten minutes:
+# benchmarks/comparison_on_gpu.sh DATASET WORK RESULTS. It resumes from WORK.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=$1 work=$2 results=$3
+mkdir -p "$work" "$results"
+cat > "$work/model-30M.json" <<'JSON'
+{"model_type": "gpt2", "vocab_size": 4096, "n_positions": 512, "n_embd": 512, "n_layer": 9, "n_head": 8,
+ "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
+JSON
+exec python3 -m benchmarks.comparison --dataset "$data" --work_dir "$work" --model "$work/model-30M.json" \
+    --sample_length 512 --batch_size 64 --steps "${STEPS:-1280}" --learning_rate 1e-3 --seeds "${SEEDS:-1}" \
+    --jobs "${JOBS:-2}" --methods uniform,law,natural,pretrain,finetune \
+    --output "$results/comparison_gpu.json" --picture "$work/comparison.png"
