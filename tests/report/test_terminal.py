@@ -40,7 +40,7 @@ def test_the_table_has_a_line_for_each_domain_whatever_its_name() -> None:
         "a\nb\x1b[2J": {"score": 0.5}, "c": {"score": 0.5}}, settings=weights.settings,
         diagnostics=weights.diagnostics)  # fmt: skip
     assert "\x1b" not in render_table(hostile, "x")
-    assert len(render_table(hostile, "x").splitlines()) == 10
+    assert len(render_table(hostile, "x").splitlines()) == 11
 
 
 def test_how_sure_weights_are_stands_under_its_title() -> None:
