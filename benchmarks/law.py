@@ -16,10 +16,11 @@ import numpy as np
 
 from benchmarks.machine import Figure, Report, command_line, positive_int, publish
 from chameleon.common.arrays import Array
-from chameleon.methods.law.answer import DRAWS, Bounds, answer_of
+from chameleon.methods.law.answer import DRAWS, answer_of
 from chameleon.methods.law.design import add_runs
 from chameleon.methods.law.fit import LawData, fit_law
 from chameleon.methods.law.optimum import best_mixture
+from chameleon.methods.law.request import Bounds
 from chameleon.methods.law.transfer import Transfer
 from chameleon.methods.runs import read_runs
 

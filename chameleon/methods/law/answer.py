@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from chameleon.common.arrays import Array
-from chameleon.export.budget import project_shares
-from chameleon.methods.law.fit import Draws, Posterior
+from chameleon.methods.law.fit import Draws, Posterior, fit_law
 from chameleon.methods.law.optimum import best_mixture
+from chameleon.methods.law.request import Bounds
+from chameleon.methods.law.runs import LawRuns, MeasuredLength
 
 # Draws from a posterior, of which the first give weights of their own.
 DRAWS, _OPTIMA = 1000, 200
@@ -18,20 +19,6 @@ _TOLERANCE_OF_DRAWS = 1e-4
 
 # A gain over uniform is certain enough beyond this many standard errors.
 ENOUGH_ERRORS = 2.0
-
-
-@dataclass(frozen=True, eq=False)
-class Bounds:
-    """(k,) floors and caps of the weights."""
-
-    least: Array
-    most: Array
-
-    @property
-    def baseline(self) -> Array:
-        """(k,) uniform weights, as far as the bounds allow."""
-        k = len(self.least)
-        return project_shares(np.full(k, 1 / k), self.least, self.most)
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +52,30 @@ class Answer:
         return self.weights if self.is_certain else self.baseline
 
 
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A law fitted to runs of one length, with draws of its posterior and what it says."""
+
+    length: MeasuredLength
+    law: Posterior
+    draws: Draws
+    answer: Answer
+
+
+def fit_runs(runs: LawRuns, length: MeasuredLength, importance: Array, bounds: Bounds, seed: int) -> Fitted:
+    """Fit a law to the runs of one length.
+
+    Args:
+        runs, length: The runs, and which of their lengths.
+        importance: (m,) how much each loss counts, summing to 1.
+        bounds: Of the weights.
+        seed: Seed of the draws.
+    """
+    law = fit_law(runs.data(length))
+    draws = law.draw(DRAWS, np.random.default_rng(seed), length.replicates(seed))
+    return Fitted(length, law, draws, answer_of(law, draws, importance, bounds, seed))
+
+
 def answer_of(law: Posterior, draws: Draws, importance: Array, bounds: Bounds, seed: int) -> Answer:
     """The best mixture by a law.
 
@@ -82,7 +93,7 @@ def answer_of(law: Posterior, draws: Draws, importance: Array, bounds: Bounds, s
 
 def carried_answer(draws: Draws, importance: Array, bounds: Bounds, seed: int) -> Answer:
     """The best mixture by draws of another scale than that of the runs (see `scale`)."""
-    slopes, matrices = draws.slopes[:_OPTIMA], draws.matrices[:_OPTIMA]
+    slopes, matrices = draws.slopes[:_OPTIMA], draws.matrices[draws.transfer[:_OPTIMA]]
     weights = _best(slopes, matrices, importance, bounds)
     return _answer(weights, draws, importance, bounds, seed)
 
@@ -101,8 +112,8 @@ def _answer(weights: Array, draws: Draws, importance: Array, bounds: Bounds, see
     baseline, random = bounds.baseline, np.random.default_rng(seed)
     drawn, seen = draws.gains(weights, baseline, importance, random)
     optima = [
-        _best(slopes, matrix, importance, bounds, _TOLERANCE_OF_DRAWS)
-        for slopes, matrix in zip(draws.slopes[:_OPTIMA], draws.matrices[:_OPTIMA], strict=True)
+        _best(slopes, draws.matrices[at], importance, bounds, _TOLERANCE_OF_DRAWS)
+        for slopes, at in zip(draws.slopes[:_OPTIMA], draws.transfer[:_OPTIMA], strict=True)
     ]
     low, high = np.quantile(seen, [0.025, 0.975]).tolist()
     return Answer(

@@ -57,7 +57,8 @@ class Draws:
     """d draws from a posterior.
 
     Attributes:
-        matrices: (d, m, k) transfer matrices.
+        matrices: (h, m, k) transfer matrices.
+        transfer: (d,) index of each draw's.
         slopes: (d, m) in nats per unit of ln e.
         variances: (d,) sigma^2, in square nats.
         rho: (d,) rho.
@@ -66,6 +67,7 @@ class Draws:
     """
 
     matrices: Array
+    transfer: npt.NDArray[np.int64]
     slopes: Array
     variances: Array
     rho: Array
@@ -83,7 +85,7 @@ class Draws:
             random: Draws the deviations from the law.
         """
         shares = np.log(self.matrices @ weights) - np.log(self.matrices @ baseline)
-        by_law = (self.slopes * shares) @ importance
+        by_law = (self.slopes * shares[self.transfer]) @ importance
         m, rho = len(importance), self.rho[:, None]
         covariances, variance = self.deviations.between(weights, baseline)
         # Regression of v(w) - v(w_0) on the residuals, whose variances are (1 + rho C) sigma^2 / m.
@@ -209,8 +211,8 @@ class Posterior:
         rho = np.array([each.rho for each in self.combinations])[chosen]
         covariates = np.stack([self.combinations[at].covariates for at in chosen])
         residuals = (contrasts[replicate] - covariates * slopes[:, None]).mean(axis=2)
-        matrices = self.matrices[[self.combinations[at].transfer for at in chosen]]
-        return Draws(matrices, slopes, variances, rho, residuals, self.deviations)
+        transfer = np.array([each.transfer for each in self.combinations])[chosen]
+        return Draws(self.matrices, transfer, slopes, variances, rho, residuals, self.deviations)
 
 
 def fit_law(data: LawData) -> Posterior:

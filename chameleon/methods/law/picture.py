@@ -11,14 +11,12 @@ import numpy as np
 from chameleon.common.arrays import Array
 from chameleon.common.figures import PALETTE, escape_math, new_axes, new_figure, save_figure
 from chameleon.common.tables import display_name, heaviest_first
-from chameleon.methods.law.answer import Answer
+from chameleon.methods.law.answer import Answer, Fitted
 from chameleon.methods.law.fit import LawData, fit_law
 from chameleon.methods.law.runs import LawRuns
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from chameleon.methods.law.method import Fitted
 
 _MOST_DOMAINS, _MOST_NAMED = 25, 12
 
@@ -26,7 +24,7 @@ _MOST_DOMAINS, _MOST_NAMED = 25, 12
 _MOST_LEFT_OUT = 24
 
 
-def draw_law(runs: LawRuns, fitted: "Fitted", answer: Answer, importance: Array, path: Path) -> None:
+def draw_law(runs: LawRuns, fitted: Fitted, answer: Answer, importance: Array, path: Path) -> None:
     """Write the picture.
 
     Raises:
@@ -51,7 +49,7 @@ def draw_law(runs: LawRuns, fitted: "Fitted", answer: Answer, importance: Array,
     save_figure(figure, path)
 
 
-def _draw_predictions(axes: "Axes", fitted: "Fitted", importance: Array) -> None:
+def _draw_predictions(axes: "Axes", fitted: Fitted, importance: Array) -> None:
     """The gain of each run over uniform, as predicted without it and as measured."""
     runs = fitted.length.runs
     predicted, measured = predictions(fitted.law.data, importance)

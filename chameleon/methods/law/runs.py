@@ -25,6 +25,7 @@ from chameleon.methods.inputs import check_and_pack
 from chameleon.methods.law.affinities import Affinities, affinities_of
 from chameleon.methods.law.design import add_runs, rounded
 from chameleon.methods.law.fit import LawData
+from chameleon.methods.law.request import bounds_of, importance_of
 from chameleon.methods.options import MethodOptions
 from chameleon.methods.outcome import training_settings
 from chameleon.methods.runs import Runs, write_runs
@@ -38,6 +39,9 @@ from chameleon.training.run_directory import RECORD, read_record
 from chameleon.training.trainer_settings import count_steps
 
 _REPLICATES = 200
+
+# The run on equal shares, which gains are over.
+UNIFORM = "uniform"
 
 # Runs by default, before the one on the law's own answer.
 DEFAULT_RUNS = 4
@@ -86,6 +90,7 @@ class LawRuns:
         settings: To be recorded with the weights.
         cost: Of the runs trained here.
         trainer: Trains more runs; None for runs of a user.
+        mixtures: (k,) mixtures of its runs by name.
     """
 
     lengths: tuple[MeasuredLength, ...]
@@ -95,6 +100,7 @@ class LawRuns:
     settings: Mapping[str, Any]
     cost: Cost = field(default_factory=Cost)
     trainer: "Trainer | None" = None
+    mixtures: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -108,7 +114,8 @@ class LawRuns:
         if self.affinities is None:
             return LawData(runs.mixtures, runs.losses, is_own)
         if self.affinities.target is not None:
-            return LawData(runs.mixtures, runs.losses, is_own & False, self.affinities.target[None])
+            rows_of_target = np.tile(self.affinities.target, (len(runs.loss_names), 1))
+            return LawData(runs.mixtures, runs.losses, np.zeros_like(is_own), rows_of_target)
         rows = [runs.names.index(loss) for loss in runs.loss_names]
         return LawData(runs.mixtures, runs.losses, is_own, self.affinities.domains[rows])
 
@@ -157,16 +164,10 @@ def law_runs(options: MethodOptions, notify: Notify) -> LawRuns:
     Raises:
         InputError: A table, the target or the corpus cannot be used, or a run cannot be trained.
     """
-    if options.target is not None and not options.target.exists():
-        raise InputError(f"there is no file {options.target} (--target)")
     measured = runs_of_tables(options, notify)
     if measured is None:
         return _trained(options, notify)
     runs, affinities = _with_losses_on_domains(measured.runs, notify), None
-    if options.target is not None:
-        raise InputError(
-            "--target needs models to measure, which --runs does not have; leave one of them out"
-        )
     _require_different(runs)
     if options.proxy is not None:
         directory = options.training.output_dir / "law" / "embeddings"
@@ -192,25 +193,27 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     if options.proxy is None:
         _adopt_reference(directory, options, inputs, notify)
     trainer = Trainer(options, inputs, notify)
-    number = options.num_runs or DEFAULT_RUNS
-    if number < 2:
-        raise InputError(f"--num_runs {number}: a law needs at least 2 runs on different mixtures")
-    mixtures = {"uniform": np.full(len(names), 1 / len(names))}
+    importance_of((str(options.target),) if options.target else names, options)  # fail before training
+    bounds_of(names, options, tokens, natural)
+    mixtures = {UNIFORM: np.full(len(names), 1 / len(names))}
     trainer.train(mixtures)
-    proxy = options.proxy or str(directory / "uniform")
+    proxy = options.proxy or str(directory / UNIFORM)
     affinities = affinities_of(names, proxy, directory / "embeddings", options, notify)
     mixtures["pretrain"] = rounded(affinities.pretrain)
     if options.target is None:  # their models are deleted, so that their loss on a target is unknown
         mixtures |= stored_mixtures(directory.parent / "regmix", options, inputs)
+    number = options.num_runs or DEFAULT_RUNS
     mixtures = add_runs(mixtures, natural, affinities.domains, number, options.training.seed)
     lengths, cost = trainer.train(mixtures)
+    for length in lengths:
+        _require_different(length.runs)
     settings = {**training_settings(options.training), "runs": list(mixtures)}
-    return LawRuns(lengths, affinities, tokens, natural, settings, cost, trainer)
+    return LawRuns(lengths, affinities, tokens, natural, settings, cost, trainer, mixtures)
 
 
 def _adopt_reference(directory: Path, options: MethodOptions, inputs: TrainingInputs, notify: Notify) -> None:
     """Take DoReMi's reference model as the run on uniform weights, if it is that and there is none yet."""
-    reference, uniform = directory.parent / "doremi" / "reference", directory / "uniform"
+    reference, uniform = directory.parent / "doremi" / "reference", directory / UNIFORM
     if (uniform / RECORD).exists() or not (reference / "config.json").exists():
         return
     plan = plan_run(replace(options.training, weights="uniform"), inputs, 1)
@@ -267,11 +270,10 @@ def _require_different(runs: Runs) -> None:
     """Raise InputError where there are too few runs for a law."""
     if len(runs) < 2:
         raise InputError(
-            f"a law needs the losses of at least 2 runs on different mixtures, got {len(runs)}; add runs to "
-            "--runs and --losses"
+            f"a law needs the losses of at least 2 runs on different mixtures, got {len(runs)}; add runs"
         )
     if np.ptp(runs.mixtures, axis=0).max() < 1e-6:
         raise InputError(
-            f"all {len(runs)} runs of --runs have the same mixture, which says nothing of others; add "
+            f"all {len(runs)} runs have the same mixture, which says nothing of others; add "
             "runs on others, such as uniform and natural shares"
         )

@@ -5,15 +5,12 @@ Shapes: m losses, k domains.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from chameleon.common.arrays import Array
 from chameleon.export.budget import format_tokens
-from chameleon.methods.law.answer import Answer
+from chameleon.methods.law.answer import Answer, Fitted
 from chameleon.methods.law.runs import LawRuns
-
-if TYPE_CHECKING:
-    from chameleon.methods.law.method import Fitted
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,8 +53,8 @@ class Description:
 
 def describe(
     runs: LawRuns,
-    fitted: "Fitted",
-    shorter: Sequence["Fitted"],
+    fitted: Fitted,
+    shorter: Sequence[Fitted],
     carried: Answer | None,
     own: OwnRun | None,
     budget: float | None,
@@ -107,23 +104,23 @@ def describe(
     return Description(diagnostics, facts, tuple(_notices(runs, fitted, own, budget)))
 
 
-def verdict(fitted: "Fitted", carried: Answer | None, budget: float | None) -> str:
+def verdict(fitted: Fitted, carried: Answer | None, budget: float | None) -> str:
     """Whether to use the weights, in a sentence."""
     answer = carried or fitted.answer
     gain = f"{answer.gain:.4f} +- {answer.gain_error:.4f} nats"
     tokens = fitted.length.tokens
-    of_runs = "" if tokens is None else f" of {format_tokens(tokens)} tokens"
+    of_runs = "" if tokens is None else f" in runs of {format_tokens(tokens)} tokens"
     if carried is not None and budget is not None:
         at = format_tokens(budget)
         if carried.is_certain:
             return f"use these weights: at {at} tokens a gain of {gain} over uniform is expected"
-        return f"stay with uniform weights: runs{of_runs} do not tell what is better at {at} (gain {gain})"
+        return f"stay with uniform weights: it is unknown what is better at {at} tokens (gain {gain})"
     if answer.is_certain:
-        return f"use these weights: a gain of {gain} over uniform is expected in runs{of_runs}"
+        return f"use these weights: a gain of {gain} over uniform is expected{of_runs}"
     return f"stay with uniform weights: no mixture is better by more than two standard errors (gain {gain})"
 
 
-def _notices(runs: LawRuns, fitted: "Fitted", own: OwnRun | None, budget: float | None) -> list[str]:
+def _notices(runs: LawRuns, fitted: Fitted, own: OwnRun | None, budget: float | None) -> list[str]:
     notices = []
     tokens = fitted.length.tokens
     if own is not None and not own.is_within:
