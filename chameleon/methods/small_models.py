@@ -75,14 +75,15 @@ class MeasuredRuns:
 class SmallModel:
     """A small model to train on a mixture, the share of each domain, and to measure.
 
-    It is measured on `max_tokens` held-out tokens of each domain; `digest` is of all that decides its losses.
-    Its files are deleted then, unless `keeps_files`.
+    It is measured on `max_tokens` held-out tokens of each domain; `digest` is of all that decides its losses,
+    `digest_of_training` of all but those tokens. Its files are deleted then, unless `keeps_files`.
     """
 
     options: TrainingOptions
     mixture: Mapping[str, float]
     max_tokens: int
     digest: str
+    digest_of_training: str
     keeps_files: bool = False
 
 
@@ -235,8 +236,9 @@ def _small_models(
         weights = "uniform" if np.ptp(shares) == 0 else str(directory / _MIXTURE)
         own = replace(training, output_dir=directory, weights=weights)
         settings = {name: getattr(own, name) for name in _DECISIVE}
-        digest = digest_of_json([text, list(mixture.items()), settings, max_tokens])
-        models.append(SmallModel(own, mixture, max_tokens, digest, keeps_files))
+        decisive = [text, list(mixture.items()), settings]
+        digests = digest_of_json([*decisive, max_tokens]), digest_of_json(decisive)
+        models.append(SmallModel(own, mixture, max_tokens, *digests, keeps_files))
     return models
 
 
@@ -266,9 +268,18 @@ def train_and_measure(model: SmallModel) -> dict[str, Any]:
     options, directory = model.options, model.options.output_dir
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / _MIXTURE, json.dumps(model.mixture).encode())
-    result: dict[str, Any] = {"digest": model.digest, "mixture": dict(model.mixture)}
+    result: dict[str, Any] = {
+        "digest": model.digest,
+        "digest_of_training": model.digest_of_training,
+        "mixture": dict(model.mixture),
+    }
+    before = _read_result(directory)
     try:
-        trained = train(replace(options, resume=(directory / RECORD).exists()))
+        if before is not None and _is_trained(model, before):
+            result["cost"] = before["cost"]
+        else:
+            trained = train(replace(options, resume=(directory / RECORD).exists()))
+            result["cost"] = training_cost(directory, trained.rows, options.sample_length, 3).to_dict()
         same = ("dataset", "packed_dir", "heldout_share", "sample_length", "device", "dtype")
         evaluation = evaluate(
             EvaluationOptions(
@@ -283,10 +294,9 @@ def train_and_measure(model: SmallModel) -> dict[str, Any]:
         result["documents"] = {
             name: [each.losses.tolist(), each.tokens.tolist()] for name, each in losses.items()
         }
-        result["cost"] = training_cost(directory, trained.rows, options.sample_length, 3).to_dict()
     except NotFiniteError as error:
         result["diverged"] = str(error)
-    write_atomically(directory / _RESULT, (json.dumps(result, indent=2) + "\n").encode())
+    write_atomically(directory / _RESULT, (json.dumps(result) + "\n").encode())
     _delete_files(directory, model.keeps_files)
     return result
 
@@ -303,18 +313,35 @@ def _delete_files(directory: Path, keeps_model: bool) -> None:
 
 
 def _stored(model: SmallModel) -> dict[str, Any] | None:
-    path = model.options.output_dir / _RESULT
+    """The result of a model; None where it is to be trained, or measured on other tokens."""
+    directory = model.options.output_dir
+    result = _read_result(directory)
+    if result is None or result.get("digest") == model.digest:
+        return result
+    if _is_trained(model, result):
+        return None
+    raise InputError(
+        f"{directory} holds a run with another mixture, text or setting; delete it, or name another "
+        "--output_dir"
+    )
+
+
+def _is_trained(model: SmallModel, result: Mapping[str, Any]) -> bool:
+    """Whether the model of a result is there and is the one asked for, whatever it was measured on."""
+    is_same = result.get("digest_of_training") == model.digest_of_training and "cost" in result
+    return is_same and (model.options.output_dir / "config.json").exists()
+
+
+def _read_result(directory: Path) -> dict[str, Any] | None:
+    path = directory / _RESULT
     try:
         result = json.loads(path.read_bytes())
+        if not isinstance(result, dict):
+            raise ValueError("expected a JSON object")
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
         raise InputError(f"{path} is damaged ({error}); delete it to repeat the run") from None
-    if not isinstance(result, dict) or result.get("digest") != model.digest:
-        raise InputError(
-            f"{path.parent} holds a run with another mixture, text or setting; delete it, or name another "
-            "--output_dir"
-        )
     return result
 
 
