@@ -69,8 +69,10 @@ class Dense:
 
 def test_the_posterior_is_that_of_a_dense_regression() -> None:
     truth = Truth.of(3, 5)
-    data = replace(truth.data(4, 1, noise=0.02, common=0.02), affinities=None)
-    weights, baseline, importance = np.array([0.6, 0.3, 0.1]), np.full(3, 1 / 3), np.array([0.5, 0.3, 0.2])
+    data = replace(truth.data(4, 1, noise=0.01, common=0.1), affinities=None)
+    # Near two of the runs, whose deviations from the law the gain then has too.
+    weights, baseline = 0.9 * data.mixtures[1:3] + 0.1 / 3
+    importance = np.array([0.5, 0.3, 0.2])
     wanted = np.concatenate([-importance, importance])  # a gain: the losses of the baseline less the weights'
     variances = np.exp(np.linspace(np.log(1e-6), np.log(1.0), 160))
     mixtures = np.vstack([data.mixtures, weights, baseline])
@@ -103,7 +105,7 @@ def test_the_posterior_is_that_of_a_dense_regression() -> None:
     drawn = np.column_stack(
         [draws.slopes, *draws.gains(weights, baseline, importance, np.random.default_rng(1))]
     )
-    np.testing.assert_allclose(drawn.mean(axis=0), expected, atol=0.03 * spread.min())
+    np.testing.assert_allclose((drawn.mean(axis=0) - expected) / spread, 0, atol=0.03)
     np.testing.assert_allclose(drawn.std(axis=0), spread, rtol=0.04)
 
 
