@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from chameleon.common.arrays import Array
-from chameleon.methods.law.answer import DRAWS, Answer, Bounds, answer_of
+from chameleon.methods.law.answer import DRAWS, Answer, answer_of
 from chameleon.methods.law.fit import LawData, fit_law
+from chameleon.methods.law.request import Bounds
 from chameleon.methods.law.transfer import Transfer
 
 

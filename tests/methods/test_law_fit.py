@@ -46,7 +46,7 @@ class Dense:
     def moments(self, losses: Array, wanted: Array, variance: float) -> tuple[float, Array, Array]:
         """Log density of the losses of runs that were seen, and what follows for the others.
 
-        Means and variances of the m slopes, of a combination of the expected losses of mixtures not run, and
+        Means and covariance of the m slopes, of a combination of the expected losses of mixtures not run, and
         of what runs on them would show of it.
         """
         size = losses.size
@@ -55,21 +55,20 @@ class Dense:
         slopes = variance * self.slopes + self.flat_slopes
         cross = slopes @ self.by_slopes.T
         pieces = [cross, wanted @ (variance * self.relative + self.flat)[size:], wanted @ total[size:]]
-        prior = np.zeros((len(slopes) + 2,) * 2)
-        m = len(slopes)
-        prior[:m, :m] = slopes
-        for at, piece in ((m, pieces[1]), (m + 1, pieces[2])):
-            prior[at, at] = piece[size:] @ wanted
+        rest = np.vstack([piece[..., size:] for piece in pieces]) @ wanted  # of each with what is wanted
+        prior = np.block([[slopes, rest[: len(slopes), None], rest[: len(slopes), None]], [rest], [rest]])
+        prior[-2:, :-2], prior[-2, -1] = rest[: len(slopes)], rest[-2]
+        prior[-2:, -2] = rest[-2]
         rows = np.vstack([piece[..., :size].reshape(-1, size) for piece in pieces])
         weights = np.linalg.solve(own, rows.T).T
         y = losses.ravel()
         density = -0.5 * (np.linalg.slogdet(own)[1] + y @ np.linalg.solve(own, y))
-        return float(density), weights @ y, np.diag(prior - weights @ rows.T)
+        return float(density), weights @ y, prior - weights @ rows.T
 
 
 def test_the_posterior_is_that_of_a_dense_regression() -> None:
     truth = Truth.of(3, 5)
-    data = replace(truth.data(4, 1, noise=0.01, common=0.1), affinities=None)
+    data = replace(truth.data(6, 1, noise=0.01, common=0.1), affinities=None)
     # Near two of the runs, whose deviations from the law the gain then has too.
     weights, baseline = 0.9 * data.mixtures[1:3] + 0.1 / 3
     importance = np.array([0.5, 0.3, 0.2])
@@ -90,10 +89,12 @@ def test_the_posterior_is_that_of_a_dense_regression() -> None:
                 share = np.exp(log - logs[-1])
                 mean = np.array([mean for _, mean, _ in found])
                 means.append(share @ mean)
-                squares.append(share @ (np.array([spread for _, _, spread in found]) + np.square(mean)))
+                within = np.array([covariance for _, _, covariance in found])
+                squares.append(np.tensordot(share, within + mean[:, :, None] * mean[:, None], 1))
     probabilities = np.exp(np.array(logs) - logsumexp(logs))
     expected = probabilities @ np.array(means)
-    spread = np.sqrt(probabilities @ np.array(squares) - np.square(expected))
+    covariance = np.tensordot(probabilities, np.array(squares), 1) - np.outer(expected, expected)
+    spread = np.sqrt(np.diag(covariance))
     law = fit_law(data)
     order = np.argsort(-probabilities)[: len(law.combinations)]
     np.testing.assert_allclose(
@@ -106,7 +107,9 @@ def test_the_posterior_is_that_of_a_dense_regression() -> None:
         [draws.slopes, *draws.gains(weights, baseline, importance, np.random.default_rng(1))]
     )
     np.testing.assert_allclose((drawn.mean(axis=0) - expected) / spread, 0, atol=0.03)
-    np.testing.assert_allclose(drawn.std(axis=0), spread, rtol=0.04)
+    np.testing.assert_allclose(
+        np.cov(drawn.T) / np.outer(spread, spread), covariance / np.outer(spread, spread), atol=0.06
+    )
 
 
 def test_deviations_are_orthonormal_contrasts_between_runs() -> None:
@@ -215,16 +218,20 @@ def test_order_of_runs_and_domains_and_constants_of_losses_do_not_matter() -> No
             np.testing.assert_allclose(said.interval, answer.interval, atol=5 * near * answer.gain_error)
 
 
-def test_resampled_losses_widen_what_is_known_of_the_gain() -> None:
-    """Draws go through the replicates in turn; equal ones change nothing."""
+def test_draws_go_through_resampled_losses_in_turn() -> None:
     data = Truth.of(4, 1).data(6, 1, noise=0.001)
     law = fit_law(data)
     same = law.draw(500, np.random.default_rng(0), np.repeat(data.losses[None], 7, axis=0))
     plain = law.draw(500, np.random.default_rng(0))
     np.testing.assert_allclose(same.slopes, plain.slopes)
-    noisy = data.losses + np.random.default_rng(2).normal(0, 0.05, (50, *data.losses.shape))
-    wide = law.draw(500, np.random.default_rng(0), noisy)
-    assert (wide.slopes.std(axis=0) > 3 * plain.slopes.std(axis=0)).all()
+    # Of two replicates, each gives every other draw.
+    two = law.draw(500, np.random.default_rng(0), np.stack([data.losses, 2 * data.losses]))
+    np.testing.assert_allclose(two.slopes[::2].mean(axis=0), law.mean_slopes, rtol=0.05)
+    np.testing.assert_allclose(two.slopes[1::2].mean(axis=0), 2 * law.mean_slopes, rtol=0.05)
+    # Each also says how probable a combination is: here, that the losses of a run have much in common.
+    shifted = data.losses + np.random.default_rng(3).normal(0, 0.05, (6, 1))
+    three = law.draw(500, np.random.default_rng(0), np.stack([data.losses, shifted]))
+    assert three.rho[1::2].mean() > three.rho[::2].mean() + 1
 
 
 def test_standard_errors_are_those_of_the_optima_of_the_posterior() -> None:

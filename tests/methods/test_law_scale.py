@@ -10,9 +10,10 @@ import pytest
 from law_cases import Truth
 
 from chameleon.common.arrays import Array
-from chameleon.methods.law.answer import Bounds, carried_answer
+from chameleon.methods.law.answer import carried_answer
 from chameleon.methods.law.deviation import Deviations
 from chameleon.methods.law.fit import Draws, fit_law
+from chameleon.methods.law.request import Bounds
 from chameleon.methods.law.scale import carry, exponents_of
 
 TOKENS = (1e6, 4e6)
@@ -24,7 +25,8 @@ def draws_of(slopes: Array, spread: float, seed: int, number: int = 2000) -> Dra
     mixtures = random.dirichlet(np.ones(m), size=3)
     deviations = Deviations.of(mixtures, None, np.eye(m, dtype=bool))
     return Draws(
-        np.broadcast_to(np.eye(m) + 0.003, (number, m, m)),
+        np.eye(m)[None] + 0.003,
+        np.zeros(number, dtype=np.int64),
         slopes + spread * random.standard_normal((number, m)),
         np.full(number, 1e-6),
         np.zeros(number),
