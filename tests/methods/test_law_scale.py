@@ -99,6 +99,9 @@ def test_slopes_that_are_not_clearly_above_0_stay_finite() -> None:
             short, long = draws_of(first, spread, 0, 200), draws_of(second, spread, 1, 200)
             exponents = exponents_of(short.slopes, long.slopes, TOKENS, 0)
             assert np.isfinite(exponents).all()
+            if spread == 0:
+                # That of a slope of 0 is known as before any run.
+                assert exponents[:, 1].std() == pytest.approx(0.1, rel=0.2)
             carried = carry(short, long, TOKENS, 1e9, 0)
             assert np.isfinite(carried.slopes).all()
             # Its exponent is that of all others, from -0.5 to 1, and so is what it moves by.
