@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 
 from chameleon.common.arrays import Array
-from chameleon.common.command_line import Notify
 from chameleon.common.errors import InputError
 from chameleon.common.tables import listed
 from chameleon.embeddings.options import WorkerOptions
@@ -46,7 +45,7 @@ class Affinities:
 
 
 def affinities_of(
-    names: tuple[str, ...], proxy: str, embeddings_dir: Path, options: MethodOptions, notify: Notify
+    names: tuple[str, ...], proxy: str, embeddings_dir: Path, options: MethodOptions
 ) -> Affinities:
     """Embed the domains, and the target if there is one, with a proxy.
 
@@ -55,7 +54,6 @@ def affinities_of(
         proxy: Directory or hub id of the proxy.
         embeddings_dir: Where embeddings are stored.
         options: The corpus, the target, and which workers embed.
-        notify: Receives what the user should know.
 
     Raises:
         InputError: The corpus or the target cannot be embedded, has other domains, or the target resembles no
@@ -66,7 +64,7 @@ def affinities_of(
     shared |= {each.name: getattr(options, each.name) for each in fields(WorkerOptions)}
     embedded = run(
         Options(
-            **{**shared, "domains": names},
+            **{**shared, "domains": names if target is None else (*names, _TARGET)},
             dataset=training.dataset,
             checkpoint_path=proxy,
             embeddings_dir=embeddings_dir,
@@ -75,7 +73,6 @@ def affinities_of(
             dtype=training.dtype,
             add_domains=None if target is None else {_TARGET: str(target.absolute())},
         ),
-        notify,
     )
     by_name = {sample.name: sample for sample in embedded.scored.samples}
     if missing := [name for name in names if name not in by_name]:

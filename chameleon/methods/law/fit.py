@@ -31,6 +31,9 @@ _RHO = np.array([0.0, 1.0, 4.0, 16.0])
 _NOISE = 0.01
 _PRIOR_SHAPE = 1.0
 
+# Shares that differ by less are the same.
+_SAME = 1e-6
+
 # Combinations less probable than this, relative to the most probable, or beyond this number are left out.
 _NEGLIGIBLE, _MOST_COMBINATIONS = 1e-4, 300
 
@@ -215,8 +218,19 @@ class Posterior:
         return Draws(self.matrices, transfer, slopes, variances, rho, residuals, self.deviations)
 
 
+def is_determined(mixtures: Array, is_own: npt.NDArray[np.bool_]) -> bool:
+    """Whether a law can be fitted to runs: at least two, in which the share of a domain with a loss differs.
+
+    Args:
+        mixtures: (n, k) shares.
+        is_own: (m, k) see `LawData`; a loss on no domain's own text is of all domains.
+    """
+    matters = is_own.any(axis=0) | (not is_own.any(axis=1).all())
+    return len(mixtures) >= 2 and bool(np.ptp(mixtures[:, matters], axis=0).max() > _SAME)
+
+
 def fit_law(data: LawData) -> Posterior:
-    """Fit the law to at least two runs that do not all have one mixture."""
+    """Fit the law to runs, for which `is_determined` must hold."""
     constants = transfers(data.affinities, data.is_own)
     matrices = np.stack([each.matrix(data.affinities, data.is_own) for each in constants])
     deviations = Deviations.of(data.mixtures, data.affinities, data.is_own)

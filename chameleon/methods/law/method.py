@@ -54,13 +54,15 @@ def weights_by_law(options: MethodOptions, notify: Notify) -> MethodOutcome:
         **runs.settings,
         "importance": dict(zip(runs.lengths[-1].runs.loss_names, importance.tolist(), strict=True)),
         "target": None if options.target is None else str(options.target),
-        "min_weight": options.min_weight or None,
-        "prior_strength": options.prior_strength or None,
     }
     weights = method_weights(
         "law", runs.names, answer.advice, options, runs.tokens, settings,
         {**description.diagnostics, "cost": cost.to_dict()}, description.facts, description.notices,
     )  # fmt: skip
+    # Of the limits these are the ones that `method_weights` does not know of.
+    limits = {name: getattr(options, name) for name in ("min_weight", "prior_strength")}
+    given = {name: value for name, value in limits.items() if value}
+    weights = replace(weights, settings={**weights.settings, **given})
     return MethodOutcome(weights, partial(draw_law, runs, fitted, answer, importance))
 
 

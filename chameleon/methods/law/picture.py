@@ -12,7 +12,7 @@ from chameleon.common.arrays import Array
 from chameleon.common.figures import PALETTE, escape_math, new_axes, new_figure, save_figure
 from chameleon.common.tables import display_name, heaviest_first
 from chameleon.methods.law.answer import Answer, Fitted
-from chameleon.methods.law.fit import LawData, fit_law
+from chameleon.methods.law.fit import LawData, fit_law, is_determined
 from chameleon.methods.law.runs import LawRuns
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def predictions(data: LawData, importance: Array) -> tuple[Array, Array]:
     for run in range(n):
         others = np.arange(n) != run
         law = whole
-        if 3 <= n <= _MOST_LEFT_OUT:
+        if n <= _MOST_LEFT_OUT and is_determined(data.mixtures[others], data.is_own):
             law = fit_law(LawData(data.mixtures[others], data.losses[others], data.is_own, data.affinities))
         predicted[run] = (law.gains(data.mixtures[others], data.mixtures[run]) @ importance).mean()
         measured[run] = losses[run] - losses[others].mean()

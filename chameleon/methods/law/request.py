@@ -79,6 +79,8 @@ def bounds_of(names: tuple[str, ...], options: MethodOptions, tokens: TokenCount
     Raises:
         InputError: No mixture is within them, or what they need is unknown.
     """
+    if options.prior_strength and tokens.counts is None:
+        raise InputError("--prior_strength needs the tokens of each domain; give --token_counts")
     least, most = share_bounds(
         names,
         Limits(

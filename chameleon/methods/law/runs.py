@@ -24,7 +24,7 @@ from chameleon.methods.cost import Cost
 from chameleon.methods.inputs import check_and_pack
 from chameleon.methods.law.affinities import Affinities, affinities_of
 from chameleon.methods.law.design import add_runs, rounded
-from chameleon.methods.law.fit import LawData
+from chameleon.methods.law.fit import LawData, is_determined
 from chameleon.methods.law.request import bounds_of, importance_of
 from chameleon.methods.options import MethodOptions
 from chameleon.methods.outcome import training_settings
@@ -110,7 +110,7 @@ class LawRuns:
     def data(self, length: MeasuredLength) -> LawData:
         """What a law of one length is fitted to."""
         runs = length.runs
-        is_own = np.array([[loss == name for name in runs.names] for loss in runs.loss_names])
+        is_own = _is_own(runs)
         if self.affinities is None:
             return LawData(runs.mixtures, runs.losses, is_own)
         if self.affinities.target is not None:
@@ -171,7 +171,7 @@ def law_runs(options: MethodOptions, notify: Notify) -> LawRuns:
     _require_different(runs)
     if options.proxy is not None:
         directory = options.training.output_dir / "law" / "embeddings"
-        affinities = affinities_of(runs.names, options.proxy, directory, options, notify)
+        affinities = affinities_of(runs.names, options.proxy, directory, options)
     else:
         notify(
             "no affinities: each domain is taken to learn from its own text alone. Give --proxy and "
@@ -198,8 +198,10 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     mixtures = {UNIFORM: np.full(len(names), 1 / len(names))}
     trainer.train(mixtures)
     proxy = options.proxy or str(directory / UNIFORM)
-    affinities = affinities_of(names, proxy, directory / "embeddings", options, notify)
-    mixtures["pretrain"] = rounded(affinities.pretrain)
+    affinities = affinities_of(names, proxy, directory / "embeddings", options)
+    pretrain = rounded(affinities.pretrain)
+    if np.ptp(pretrain) > 0:  # of two domains they are equal
+        mixtures["pretrain"] = pretrain
     if options.target is None:  # their models are deleted, so that their loss on a target is unknown
         mixtures |= stored_mixtures(directory.parent / "regmix", options, inputs)
     number = options.num_runs or DEFAULT_RUNS
@@ -272,8 +274,13 @@ def _require_different(runs: Runs) -> None:
         raise InputError(
             f"a law needs the losses of at least 2 runs on different mixtures, got {len(runs)}; add runs"
         )
-    if np.ptp(runs.mixtures, axis=0).max() < 1e-6:
+    if not is_determined(runs.mixtures, _is_own(runs)):
         raise InputError(
-            f"all {len(runs)} runs have the same mixture, which says nothing of others; add "
-            "runs on others, such as uniform and natural shares"
+            f"all {len(runs)} runs have the same mixture of the domains with a loss, which says nothing of "
+            "others; add runs on others, such as uniform and natural shares"
         )
+
+
+def _is_own(runs: Runs) -> npt.NDArray[np.bool_]:
+    """(m, k) whether a loss is on the domain's own text."""
+    return np.array([[loss == name for name in runs.names] for loss in runs.loss_names])

@@ -49,7 +49,7 @@ class Corpus:
 
     Attributes:
         name: The name that the user gave: a hub id, a directory, or "builtin".
-        domains: At least two domains with unique names.
+        domains: Domains with unique names.
         provenance: Facts to record beside results: kind of source, revision, skipped lines.
         notices: Messages for the user.
         closing: Functions to call when the corpus is no longer used.
@@ -60,12 +60,6 @@ class Corpus:
     provenance: dict[str, Any]
     notices: tuple[str, ...] = ()
     closing: tuple[Callable[[], None], ...] = ()
-
-    def __post_init__(self) -> None:
-        names = [domain.name for domain in self.domains]
-        if len(names) < 2:
-            domains = f"only {names[0]}" if names else "none"
-            raise InputError(f"weights need at least 2 domains, but {self.name} holds {domains}")
 
     def close(self) -> None:
         """Stop reading ahead."""
@@ -109,6 +103,7 @@ class CorpusRequest(ReadingOptions):
         proxy_tokenizer_digest: Digest of the tokenizer that windows are for, or a function that returns it
             (called for token arrays only); None where it is not known.
         load_tokenizer: Loads the tokenizer of a checkpoint by name.
+        least_domains: Fewer domains than this are an error: weights need two, an evaluation one.
     """
 
     dataset: str
@@ -116,6 +111,7 @@ class CorpusRequest(ReadingOptions):
     scratch: Path = Path()
     proxy_tokenizer_digest: str | Callable[[], str] | None = None
     load_tokenizer: Callable[[str], SourceTokenizer] = _no_tokenizer
+    least_domains: int = 2
     text_column: str = field(default=DEFAULT_TEXT_COLUMN, kw_only=True)
     split: str = field(default=DEFAULT_SPLIT, kw_only=True)
     token_dtype: str = field(default=TOKEN_DTYPES[0], kw_only=True)

@@ -23,12 +23,17 @@ def open_corpus(request: CorpusRequest) -> Corpus:
         InputError: The corpus does not exist, cannot be read, or holds something that cannot be used.
     """
     corpus = _with_added(_open(request), request)
-    if request.domains is None:
-        return corpus
-    by_name = {domain.name: domain for domain in corpus.domains}
-    counts = {name: domain.text.count for name, domain in by_name.items()}
-    require_labels(request.dataset, request.domains, counts, "--domains")
-    return replace(corpus, domains=tuple(by_name[name] for name in request.domains))
+    if request.domains is not None:
+        by_name = {domain.name: domain for domain in corpus.domains}
+        counts = {name: domain.text.count for name, domain in by_name.items()}
+        require_labels(request.dataset, request.domains, counts, "--domains")
+        corpus = replace(corpus, domains=tuple(by_name[name] for name in request.domains))
+    if len(corpus.domains) < request.least_domains:
+        domains = f"only {corpus.domains[0].name}" if corpus.domains else "none"
+        raise InputError(
+            f"weights need at least {request.least_domains} domains, but {corpus.name} holds {domains}"
+        )
+    return corpus
 
 
 def _with_added(corpus: Corpus, request: CorpusRequest) -> Corpus:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +115,7 @@ def _heldout_documents(
 ) -> dict[str, HeldOutDocuments]:
     """Held-out documents of each domain, in the tokens of a checkpoint."""
     request = corpus_request(options, options.dataset, tokenizer.digest, options.packed_dir)
+    request = replace(request, least_domains=1)
     with quiet_hub(), closing(open_corpus(request)) as corpus:
         for notice in corpus.notices:
             notify(notice)
