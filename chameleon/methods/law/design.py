@@ -13,7 +13,7 @@ from chameleon.methods.law.transfer import USUAL
 from chameleon.methods.rules import temperature_shares
 
 # A contrast gives half of the domains this many times the share of the other half.
-_CONTRAST = 9.0
+_CONTRAST = 4.0
 _CONTRASTS = 256
 _DECIMALS = 4
 
