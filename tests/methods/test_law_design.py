@@ -24,7 +24,7 @@ def affinities(seed: int) -> Array:
 
 
 def random_contrast(k: int, random: np.random.Generator) -> Array:
-    shares = np.where(random.permutation(k) < k // 2, 9.0, 1.0)
+    shares = np.where(random.permutation(k) < k // 2, 4.0, 1.0)
     return np.asarray(shares / shares.sum())
 
 
@@ -64,7 +64,7 @@ def test_mixtures_are_named_shares_and_those_given_are_kept(k: int) -> None:
                 assert name in ("natural", "temperature") or name.startswith("contrast-")
                 if name.startswith("contrast-"):
                     shares = runs[name]
-                    assert shares.max() / shares.min() == pytest.approx(9)
+                    assert shares.max() / shares.min() == pytest.approx(4)
                     assert int((shares > 1 / k).sum()) in (k // 2, (k + 1) // 2)
     assert add_runs(given, natural, None, 1, 0) == given
 
@@ -103,7 +103,8 @@ def test_each_mixture_is_the_one_that_adds_most_information() -> None:
                 begun = mixtures[:number]
                 chosen = information(np.stack([*begun, mixtures[number]]), of)
                 # All 20 contrasts of six domains are among the 256 drawn, but for chance.
-                assert chosen >= max(information(np.stack([*begun, each]), of) for each in others) - 1e-9
+                new = [each for each in others if not any(np.allclose(each, old) for old in begun)]
+                assert chosen >= max(information(np.stack([*begun, each]), of) for each in new) - 1e-9
 
 
 def test_slopes_are_surer_than_with_contrasts_at_random() -> None:

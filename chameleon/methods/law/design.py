@@ -15,7 +15,7 @@ from chameleon.methods.rules import temperature_shares
 # A contrast gives half of the domains this many times the share of the other half.
 _CONTRAST = 4.0
 _CONTRASTS = 256
-_DECIMALS = 4
+_DIGITS = 4
 
 # Before any run: variances of a slope and of its product with s, over the variance of a loss about the law.
 _VARIANCES = (100.0, 0.5)
@@ -50,7 +50,6 @@ def add_runs(
         is_high = random.permutation(k) < (k + index % 2) // 2
         shares = np.where(is_high, _CONTRAST, 1.0)
         candidates[f"contrast-{index:03}"] = shares / shares.sum()
-    candidates = {name: rounded(shares) for name, shares in candidates.items()}
     chosen = dict(runs)
     if len(chosen) >= number:
         return chosen
@@ -64,15 +63,15 @@ def add_runs(
 
 
 def rounded(shares: Array) -> Array:
-    """(k,) shares with few decimals, that sum to 1; uniform ones stay exact.
+    """(k,) shares with four digits, that sum to 1; uniform ones stay exact.
 
     A repeated command then finds its runs again, though the last digits of affinities differ.
     """
     if np.ptp(shares) == 0:
         return shares
-    short = np.round(shares, _DECIMALS)
+    short = np.array([float(f"{share:.{_DIGITS}g}") for share in shares])
     short[short.argmax()] += 1 - short.sum()
-    return np.asarray(np.round(short, _DECIMALS + 2))
+    return short
 
 
 def _information(mixtures: list[Array], matrices: Array) -> float:
