@@ -27,6 +27,7 @@ BENCHMARKS = (
     "mixtures",
     "regmix",
     "methods",
+    "law",
     "comparison",
 )
 

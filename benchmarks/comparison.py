@@ -10,10 +10,12 @@ Everything is kept in the work directory, and a repeated command goes on from wh
 holds what is known of the models; copied to another machine, it saves training them again.
 """
 
+import argparse
 import json
 import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -57,7 +59,7 @@ _LAW_RUNS = 5
 def main(argv: Sequence[str] | None = None) -> int:
     """Compute weights, train, evaluate and report."""
     parser = command_line(__doc__)
-    parser.add_argument("--work_dir", type=Path, required=True, help="directory of all files")
+    parser.add_argument("--work_dir", type=Path, help="directory of all files (default: delete them)")
     parser.add_argument("--steps", type=positive_int, default=600, help="steps of a model (default: 600)")
     parser.add_argument("--batch_size", type=positive_int, default=32, help="rows per step (default: 32)")
     parser.add_argument("--seeds", type=positive_int, default=2, help="models of each method (default: 2)")
@@ -74,7 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--test_dataset", help="corpus for the test (default: a part of --dataset)")
     parser.add_argument("--picture", type=Path, help="picture to write (default: none)")
     arguments = parser.parse_args(argv)
-    comparison = _Comparison(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        return _compare(arguments, (arguments.work_dir or Path(temporary)).resolve())
+
+
+def _compare(arguments: argparse.Namespace, work: Path) -> int:
+    comparison = _Comparison(arguments, work)
     weights = {method: comparison.weights(method) for method in arguments.methods}
     records = comparison.records(range(1, arguments.seeds + 1))
     conditions = {
@@ -96,9 +103,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 class _Comparison:
     """The commands of one length of training, in one work directory."""
 
-    def __init__(self, arguments: Any) -> None:  # noqa: ANN401
-        self._arguments = arguments
-        self._work = arguments.work_dir.resolve()
+    def __init__(self, arguments: argparse.Namespace, work: Path) -> None:
+        self._arguments, self._work = arguments, work
         self._directory = self._work / f"steps-{arguments.steps}"
         self._directory.mkdir(parents=True, exist_ok=True)
         split_corpus(arguments.dataset, self._work / "text")

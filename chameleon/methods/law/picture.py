@@ -38,7 +38,8 @@ def draw_law(runs: LawRuns, fitted: Fitted, answer: Answer, importance: Array, p
     rows = np.arange(len(heaviest))
     by_law, errors = answer.weights, answer.standard_errors
     axes.barh(rows, by_law[heaviest], xerr=1.96 * errors[heaviest], color=PALETTE[0], alpha=0.7, label="law")
-    axes.plot(runs.natural[heaviest], rows, "D", color=PALETTE[1], label="natural")
+    if runs.tokens.counts is not None:
+        axes.plot(runs.natural[heaviest], rows, "D", color=PALETTE[1], label="natural")
     axes.axvline(1 / len(names), color="#555555", linestyle="--", linewidth=1, label="uniform")
     axes.set_yticks(rows, [escape_math(display_name(names[i], 24)) for i in heaviest])
     axes.invert_yaxis()
@@ -64,6 +65,7 @@ def _draw_predictions(axes: "Axes", fitted: Fitted, importance: Array) -> None:
         )
     ends = [float(min(predicted.min(), measured.min())), float(max(predicted.max(), measured.max()))]
     axes.plot(ends, ends, color="#555555", linewidth=0.8, linestyle="--")
+    axes.locator_params(nbins=5)
     axes.set_xlabel("predicted from the other runs, nats")
     axes.set_ylabel("measured")
     axes.set_title("loss less the mean of all runs", fontsize=10)
