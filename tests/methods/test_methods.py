@@ -25,12 +25,14 @@ def test_all_methods_in_one_table(corpus: Path, tmp_path: Path, capsys: pytest.C
     (tmp_path / "mine.json").write_text(json.dumps({"weights": {"law": 0.2, "code": 0.3, "cooking": 0.5}}))
     flags = ["--num_runs", "6", "--num_simulated", "500", "--num_seeds", "1", "--regressor", "loglinear"]
     assert main(flags_for(corpus, tmp_path, "all", *flags, "--beside", str(tmp_path / "mine.json"))) == 0
-    printed = capsys.readouterr().out
+    printed, notes = capsys.readouterr()
     heads = printed.splitlines()[0].split()
-    assert heads == ["domain", "mine", "uniform", "natural", "temperature", "regmix", "doremi", "doge"]
+    assert heads == ["domain", "mine", "uniform", "natural", "temperature", "regmix", "doremi", "doge", "law"]
+    # The law's first run is DoReMi's reference model, which is not trained again.
+    assert "doremi/reference is used as the run on uniform weights" in notes
     assert "cost" in printed
     contents = {each.stem: read_weights(each) for each in (tmp_path / "r").glob("weights_*.json")}
-    assert len(contents) == 6
+    assert len(contents) == 7
     assert {frozenset(each["weights"]) for each in contents.values()} == {frozenset(WORDS)}
     # RegMix's runs take DoReMi's steps together: a reference's five and a proxy's five, over six runs.
     assert contents["weights_regmix"]["settings"]["max_steps"] == 10 // 6
