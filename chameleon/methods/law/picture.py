@@ -45,8 +45,8 @@ def draw_law(runs: LawRuns, fitted: Fitted, answer: Answer, importance: Array, p
     axes.invert_yaxis()
     axes.set_xlabel("weight (bars: 95 % intervals)")
     axes.set_xlim(left=0)
-    axes.legend(frameon=False)
     axes.grid(axis="x", alpha=0.3)
+    figure.legend(loc="outside upper right", ncols=3, frameon=False)
     save_figure(figure, path)
 
 
@@ -66,9 +66,9 @@ def _draw_predictions(axes: "Axes", fitted: Fitted, importance: Array) -> None:
     ends = [float(min(predicted.min(), measured.min())), float(max(predicted.max(), measured.max()))]
     axes.plot(ends, ends, color="#555555", linewidth=0.8, linestyle="--")
     axes.locator_params(nbins=5)
-    axes.set_xlabel("predicted from the other runs, nats")
+    axes.set_xlabel("predicted from the other runs")
     axes.set_ylabel("measured")
-    axes.set_title("loss less the mean of all runs", fontsize=10)
+    axes.set_title("loss less the mean of the other runs, nats", fontsize=10)
     axes.grid(alpha=0.3)
 
 
