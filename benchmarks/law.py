@@ -120,7 +120,7 @@ def _synthetic(cases: int) -> Iterator[Figure]:
 def _designs(cases: int) -> Iterator[Figure]:
     """Runs that say most, beside runs on random mixtures."""
     uniform = np.full(_K, 1 / _K)
-    for name in ("chosen", "random contrasts", "random mixtures"):
+    for name in ("chosen", "random contrasts of 9 : 1", "random mixtures"):
         random, rows = np.random.default_rng(5), []
         for seed in range(cases):
             case = _case(random, False)
@@ -128,7 +128,7 @@ def _designs(cases: int) -> Iterator[Figure]:
                 mixtures = np.stack(
                     list(add_runs({"uniform": uniform}, uniform, case.affinities, 4, 0).values())
                 )
-            elif name == "random contrasts":
+            elif name.startswith("random contrasts"):
                 draws = np.random.default_rng(seed)
                 shares = np.where([draws.permutation(_K) < _K // 2 for _ in range(3)], 9.0, 1.0)
                 mixtures = np.vstack([uniform, shares / shares.sum(axis=1, keepdims=True)])
