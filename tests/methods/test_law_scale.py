@@ -30,7 +30,7 @@ def draws_of(slopes: Array, spread: float, seed: int, number: int = 2000) -> Dra
         slopes + spread * random.standard_normal((number, m)),
         np.full(number, 1e-6),
         np.zeros(number),
-        np.zeros((number, 2)),
+        np.zeros((number, 2, m)),
         deviations,
     )
 

@@ -1,13 +1,14 @@
 """Fits the affinity law to losses of runs: the posterior distribution of its slopes.
 
-    L_l(w_r) = c_l - b_l ln e_l(w_r) + u_r + noise        for run r and loss l; e as in `transfer`
-    b_l ~ N(b, nu sigma^2),   u ~ N(0, rho sigma^2 / m C),   noise ~ N(0, sigma^2)
+    L_l(w_r) = c_l - b_l ln e_l(w_r) + u_rl        for run r and loss l; e as in `transfer`
+    b_l ~ N(b, nu sigma^2),   u_r ~ N(0, sigma^2 (I + rho / m 1 1^T))
 
-Slopes b_l share a mean b, from which few runs move them little. u_r is what the losses of a run have in
-common, with the covariances of `deviation`; without it the mean of m losses would look m times as certain as
-one. c_l and b have flat priors and sigma^2 an inverse gamma prior, so that for given T, nu and rho the
-posterior is known in closed form. These three are taken from grids, and each combination is weighted by its
-marginal likelihood. Runs are replaced by n - 1 independent contrasts between them, which have no c_l.
+Slopes b_l share a mean b, from which few runs move them little. The deviations u of a run's m losses have a
+part in common, without which their mean would look m times as certain as one; between runs their covariances
+are those of `deviation`. c_l and b have flat priors and sigma^2 an inverse gamma prior, so that for given T,
+nu and rho the posterior is known in closed form. These three are taken from grids, and each combination is
+weighted by its marginal likelihood. Runs are replaced by n - 1 independent contrasts between them, which
+have no c_l.
 
 Shapes: n runs, m losses, k domains, h transfer matrices, c combinations, d draws, b replicates of the losses.
 """
@@ -65,7 +66,7 @@ class Draws:
         slopes: (d, m) in nats per unit of ln e.
         variances: (d,) sigma^2, in square nats.
         rho: (d,) rho.
-        residuals: (d, n - 1) mean over losses of what the law leaves of the contrasts between runs.
+        residuals: (d, n - 1, m) what the law leaves of the contrasts between runs.
         deviations: Of the runs.
     """
 
@@ -89,15 +90,14 @@ class Draws:
         """
         shares = np.log(self.matrices @ weights) - np.log(self.matrices @ baseline)
         by_law = (self.slopes * shares[self.transfer]) @ importance
-        m, rho = len(importance), self.rho[:, None]
         covariances, variance = self.deviations.between(weights, baseline)
-        # Regression of v(w) - v(w_0) on the residuals, whose variances are (1 + rho C) sigma^2 / m.
-        factors = rho * covariances / (1 + rho * self.deviations.variances)
-        left = self.rho * np.maximum(variance - (factors * covariances).sum(axis=1), 0.0)
+        # What the deviations of the runs say of that between the two mixtures, and what is left open.
+        expected = (self.residuals @ importance) @ covariances
+        left = max(variance - float(covariances @ covariances), 0.0)
+        scale = self.variances * (np.square(importance).sum() + self.rho / len(importance))
         normal = random.standard_normal((2, len(by_law)))
-        difference = (factors * self.residuals).sum(axis=1) + np.sqrt(self.variances / m * left) * normal[0]
-        chance = 2 * self.variances * (np.square(importance).sum() + self.rho * (1 - SMOOTH) / m)
-        return by_law - difference, by_law - difference + np.sqrt(chance) * normal[1]
+        gains = by_law - expected + np.sqrt(scale * left) * normal[0]
+        return gains, gains + np.sqrt(2 * (1 - SMOOTH) * scale) * normal[1]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +108,7 @@ class _Combination:
         transfer: Index of the transfer matrix.
         rho: rho.
         covariates: (n - 1, m) contrasts of -ln e.
-        shared: (n - 1,) factors of the outer product that common deviations take off the m losses.
+        shared: Factor of the outer product that common deviations take off the m losses.
         factor: lower Cholesky factor of the (m, m) precision of the slopes, in units of sigma^-2.
         evidence: What of the log marginal likelihood does not depend on the losses.
     """
@@ -116,7 +116,7 @@ class _Combination:
     transfer: int
     rho: float
     covariates: Array
-    shared: Array
+    shared: float
     factor: Array
     evidence: float
 
@@ -213,7 +213,7 @@ class Posterior:
             slopes[draw] += np.sqrt(variances[draw]) * deviation
         rho = np.array([each.rho for each in self.combinations])[chosen]
         covariates = np.stack([self.combinations[at].covariates for at in chosen])
-        residuals = (contrasts[replicate] - covariates * slopes[:, None]).mean(axis=2)
+        residuals = contrasts[replicate] - covariates * slopes[:, None]
         transfer = np.array([each.transfer for each in self.combinations])[chosen]
         return Draws(self.matrices, transfer, slopes, variances, rho, residuals, self.deviations)
 
@@ -235,10 +235,7 @@ def fit_law(data: LawData) -> Posterior:
     matrices = np.stack([each.matrix(data.affinities, data.is_own) for each in constants])
     deviations = Deviations.of(data.mixtures, data.affinities, data.is_own)
     losses = deviations.contrasts @ data.losses
-    fits = [
-        _Fits.of(-deviations.contrasts @ np.log(data.mixtures @ matrix.T), losses, deviations.variances)
-        for matrix in matrices
-    ]
+    fits = [_Fits.of(-deviations.contrasts @ np.log(data.mixtures @ matrix.T), losses) for matrix in matrices]
     shape = _shape(data.losses)
     logs = np.stack([each.evidence - shape * np.log(_scales(each.squares)) for each in fits])
     likely = np.argsort(-logs, axis=None, kind="stable")[:_MOST_COMBINATIONS]
@@ -263,7 +260,7 @@ class _Fits:
 
     Attributes:
         covariates: (n - 1, m) contrasts of -ln e.
-        shared: (columns, n - 1) see `_Combination`.
+        shared: (columns,) see `_Combination`.
         factors: (rows, columns, m, m) likewise.
         evidence: (rows, columns) likewise.
         means: (rows, columns, m) posterior means of the slopes.
@@ -278,32 +275,29 @@ class _Fits:
     squares: Array
 
     @classmethod
-    def of(cls, covariates: Array, losses: Array, variances: Array) -> "_Fits":
-        """The fits to (n - 1, m) contrasts of losses, whose common deviations have (n - 1,) variances."""
-        m = covariates.shape[1]
-        spread = _RHO[:, None] * variances
-        # The inverse of I + rho C / m 1 1^T is I - shared 1 1^T.
-        shared = spread / m / (1 + spread)
-        common = np.einsum("cn,nl,nj->clj", shared, covariates, covariates)
+    def of(cls, covariates: Array, losses: Array) -> "_Fits":
+        """The fits to (n - 1, m) contrasts of losses."""
+        n, m = covariates.shape[0] + 1, covariates.shape[1]
+        # The inverse of I + rho / m 1 1^T is I - shared 1 1^T.
+        shared = _RHO / m / (1 + _RHO)
+        common = shared[:, None, None] * (covariates.T @ covariates)
         precisions = np.diag(np.square(covariates).sum(axis=0)) - common
         prior = (np.eye(m) - 1 / m) / _NU[:, None, None]
         factors = np.linalg.cholesky(precisions[None] + prior[:, None])
         sums = losses.sum(axis=1)
-        right = (covariates * losses).sum(axis=0) - (shared * sums) @ covariates  # (columns, m)
+        right = (covariates * losses).sum(axis=0) - shared[:, None] * (sums @ covariates)  # (columns, m)
         halves = np.linalg.solve(factors, np.broadcast_to(right, factors.shape[:-1])[..., None])
         means = np.linalg.solve(factors.swapaxes(2, 3), halves)[..., 0]
-        squares = (
-            np.square(losses).sum() - (shared * np.square(sums)).sum(axis=1) - np.square(halves).sum((2, 3))
-        )
+        squares = np.square(losses).sum() - shared * np.square(sums).sum() - np.square(halves).sum((2, 3))
         determinants = 2 * np.log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
-        evidence = -0.5 * (determinants + (m - 1) * np.log(_NU)[:, None] + np.log1p(spread).sum(axis=1))
+        evidence = -0.5 * (determinants + (m - 1) * np.log(_NU)[:, None] + (n - 1) * np.log1p(_RHO))
         return cls(covariates, shared, factors, evidence, means, np.maximum(squares, 0.0))
 
     def combination(self, transfer: int, row: int, column: int) -> _Combination:
         """One of the fits, for the transfer matrix of an index."""
         factor, rho = self.factors[row, column], float(_RHO[column])
         evidence = float(self.evidence[row, column])
-        return _Combination(transfer, rho, self.covariates, self.shared[column], factor, evidence)
+        return _Combination(transfer, rho, self.covariates, float(self.shared[column]), factor, evidence)
 
 
 def _scales(squares: npt.ArrayLike) -> Array:
