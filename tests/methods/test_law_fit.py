@@ -30,7 +30,7 @@ class Dense:
         n, m = len(mixtures), len(matrix)
         points = np.log(mixtures @ USUAL.matrix(None, np.eye(m, dtype=bool)).T)
         squared = np.square(points[:, None] - points).sum(axis=2)
-        smooth = 0.8 * np.exp(-squared / (2 * m * 0.7**2))
+        smooth = 0.65 * np.exp(-squared / (2 * m * 0.7**2))
         of_losses = np.eye(m) + rho / m
         logs = np.log(mixtures @ matrix.T)
         by_constants = np.kron(np.ones((n, 1)), np.eye(m))
@@ -39,7 +39,7 @@ class Dense:
         # In units of sigma^2, and in square nats.
         self.slopes, self.flat_slopes = nu * np.eye(m), np.full((m, m), _FLAT)
         self.relative = by_slopes @ self.slopes @ by_slopes.T + np.kron(smooth, of_losses)
-        self.chance = np.kron(0.2 * np.eye(n), of_losses)
+        self.chance = np.kron(0.35 * np.eye(n), of_losses)
         flat = by_constants @ (_FLAT * np.eye(m)) @ by_constants.T
         self.flat = flat + by_slopes @ self.flat_slopes @ by_slopes.T
 
@@ -122,8 +122,8 @@ def test_deviations_are_independent_contrasts_between_runs() -> None:
         np.testing.assert_allclose(contrasts.sum(axis=1), 0, atol=1e-12)
         # The deviations of runs and of their differences from another mixture, by the formula.
         logs = np.log(data.mixtures @ USUAL.matrix(data.affinities, data.is_own).T)
-        smooth = 0.8 * np.exp(-np.square(logs[:, None] - logs).sum(axis=2) / (2 * 5 * 0.7**2))
-        covariance = contrasts @ (smooth + 0.2 * np.eye(n)) @ contrasts.T
+        smooth = 0.65 * np.exp(-np.square(logs[:, None] - logs).sum(axis=2) / (2 * 5 * 0.7**2))
+        covariance = contrasts @ (smooth + 0.35 * np.eye(n)) @ contrasts.T
         np.testing.assert_allclose(covariance, np.eye(n - 1), atol=1e-12)
         between, variance = deviations.between(data.mixtures[1], data.mixtures[0])
         np.testing.assert_allclose(between, contrasts @ (smooth[1] - smooth[0]), atol=1e-12)

@@ -23,7 +23,7 @@ from chameleon.methods.law.transfer import USUAL
 _LENGTH = 0.7
 
 # f, the part of the variance that depends on the mixture; the rest is chance.
-SMOOTH = 0.8
+SMOOTH = 0.65
 
 
 @dataclass(frozen=True, eq=False)
