@@ -203,6 +203,22 @@ def mapping(text: str) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _, value in pairs}
 
 
+def numbers_by_name(text: str, convert: Callable[[str], float]) -> dict[str, float]:
+    """Numbers by name, "" for all that are not named: X,NAME=X,...
+
+    Args:
+        text: The argument.
+        convert: The type of the numbers, such as `positive_number`.
+    """
+    numbers: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = part.rpartition("=")
+        if name.strip() in numbers:
+            raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all domains'} in {text!r}")
+        numbers[name.strip()] = convert(number)
+    return numbers
+
+
 def merges(text: str) -> dict[str, tuple[str, ...]]:
     """Names to merge, by the new name: NEW=A+B,..."""
     merged = {new: tuple(part.strip() for part in parts.split("+")) for new, parts in mapping(text).items()}

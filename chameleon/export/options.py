@@ -3,7 +3,6 @@
 `export` and `check` take all of them, the main command those of `SOURCE_FLAGS` and --budget.
 """
 
-import argparse
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from chameleon.common.command_line import (
     fraction,
     nonempty_path,
     nonnegative_int,
+    numbers_by_name,
     positive_number,
     token_count,
 )
@@ -28,13 +28,7 @@ REQUEST_FLAGS = {
 
 def epochs_by_domain(text: str) -> dict[str, float]:
     """Numbers of epochs by domain, "" for all others: E,NAME=E,..."""
-    epochs: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, number = part.rpartition("=")
-        if name.strip() in epochs:
-            raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all domains'} in {text!r}")
-        epochs[name.strip()] = positive_number(number)
-    return epochs
+    return numbers_by_name(text, positive_number)
 
 
 def _number_or_path(text: str) -> float | Path:

@@ -15,6 +15,7 @@ from chameleon.common.command_line import (
     nonempty,
     nonempty_path,
     nonnegative_number,
+    numbers_by_name,
     token_count,
 )
 from chameleon.common.errors import InputError
@@ -28,14 +29,9 @@ DEFAULT_OUTPUT_DIR = "./methods/"
 REGRESSORS = ("gp", "loglinear", "lightgbm")
 
 
-def numbers_by_domain(text: str) -> dict[str, float]:
+def importance_by_domain(text: str) -> dict[str, float]:
     """Numbers by domain, at least 0 and not all 0, "" for all others: X,NAME=X,..."""
-    numbers: dict[str, float] = {}
-    for part in text.split(","):
-        name, _, number = part.rpartition("=")
-        if name.strip() in numbers:
-            raise argparse.ArgumentTypeError(f"two numbers for {name.strip() or 'all others'} in {text!r}")
-        numbers[name.strip()] = nonnegative_number(number)
+    numbers = numbers_by_name(text, nonnegative_number)
     if not any(numbers.values()):
         raise argparse.ArgumentTypeError(f"expected a number above 0 for some domain, got {text!r}")
     return numbers
@@ -84,7 +80,7 @@ class MethodOptions(WorkerOptions):
         None,
         "how much the loss on each domain counts, such as code=2,law=1; a number without a name is for all "
         "others, which else count 0 (default: all count the same)",
-        type=numbers_by_domain,
+        type=importance_by_domain,
         metavar="X[,NAME=X...]",
     )
     target: Path | None = flag(
