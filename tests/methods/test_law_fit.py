@@ -160,7 +160,7 @@ def test_the_gain_of_the_answer_lies_in_its_interval(is_power: bool) -> None:
         gains.append(gain)
     assert np.mean(hits) >= 0.9
     of_advised = np.array(gains)[certain]
-    assert len(of_advised) >= 20  # or the intervals say nothing
+    assert len(of_advised) >= 30  # or the intervals say nothing
     assert np.mean(of_advised > 0) >= (0.85 if is_power else 0.95)
 
 
@@ -236,7 +236,7 @@ def test_draws_go_through_resampled_losses_in_turn() -> None:
 def test_standard_errors_are_those_of_the_optima_of_the_posterior() -> None:
     """More runs make the answer surer, and its errors are about what it is off.
 
-    They are too large here, where all noise is chance: a law takes most deviations for its own.
+    They are somewhat large here, where all noise is chance: a law takes most deviations for its own.
     """
     off, errors = [], []
     for seed in range(8):
@@ -246,4 +246,4 @@ def test_standard_errors_are_those_of_the_optima_of_the_posterior() -> None:
         assert many.standard_errors.mean() < few.standard_errors.mean()
         off.append(np.square(many.weights - best).sum())
         errors.append(np.square(many.standard_errors).sum())
-    assert 0.2 < np.mean(off) / np.mean(errors) < 2.5
+    assert 0.4 < np.mean(off) / np.mean(errors) < 2.5
