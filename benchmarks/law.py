@@ -105,9 +105,7 @@ def _synthetic(cases: int) -> Iterator[Figure]:
             rows = []
             for _ in range(cases):
                 case = _case(random, is_wrong)
-                runs = add_runs(
-                    {"uniform": np.full(_K, 1 / _K)}, np.full(_K, 1 / _K), case.affinities, number, 0
-                )
+                runs = add_runs({"uniform": np.full(_K, 1 / _K)}, case.affinities, number, 0)
                 rows.append(_answer(case, np.stack(list(runs.values())), random))
             gains, best, within = (np.array(column) for column in zip(*rows, strict=True))
             yield Figure(f"{name}, {number} runs: gain within the interval", within.mean(), at_least=0.9)
@@ -125,9 +123,7 @@ def _designs(cases: int) -> Iterator[Figure]:
         for seed in range(cases):
             case = _case(random, False)
             if name == "chosen":
-                mixtures = np.stack(
-                    list(add_runs({"uniform": uniform}, uniform, case.affinities, 4, 0).values())
-                )
+                mixtures = np.stack(list(add_runs({"uniform": uniform}, case.affinities, 4, 0).values()))
             elif name.startswith("random contrasts"):
                 draws = np.random.default_rng(seed)
                 shares = np.where([draws.permutation(_K) < _K // 2 for _ in range(3)], 9.0, 1.0)

@@ -16,7 +16,6 @@ from chameleon.methods.law.transfer import USUAL
 
 K = 6
 UNIFORM = np.full(K, 1 / K)
-NATURAL = np.array([0.5, 0.25, 0.1, 0.08, 0.05, 0.02])
 
 
 def affinities(seed: int) -> Array:
@@ -24,81 +23,77 @@ def affinities(seed: int) -> Array:
 
 
 def random_contrast(k: int, random: np.random.Generator) -> Array:
-    shares = np.where(random.permutation(k) < k // 2, 4.0, 1.0)
+    shares = np.where(random.permutation(k) < k // 2, 3.0, 1.0)
     return np.asarray(shares / shares.sum())
 
 
 def information(mixtures: Array, of: Array | None) -> float:
     """By hand: the precision of a slope and of the discount for each loss, over their prior precisions.
 
-    A slope of 10 and a change of its product with s of 0.7 noises of a loss are usual.
+    A slope of 10 and a change of its product with s of 0.7 noises of a loss are usual. The noise grows with
+    the mean square of the logarithms' distances from uniform weights, twice for each square of 0.7.
     """
     is_own, total = np.eye(mixtures.shape[1], dtype=bool), 0.0
     near = np.log(mixtures @ USUAL.matrix(of, is_own).T)
+    middle = np.log(np.full(mixtures.shape[1], 1 / mixtures.shape[1]) @ USUAL.matrix(of, is_own).T)
+    weights = (1 + 2 * np.square(near - middle).mean(axis=1) / 0.7**2) ** -2
     wider = replace(USUAL, discount=USUAL.discount + 0.05)
     far = np.log(mixtures @ wider.matrix(of, is_own).T)
     for loss in range(mixtures.shape[1]):
         columns = np.stack([near[:, loss], (far - near)[:, loss] / 0.05], axis=1)
-        columns = (columns - columns.mean(axis=0)) * [10, 0.5**0.5]
-        total += np.log(np.linalg.det(np.eye(2) + columns.T @ columns))
+        columns = (columns - np.average(columns, axis=0, weights=weights)) * [10, 0.5**0.5]
+        total += np.log(np.linalg.det(np.eye(2) + columns.T @ np.diag(weights) @ columns))
     return float(total)
 
 
 @pytest.mark.parametrize("k", [2, 3, 6, 17])
 def test_mixtures_are_named_shares_and_those_given_are_kept(k: int) -> None:
     random = np.random.default_rng(k)
-    natural = random.dirichlet(np.ones(k))
     given = {"uniform": np.full(k, 1 / k), "pretrain": random.dirichlet(np.full(k, 5.0))}
     for of in (None, Truth.of(k, 0).affinities):
         for number in (2, 3, 8):
-            runs = add_runs(given, natural, of, number, 0)
-            assert len(runs) == number
+            runs = add_runs(given, of, number, 0)
+            assert len(runs) == (number if k > 2 else min(number, 4))  # two domains have two contrasts
             assert list(runs)[:2] == ["uniform", "pretrain"]
             for name, shares in given.items():
                 np.testing.assert_array_equal(runs[name], shares)
             mixtures = np.stack(list(runs.values()))
-            assert mixtures.shape == (number, k)
+            assert mixtures.shape == (len(runs), k)
             np.testing.assert_allclose(mixtures.sum(axis=1), 1)
             assert (mixtures > 0).all()
             for name in list(runs)[2:]:
-                assert name in ("natural", "temperature") or name.startswith("contrast-")
-                if name.startswith("contrast-"):
-                    shares = runs[name]
-                    assert shares.max() / shares.min() == pytest.approx(4)
-                    assert int((shares > 1 / k).sum()) in (k // 2, (k + 1) // 2)
-    assert add_runs(given, natural, None, 1, 0) == given
+                assert name.startswith("contrast-")
+                shares = runs[name]
+                assert shares.max() / shares.min() == pytest.approx(3)
+                assert int((shares > 1 / k).sum()) in (k // 2, (k + 1) // 2)
+    assert add_runs(given, None, 1, 0) == given
 
 
 def test_the_choice_is_that_of_the_seed_and_begins_a_longer_one() -> None:
     given, of = {"uniform": UNIFORM}, affinities(0)
-    four, six = (list(add_runs(given, NATURAL, of, number, 3).items()) for number in (4, 6))
+    four, six = (list(add_runs(given, of, number, 3).items()) for number in (4, 6))
     for (name, shares), (other, others) in zip(four, six, strict=False):
         assert name == other
         np.testing.assert_array_equal(shares, others)
     many = {"uniform": np.full(20, 0.05)}
-    seeds = [np.stack(list(add_runs(many, many["uniform"], None, 3, seed).values())) for seed in (0, 1)]
+    seeds = [np.stack(list(add_runs(many, None, 3, seed).values())) for seed in (0, 1)]
     assert not np.array_equal(seeds[0], seeds[1])
 
 
-def test_natural_shares_are_run_where_they_say_most() -> None:
-    """Shares over three orders of magnitude move each loss more than any contrast does."""
-    natural = 10.0 ** -np.arange(K)
-    runs = add_runs({"uniform": UNIFORM}, natural / natural.sum(), affinities(1), 2, 0)
-    assert list(runs) == ["uniform", "natural"]
-    np.testing.assert_allclose(runs["natural"], natural / natural.sum())
-    # Natural shares that are nearly uniform say nothing beside it.
-    near = UNIFORM * (1 + 0.01 * np.cos(np.arange(K)))
-    runs = add_runs({"uniform": UNIFORM}, near / near.sum(), affinities(1), 5, 0)
-    assert not {"natural", "temperature"} & set(runs)
+def test_no_mixture_is_run_twice() -> None:
+    """A second run of equal data and seed says nothing. Three domains have but six contrasts."""
+    for number, expected in ((5, 5), (7, 7), (20, 7)):
+        runs = np.stack(list(add_runs({"uniform": np.full(3, 1 / 3)}, None, number, 0).values()))
+        assert len(np.unique(runs, axis=0)) == len(runs) == expected
 
 
 def test_each_mixture_is_the_one_that_adds_most_information() -> None:
     for seed in range(2):
         for of in (None, affinities(seed)):
-            runs = add_runs({"uniform": UNIFORM}, NATURAL, of, 5, seed)
+            runs = add_runs({"uniform": UNIFORM}, of, 5, seed)
             mixtures = list(runs.values())
             random = np.random.default_rng(100 + seed)
-            others = [NATURAL, *(random_contrast(K, random) for _ in range(100))]
+            others = [random_contrast(K, random) for _ in range(100)]
             for number in range(1, 5):
                 begun = mixtures[:number]
                 chosen = information(np.stack([*begun, mixtures[number]]), of)
@@ -113,7 +108,7 @@ def test_slopes_are_surer_than_with_contrasts_at_random() -> None:
     for seed in range(16):
         truth, random = Truth.of(k, seed), np.random.default_rng(seed)
         uniform = np.full(k, 1 / k)
-        chosen = list(add_runs({"uniform": uniform}, uniform, truth.affinities, n, seed).values())
+        chosen = list(add_runs({"uniform": uniform}, truth.affinities, n, seed).values())
         at_random = [uniform, *(random_contrast(k, random) for _ in range(n - 1))]
         noise = random.normal(0, 0.02, (n, k))
         for mixtures in map(np.stack, (chosen, at_random)):

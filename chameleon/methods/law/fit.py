@@ -4,11 +4,11 @@
     b_l ~ N(b, nu sigma^2),   u_r ~ N(0, sigma^2 (I + rho / m 1 1^T))
 
 Slopes b_l share a mean b, from which few runs move them little. The deviations u of a run's m losses have a
-part in common, without which their mean would look m times as certain as one; between runs their covariances
-are those of `deviation`. c_l and b have flat priors and sigma^2 an inverse gamma prior, so that for given T,
-nu and rho the posterior is known in closed form. These three are taken from grids, and each combination is
-weighted by its marginal likelihood. Runs are replaced by n - 1 independent contrasts between them, which
-have no c_l.
+part in common, without which their mean would look m times as certain as one; between runs their covariances,
+and how they grow with the distance from uniform weights, are those of `deviation`. c_l and b have flat priors
+and sigma^2 an inverse gamma prior, so that for given T, nu and rho the posterior is known in closed form.
+These three are taken from grids, and each combination is weighted by its marginal likelihood. Runs are
+replaced by n - 1 independent contrasts between them, which have no c_l.
 
 Shapes: n runs, m losses, k domains, h transfer matrices, c combinations, d draws, b replicates of the losses.
 """
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from scipy.linalg import cho_solve, solve_triangular
 
 from chameleon.common.arrays import Array
-from chameleon.methods.law.deviation import SMOOTH, Deviations
+from chameleon.methods.law.deviation import Deviations
 from chameleon.methods.law.transfer import Transfer, transfers
 
 _NU = np.geomspace(0.3, 3e4, 9)
@@ -90,14 +90,14 @@ class Draws:
         """
         shares = np.log(self.matrices @ weights) - np.log(self.matrices @ baseline)
         by_law = (self.slopes * shares[self.transfer]) @ importance
-        covariances, variance = self.deviations.between(weights, baseline)
+        difference = self.deviations.between(weights, baseline)
         # What the deviations of the runs say of that between the two mixtures, and what is left open.
-        expected = (self.residuals @ importance) @ covariances
-        left = max(variance - float(covariances @ covariances), 0.0)
+        expected = (self.residuals @ importance) @ difference.covariances
+        left = max(difference.smooth - float(np.square(difference.covariances).sum()), 0.0)
         scale = self.variances * (np.square(importance).sum() + self.rho / len(importance))
         normal = random.standard_normal((2, len(by_law)))
         gains = by_law - expected + np.sqrt(scale * left) * normal[0]
-        return gains, gains + np.sqrt(2 * (1 - SMOOTH) * scale) * normal[1]
+        return gains, gains + np.sqrt(scale * difference.chance) * normal[1]
 
 
 @dataclass(frozen=True, eq=False)

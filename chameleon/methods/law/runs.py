@@ -205,7 +205,7 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     if options.target is None:  # their models are deleted, so that their loss on a target is unknown
         mixtures |= stored_mixtures(directory.parent / "regmix", options, inputs)
     number = options.num_runs or DEFAULT_RUNS
-    mixtures = add_runs(mixtures, natural, affinities.domains, number, options.training.seed)
+    mixtures = add_runs(mixtures, affinities.domains, number, options.training.seed)
     lengths, cost = trainer.train(mixtures)
     for length in lengths:
         _require_different(length.runs)
