@@ -5,6 +5,8 @@
   with the true one, and its mixture with the best. The baseline is the best mixture.
 - RegMix's published runs: the law is fitted to a few of them, without affinities, and predicts the difference
   of other runs.
+- Runs on real text (results/comparison/): each in turn is left out, and its gain over uniform weights is
+  predicted from the others.
 """
 
 import sys
@@ -14,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.machine import Figure, Report, command_line, positive_int, publish
+from benchmarks.machine import ROOT, Figure, Report, command_line, positive_int, publish
 from chameleon.common.arrays import Array
 from chameleon.methods.law.answer import DRAWS, answer_of
 from chameleon.methods.law.design import add_runs
@@ -47,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     figures = [*_synthetic(arguments.cases), *_designs(arguments.cases)]
     if arguments.runs_of is not None:
         figures += _published(arguments.runs_of)
+    figures += _left_out(ROOT / "benchmarks" / "results" / "comparison")
     conditions = {"cases": arguments.cases, "domains": _K, "noise": _NOISE, "common noise": _COMMON_NOISE}
     return publish(Report("law", "the best mixture", conditions, tuple(figures)), arguments.output)
 
@@ -154,6 +157,32 @@ def _published(directory: Path) -> Iterator[Figure]:
         yield Figure(
             f"RegMix's runs, {number} of them: within the interval", float(np.mean(within)), at_least=0.9
         )
+
+
+def _left_out(directory: Path) -> Iterator[Figure]:
+    """Gains of runs on real text over uniform weights, each predicted from the other runs of its corpus."""
+    within, squares = [], []
+    for path in sorted(directory.glob("*_affinities.csv")):
+        corpus = path.name.removesuffix("_affinities.csv")
+        runs = read_runs(*(directory / f"{corpus}_{table}.csv" for table in ("mixtures", "losses")))
+        affinities = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, len(runs.names) + 1))
+        uniform, m = runs.ids.index("uniform"), len(runs.names)
+        importance, is_own = np.full(m, 1 / m), np.eye(m, dtype=bool)
+        for index in range(len(runs)):
+            if index == uniform:
+                continue
+            others = np.arange(len(runs)) != index
+            law = fit_law(LawData(runs.mixtures[others], runs.losses[others], is_own, affinities))
+            random = np.random.default_rng(index)
+            mixtures = runs.mixtures[index], runs.mixtures[uniform]
+            gains, seen = law.draw(DRAWS, random).gains(*mixtures, importance, random)
+            measured = float((runs.losses[uniform] - runs.losses[index]) @ importance)
+            low, high = np.quantile(seen, [0.025, 0.975])
+            within.append(low <= measured <= high)
+            squares.append((gains.mean() - measured) ** 2)
+    yield Figure("real runs left out: number", len(within))
+    yield Figure("real runs left out: within the interval", float(np.mean(within)), at_least=0.9)
+    yield Figure("real runs left out: error of the gain", float(np.mean(squares)) ** 0.5, "nats")
 
 
 if __name__ == "__main__":
