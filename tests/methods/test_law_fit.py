@@ -20,6 +20,16 @@ from chameleon.methods.law.transfer import USUAL, transfers
 _FLAT = 1e4
 
 
+def deviations_by_formula(mixtures: Array, matrix: Array) -> tuple[Array, Array]:
+    """(n, n) covariances of the smooth parts of deviations, and of what is chance in them."""
+    k = mixtures.shape[1]
+    logs = np.log(mixtures @ matrix.T)
+    from_uniform = logs - np.log(matrix @ np.full(k, 1 / k))
+    scales = 1 + 2 * np.square(from_uniform).mean(axis=1) / 0.7**2
+    alike = np.exp(-np.square(logs[:, None] - logs).mean(axis=2) / (2 * 0.7**2))
+    return 0.65 * np.outer(scales, scales) * alike, 0.35 * np.diag(scales**2)
+
+
 class Dense:
     """The joint distribution of all losses of runs on mixtures, some of which were not run.
 
@@ -28,9 +38,7 @@ class Dense:
 
     def __init__(self, mixtures: Array, matrix: Array, nu: float, rho: float) -> None:
         n, m = len(mixtures), len(matrix)
-        points = np.log(mixtures @ USUAL.matrix(None, np.eye(m, dtype=bool)).T)
-        squared = np.square(points[:, None] - points).sum(axis=2)
-        smooth = 0.65 * np.exp(-squared / (2 * m * 0.7**2))
+        smooth, chance = deviations_by_formula(mixtures, USUAL.matrix(None, np.eye(m, dtype=bool)))
         of_losses = np.eye(m) + rho / m
         logs = np.log(mixtures @ matrix.T)
         by_constants = np.kron(np.ones((n, 1)), np.eye(m))
@@ -39,7 +47,7 @@ class Dense:
         # In units of sigma^2, and in square nats.
         self.slopes, self.flat_slopes = nu * np.eye(m), np.full((m, m), _FLAT)
         self.relative = by_slopes @ self.slopes @ by_slopes.T + np.kron(smooth, of_losses)
-        self.chance = np.kron(0.35 * np.eye(n), of_losses)
+        self.chance = np.kron(chance, of_losses)
         flat = by_constants @ (_FLAT * np.eye(m)) @ by_constants.T
         self.flat = flat + by_slopes @ self.flat_slopes @ by_slopes.T
 
@@ -121,16 +129,18 @@ def test_deviations_are_independent_contrasts_between_runs() -> None:
         assert contrasts.shape == (n - 1, n)
         np.testing.assert_allclose(contrasts.sum(axis=1), 0, atol=1e-12)
         # The deviations of runs and of their differences from another mixture, by the formula.
-        logs = np.log(data.mixtures @ USUAL.matrix(data.affinities, data.is_own).T)
-        smooth = 0.65 * np.exp(-np.square(logs[:, None] - logs).sum(axis=2) / (2 * 5 * 0.7**2))
-        covariance = contrasts @ (smooth + 0.35 * np.eye(n)) @ contrasts.T
+        matrix = USUAL.matrix(data.affinities, data.is_own)
+        smooth, chance = deviations_by_formula(data.mixtures, matrix)
+        covariance = contrasts @ (smooth + chance) @ contrasts.T
         np.testing.assert_allclose(covariance, np.eye(n - 1), atol=1e-12)
-        between, variance = deviations.between(data.mixtures[1], data.mixtures[0])
-        np.testing.assert_allclose(between, contrasts @ (smooth[1] - smooth[0]), atol=1e-12)
-        assert variance == pytest.approx(smooth[0, 0] + smooth[1, 1] - 2 * smooth[0, 1])
-        same, nothing = deviations.between(data.mixtures[1], data.mixtures[1])
-        np.testing.assert_array_equal(same, 0)
-        assert nothing == pytest.approx(0, abs=1e-12)
+        between = deviations.between(data.mixtures[1], data.mixtures[0])
+        np.testing.assert_allclose(between.covariances, contrasts @ (smooth[1] - smooth[0]), atol=1e-12)
+        assert between.smooth == pytest.approx(smooth[0, 0] + smooth[1, 1] - 2 * smooth[0, 1])
+        assert between.chance == pytest.approx(chance[0, 0] + chance[1, 1])
+        same = deviations.between(data.mixtures[1], data.mixtures[1])
+        np.testing.assert_array_equal(same.covariances, 0)
+        assert same.smooth == pytest.approx(0, abs=1e-9)
+        assert same.chance == pytest.approx(2 * chance[1, 1])
 
 
 def test_slopes_are_found_without_noise() -> None:
@@ -179,13 +189,15 @@ def test_losses_that_do_not_depend_on_mixtures_leave_uniform_weights() -> None:
 def test_what_all_losses_of_a_run_have_in_common_hardly_moves_the_answer() -> None:
     for seed in range(6):
         data = Truth.of(6, seed).data(8, seed, noise=0.003)
+        # Of the runs not on uniform weights the nearest to them, which counts most.
+        near = 1 + int(np.ptp(np.log(data.mixtures[1:]), axis=1).argmin())
         shift = np.zeros((8, 1))
-        shift[3] = 0.05
+        shift[near] = 0.05
         before, after = fit_law(data), fit_law(replace(data, losses=data.losses + shift))
         np.testing.assert_allclose(after.mean_slopes, before.mean_slopes, rtol=0.15)
         # A shift of one loss alone is something to explain.
         shift = np.zeros((8, 6))
-        shift[3, 0] = 0.05 * 6**0.5
+        shift[near, 0] = 0.05 * 6**0.5
         one = fit_law(replace(data, losses=data.losses + shift))
         moved = [np.abs(each.mean_slopes - before.mean_slopes).max() for each in (after, one)]
         assert moved[0] < moved[1]
