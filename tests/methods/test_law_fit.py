@@ -36,10 +36,10 @@ class Dense:
     Its latent variables are written out, loss by loss: c_l, b and b_l, and the deviations of a run.
     """
 
-    def __init__(self, mixtures: Array, matrix: Array, nu: float, rho: float) -> None:
+    def __init__(self, mixtures: Array, matrix: Array, nu: float, rho: float, variances: Array) -> None:
         n, m = len(mixtures), len(matrix)
         smooth, chance = deviations_by_formula(mixtures, USUAL.matrix(None, np.eye(m, dtype=bool)))
-        of_losses = np.eye(m) + rho / m
+        of_losses = np.diag(variances) + rho / m
         logs = np.log(mixtures @ matrix.T)
         by_constants = np.kron(np.ones((n, 1)), np.eye(m))
         by_slopes = np.vstack([np.diag(-row) for row in logs])
@@ -76,7 +76,8 @@ class Dense:
 
 def test_the_posterior_is_that_of_a_dense_regression() -> None:
     truth = Truth.of(3, 5)
-    data = replace(truth.data(6, 1, noise=0.01, common=0.1), affinities=None)
+    of_losses = np.array([1.0, 3.0, 0.5])
+    data = replace(truth.data(6, 1, noise=0.01, common=0.1), affinities=None, variances=of_losses)
     # Near two of the runs, whose deviations from the law the gain then has too.
     weights, baseline = 0.9 * data.mixtures[1:3] + 0.1 / 3
     importance = np.array([0.5, 0.3, 0.2])
@@ -90,7 +91,7 @@ def test_the_posterior_is_that_of_a_dense_regression() -> None:
     for each in constants:
         for nu in fit._NU:
             for rho in fit._RHO:
-                dense = Dense(mixtures, each.matrix(None, data.is_own), float(nu), float(rho))
+                dense = Dense(mixtures, each.matrix(None, data.is_own), float(nu), float(rho), of_losses)
                 found = [dense.moments(data.losses, wanted, float(v)) for v in variances]
                 log = np.array([density for density, _, _ in found]) + prior
                 logs.append(logsumexp(log))

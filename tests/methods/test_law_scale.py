@@ -29,6 +29,7 @@ def draws_of(slopes: Array, spread: float, seed: int, number: int = 2000) -> Dra
         np.zeros(number, dtype=np.int64),
         slopes + spread * random.standard_normal((number, m)),
         np.full(number, 1e-6),
+        np.ones(m),
         np.zeros(number),
         np.zeros((number, 2, m)),
         deviations,

@@ -1,14 +1,15 @@
 """Fits the affinity law to losses of runs: the posterior distribution of its slopes.
 
     L_l(w_r) = c_l - b_l ln e_l(w_r) + u_rl        for run r and loss l; e as in `transfer`
-    b_l ~ N(b, nu sigma^2),   u_r ~ N(0, sigma^2 (I + rho / m 1 1^T))
+    b_l ~ N(b, nu sigma^2),   u_r ~ N(0, sigma^2 (D + rho / m 1 1^T))
 
 Slopes b_l share a mean b, from which few runs move them little. The deviations u of a run's m losses have a
 part in common, without which their mean would look m times as certain as one; between runs their covariances,
-and how they grow with the distance from uniform weights, are those of `deviation`. c_l and b have flat priors
-and sigma^2 an inverse gamma prior, so that for given T, nu and rho the posterior is known in closed form.
-These three are taken from grids, and each combination is weighted by its marginal likelihood. Runs are
-replaced by n - 1 independent contrasts between them, which have no c_l.
+and how they grow with the distance from uniform weights, are those of `deviation`. D is diagonal: a loss on
+few held-out documents varies more. c_l and b have flat priors and sigma^2 an inverse gamma prior, so that for
+given T, nu and rho the posterior is known in closed form. These three are taken from grids, and each
+combination is weighted by its marginal likelihood. Runs are replaced by n - 1 independent contrasts between
+them, which have no c_l.
 
 Shapes: n runs, m losses, k domains, h transfer matrices, c combinations, d draws, b replicates of the losses.
 """
@@ -48,12 +49,19 @@ class LawData:
         losses: (n, m) in nats per token.
         is_own: (m, k) whether the loss is on the domain's own held-out text.
         affinities: (m, k) affinity of each loss's text and each domain, from 0 to 1; None if unknown.
+        variances: (m,) of the deviations of each loss, relative to one on many documents; None if alike.
     """
 
     mixtures: Array
     losses: Array
     is_own: npt.NDArray[np.bool_]
     affinities: Array | None = None
+    variances: Array | None = None
+
+    @property
+    def precisions(self) -> Array:
+        """(m,) inverses of the variances."""
+        return np.ones(self.losses.shape[1]) if self.variances is None else 1 / self.variances
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,6 +73,7 @@ class Draws:
         transfer: (d,) index of each draw's.
         slopes: (d, m) in nats per unit of ln e.
         variances: (d,) sigma^2, in square nats.
+        relative: (m,) variances of the losses, relative to sigma^2.
         rho: (d,) rho.
         residuals: (d, n - 1, m) what the law leaves of the contrasts between runs.
         deviations: Of the runs.
@@ -74,6 +83,7 @@ class Draws:
     transfer: npt.NDArray[np.int64]
     slopes: Array
     variances: Array
+    relative: Array
     rho: Array
     residuals: Array
     deviations: Deviations
@@ -94,7 +104,7 @@ class Draws:
         # What the deviations of the runs say of that between the two mixtures, and what is left open.
         expected = (self.residuals @ importance) @ difference.covariances
         left = max(difference.smooth - float(np.square(difference.covariances).sum()), 0.0)
-        scale = self.variances * (np.square(importance).sum() + self.rho / len(importance))
+        scale = self.variances * (np.square(importance) @ self.relative + self.rho / len(importance))
         normal = random.standard_normal((2, len(by_law)))
         gains = by_law - expected + np.sqrt(scale * left) * normal[0]
         return gains, gains + np.sqrt(scale * difference.chance) * normal[1]
@@ -108,7 +118,8 @@ class _Combination:
         transfer: Index of the transfer matrix.
         rho: rho.
         covariates: (n - 1, m) contrasts of -ln e.
-        shared: Factor of the outer product that common deviations take off the m losses.
+        precisions: (m,) of the losses, in units of sigma^-2.
+        shared: Factor of the outer product that common deviations take off these.
         factor: lower Cholesky factor of the (m, m) precision of the slopes, in units of sigma^-2.
         evidence: What of the log marginal likelihood does not depend on the losses.
     """
@@ -116,16 +127,19 @@ class _Combination:
     transfer: int
     rho: float
     covariates: Array
+    precisions: Array
     shared: float
     factor: Array
     evidence: float
 
     def fit(self, losses: Array) -> tuple[Array, Array]:
         """(b, m) means of slopes and (b,) sums of squares, for (b, n - 1, m) contrasts of losses."""
-        sums = self.shared * losses.sum(axis=2)
-        right = np.einsum("nm,bnm->bm", self.covariates, losses - sums[:, :, None])
+        weighted = losses * self.precisions
+        sums = weighted.sum(axis=2)
+        weighted_less_common = weighted - self.shared * sums[:, :, None] * self.precisions
+        right = np.einsum("nm,bnm->bm", self.covariates, weighted_less_common)
         means = cho_solve((self.factor, True), right.T).T
-        squares = np.square(losses).sum(axis=(1, 2)) - (sums * losses.sum(axis=2)).sum(axis=1)
+        squares = (weighted_less_common * losses).sum(axis=(1, 2))
         return means, np.maximum(squares - (right * means).sum(axis=1), 0.0)
 
 
@@ -215,7 +229,8 @@ class Posterior:
         covariates = np.stack([self.combinations[at].covariates for at in chosen])
         residuals = contrasts[replicate] - covariates * slopes[:, None]
         transfer = np.array([each.transfer for each in self.combinations])[chosen]
-        return Draws(self.matrices, transfer, slopes, variances, rho, residuals, self.deviations)
+        relative = 1 / self.data.precisions
+        return Draws(self.matrices, transfer, slopes, variances, relative, rho, residuals, self.deviations)
 
 
 def is_determined(mixtures: Array, is_own: npt.NDArray[np.bool_]) -> bool:
@@ -235,7 +250,10 @@ def fit_law(data: LawData) -> Posterior:
     matrices = np.stack([each.matrix(data.affinities, data.is_own) for each in constants])
     deviations = Deviations.of(data.mixtures, data.affinities, data.is_own)
     losses = deviations.contrasts @ data.losses
-    fits = [_Fits.of(-deviations.contrasts @ np.log(data.mixtures @ matrix.T), losses) for matrix in matrices]
+    fits = [
+        _Fits.of(-deviations.contrasts @ np.log(data.mixtures @ matrix.T), losses, data.precisions)
+        for matrix in matrices
+    ]
     shape = _shape(data.losses)
     logs = np.stack([each.evidence - shape * np.log(_scales(each.squares)) for each in fits])
     likely = np.argsort(-logs, axis=None, kind="stable")[:_MOST_COMBINATIONS]
@@ -260,7 +278,8 @@ class _Fits:
 
     Attributes:
         covariates: (n - 1, m) contrasts of -ln e.
-        shared: (columns,) see `_Combination`.
+        precisions: (m,) see `_Combination`.
+        shared: (columns,) likewise.
         factors: (rows, columns, m, m) likewise.
         evidence: (rows, columns) likewise.
         means: (rows, columns, m) posterior means of the slopes.
@@ -268,6 +287,7 @@ class _Fits:
     """
 
     covariates: Array
+    precisions: Array
     shared: Array
     factors: Array
     evidence: Array
@@ -275,29 +295,33 @@ class _Fits:
     squares: Array
 
     @classmethod
-    def of(cls, covariates: Array, losses: Array) -> "_Fits":
-        """The fits to (n - 1, m) contrasts of losses."""
+    def of(cls, covariates: Array, losses: Array, precisions: Array) -> "_Fits":
+        """The fits to (n - 1, m) contrasts of losses with (m,) precisions."""
         n, m = covariates.shape[0] + 1, covariates.shape[1]
-        # The inverse of I + rho / m 1 1^T is I - shared 1 1^T.
-        shared = _RHO / m / (1 + _RHO)
-        common = shared[:, None, None] * (covariates.T @ covariates)
-        precisions = np.diag(np.square(covariates).sum(axis=0)) - common
+        # The inverse of diag(1 / precisions) + rho / m 1 1^T is diag(precisions) - shared precisions^2.
+        common = 1 + _RHO / m * precisions.sum()
+        shared = _RHO / m / common
+        weighted = covariates * precisions
+        products = shared[:, None, None] * (weighted.T @ weighted)
         prior = (np.eye(m) - 1 / m) / _NU[:, None, None]
-        factors = np.linalg.cholesky(precisions[None] + prior[:, None])
-        sums = losses.sum(axis=1)
-        right = (covariates * losses).sum(axis=0) - shared[:, None] * (sums @ covariates)  # (columns, m)
+        own = np.diag((weighted * covariates).sum(axis=0)) - products
+        factors = np.linalg.cholesky(own[None] + prior[:, None])
+        sums = losses @ precisions
+        right = (weighted * losses).sum(axis=0) - shared[:, None] * (sums @ weighted)  # (columns, m)
         halves = np.linalg.solve(factors, np.broadcast_to(right, factors.shape[:-1])[..., None])
         means = np.linalg.solve(factors.swapaxes(2, 3), halves)[..., 0]
-        squares = np.square(losses).sum() - shared * np.square(sums).sum() - np.square(halves).sum((2, 3))
+        squares = (np.square(losses) @ precisions).sum() - shared * np.square(sums).sum()
+        squares = squares - np.square(halves).sum((2, 3))
         determinants = 2 * np.log(np.diagonal(factors, axis1=2, axis2=3)).sum(axis=2)
-        evidence = -0.5 * (determinants + (m - 1) * np.log(_NU)[:, None] + (n - 1) * np.log1p(_RHO))
-        return cls(covariates, shared, factors, evidence, means, np.maximum(squares, 0.0))
+        evidence = -0.5 * (determinants + (m - 1) * np.log(_NU)[:, None] + (n - 1) * np.log(common))
+        return cls(covariates, precisions, shared, factors, evidence, means, np.maximum(squares, 0.0))
 
     def combination(self, transfer: int, row: int, column: int) -> _Combination:
         """One of the fits, for the transfer matrix of an index."""
         factor, rho = self.factors[row, column], float(_RHO[column])
         evidence = float(self.evidence[row, column])
-        return _Combination(transfer, rho, self.covariates, float(self.shared[column]), factor, evidence)
+        shared = float(self.shared[column])
+        return _Combination(transfer, rho, self.covariates, self.precisions, shared, factor, evidence)
 
 
 def _scales(squares: npt.ArrayLike) -> Array:

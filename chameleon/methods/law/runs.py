@@ -40,6 +40,9 @@ from chameleon.training.trainer_settings import count_steps
 
 _REPLICATES = 200
 
+# With so many held-out documents, what is chance in these adds as much to a loss's variance as all else.
+_FEW_DOCUMENTS = 10
+
 # The run on equal shares, which gains are over.
 UNIFORM = "uniform"
 
@@ -62,6 +65,16 @@ class MeasuredLength:
     tokens: int | None
     runs: Runs
     documents: Documents = field(default_factory=dict)
+
+    @property
+    def variances(self) -> Array | None:
+        """(m,) variances of losses, relative to one on many documents; None if the documents are unknown."""
+        of_runs = [self.documents.get(run) for run in self.runs.ids]
+        known = [each for each in of_runs if each is not None]
+        if len(known) < len(of_runs):
+            return None
+        counts = [min(len(each[name][1]) for each in known) for name in self.runs.loss_names]
+        return 1 + _FEW_DOCUMENTS / np.array(counts)
 
     def replicates(self, seed: int) -> Array | None:
         """(b, n, m) losses on resampled documents, the same ones for all runs; None if they are unknown."""
@@ -110,14 +123,13 @@ class LawRuns:
     def data(self, length: MeasuredLength) -> LawData:
         """What a law of one length is fitted to."""
         runs = length.runs
-        is_own = _is_own(runs)
-        if self.affinities is None:
-            return LawData(runs.mixtures, runs.losses, is_own)
-        if self.affinities.target is not None:
-            rows_of_target = np.tile(self.affinities.target, (len(runs.loss_names), 1))
-            return LawData(runs.mixtures, runs.losses, np.zeros_like(is_own), rows_of_target)
-        rows = [runs.names.index(loss) for loss in runs.loss_names]
-        return LawData(runs.mixtures, runs.losses, is_own, self.affinities.domains[rows])
+        is_own, affinities = _is_own(runs), None
+        if self.affinities is not None and self.affinities.target is not None:
+            is_own = np.zeros_like(is_own)
+            affinities = np.tile(self.affinities.target, (len(runs.loss_names), 1))
+        elif self.affinities is not None:
+            affinities = self.affinities.domains[[runs.names.index(loss) for loss in runs.loss_names]]
+        return LawData(runs.mixtures, runs.losses, is_own, affinities, length.variances)
 
 
 @dataclass(frozen=True, eq=False)
