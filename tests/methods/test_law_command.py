@@ -95,6 +95,15 @@ def test_runs_are_trained_and_give_weights(trained: Path) -> None:
     assert own["within_interval"] == (low_high[0] <= measured <= low_high[1])
 
 
+def test_losses_on_few_documents_are_named(trained: Path, again: Command) -> None:
+    documents = json.loads((trained / "r" / "law" / "uniform" / "result.json").read_text())["documents"]
+    few = [name for name, (losses, _) in documents.items() if len(losses) < 10]
+    notices = [each for each in again()["notices"] if "few held-out documents" in each]
+    assert len(notices) == bool(few)
+    for name in few:
+        assert f"{name} ({len(documents[name][0])})" in notices[0]
+
+
 def test_a_second_call_repeats_no_run_and_gives_the_same_weights(
     corpus: Path, trained: Path, done: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -31,12 +31,12 @@ def information(mixtures: Array, of: Array | None) -> float:
     """By hand: the precision of a slope and of the discount for each loss, over their prior precisions.
 
     A slope of 10 and a change of its product with s of 0.7 noises of a loss are usual. The noise grows with
-    the mean square of the logarithms' distances from uniform weights, twice for each square of 0.7.
+    the mean square of the logarithms' distances from uniform weights, once for each square of 0.7.
     """
     is_own, total = np.eye(mixtures.shape[1], dtype=bool), 0.0
     near = np.log(mixtures @ USUAL.matrix(of, is_own).T)
     middle = np.log(np.full(mixtures.shape[1], 1 / mixtures.shape[1]) @ USUAL.matrix(of, is_own).T)
-    weights = (1 + 2 * np.square(near - middle).mean(axis=1) / 0.7**2) ** -2
+    weights = (1 + np.square(near - middle).mean(axis=1) / 0.7**2) ** -2
     wider = replace(USUAL, discount=USUAL.discount + 0.05)
     far = np.log(mixtures @ wider.matrix(of, is_own).T)
     for loss in range(mixtures.shape[1]):

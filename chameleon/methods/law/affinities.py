@@ -1,5 +1,8 @@
 """Affinities of the domains by a proxy, and CHAMELEON's pretrain weights, which are one of the runs.
 
+What the text of one domain counts for the loss on another is guessed from them where tokens are not available
+(see `overlap`).
+
 Shapes: k domains.
 """
 
@@ -25,6 +28,9 @@ from chameleon.weights.sample import Sample
 # The domain that stands for the text of --target among the embeddings.
 _TARGET = "target of the law"
 
+# What text of a domain is likely to count by its affinity K: this many times the fourth power of K.
+_DISCOUNT, _POWER = 0.3, 4.0
+
 # A target further from every domain than this many typical distances between domains resembles none.
 _FAR = 2.0
 
@@ -34,8 +40,8 @@ class Affinities:
     """What a proxy says of the domains.
 
     Attributes:
-        domains: (k, k) affinities, in the order of the names.
-        target: (k,) affinity of the target's text and each domain; None without a target.
+        domains: (k, k) what each domain's text is likely to count for another, from 0 to 1.
+        target: (k,) the same for the target's text; None without a target.
         pretrain: (k,) CHAMELEON's pretrain weights.
     """
 
@@ -85,11 +91,12 @@ def affinities_of(
     assert solution.sigma is not None
     means = np.stack([sample.mean for sample in samples])
     of_target = None if target is None else _to_target(by_name[_TARGET], samples, solution.sigma, target)
-    return Affinities(rbf_affinity(means, solution.sigma), of_target, solution.weights)
+    likely = _DISCOUNT * rbf_affinity(means, solution.sigma) ** _POWER
+    return Affinities(likely, of_target, solution.weights)
 
 
 def _to_target(target: Sample, samples: list[Sample], sigma: float, path: Path) -> Array:
-    """(k,) affinities of a target and domains, at the width of the domains' kernel."""
+    """(k,) what the text of domains is likely to count for a target, by the domains' kernel."""
     squared = np.array([np.square(target.mean - sample.mean).sum() for sample in samples])
     nearest = int(squared.argmin())
     distance = float(np.sqrt(squared[nearest])) / sigma
@@ -99,4 +106,4 @@ def _to_target(target: Sample, samples: list[Sample], sigma: float, path: Path) 
             f"{distance:.1f} times as far from it as domains are from each other (at most {_FAR:g} can be "
             "used); add a domain that is like it"
         )
-    return np.asarray(np.exp(-squared / (2 * sigma * sigma)))
+    return np.asarray(np.exp(-squared / (2 * sigma * sigma)) ** _POWER)

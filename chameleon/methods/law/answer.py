@@ -104,7 +104,7 @@ def _best(
     """(k,) the best shares by (h, m) slopes and their (h, m, k) matrices together."""
     coefficients = (slopes * importance).ravel()
     return best_mixture(
-        coefficients, matrices.reshape(len(coefficients), -1), bounds.least, bounds.most, tolerance
+        coefficients, matrices.reshape(len(coefficients), -1), bounds.floors, bounds.most, tolerance
     )
 
 

@@ -30,7 +30,7 @@ _LENGTH = 0.7
 _SMOOTH = 0.65
 
 # h, how fast deviations grow with the distance from uniform weights.
-_GROWTH = 2.0
+_GROWTH = 1.0
 
 
 class Difference(NamedTuple):

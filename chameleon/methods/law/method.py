@@ -34,8 +34,10 @@ def weights_by_law(options: MethodOptions, notify: Notify) -> MethodOutcome:
     require_consistent(options)
     runs = law_runs(options, notify)
     begin, seed = perf_counter(), options.training.seed
+    loss_names = runs.lengths[-1].runs.loss_names
+    importance = importance_of(loss_names, options)
     bounds = bounds_of(runs.names, options, runs.tokens, runs.natural)
-    importance = importance_of(runs.lengths[-1].runs.loss_names, options)
+    bounds = bounds.for_importance(runs.names, loss_names, importance)
     fitted = fit_runs(runs, runs.lengths[-1], importance, bounds, seed)
     own = None
     if runs.trainer is not None and not options.no_own_run:
@@ -52,7 +54,7 @@ def weights_by_law(options: MethodOptions, notify: Notify) -> MethodOutcome:
     cost = runs.cost + Cost(seconds=perf_counter() - begin)
     settings = {
         **runs.settings,
-        "importance": dict(zip(runs.lengths[-1].runs.loss_names, importance.tolist(), strict=True)),
+        "importance": dict(zip(loss_names, importance.tolist(), strict=True)),
         "target": None if options.target is None else str(options.target),
     }
     weights = method_weights(

@@ -3,7 +3,7 @@
 Shapes: m losses, k domains.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,12 +18,36 @@ from chameleon.methods.token_counts import TokenCounts
 _TINY = 1e-9
 
 
+# Of its importance a domain keeps at least this part as its share: the law is fitted to mixtures near these.
+_TRUSTED = 0.5
+
+
 @dataclass(frozen=True, eq=False)
 class Bounds:
-    """(k,) floors and caps of the weights."""
+    """(k,) floors and caps of the weights.
+
+    Attributes:
+        least, most: As asked for.
+        trusted: Shares that the law's own mixture does not go below; None for no such.
+    """
 
     least: Array
     most: Array
+    trusted: Array | None = None
+
+    @property
+    def floors(self) -> Array:
+        """(k,) floors of the law's own mixture."""
+        if self.trusted is None:
+            return self.least
+        return np.minimum(np.maximum(self.least, (1 - self.least.sum()) * self.trusted), self.most)
+
+    def for_importance(
+        self, names: tuple[str, ...], loss_names: tuple[str, ...], importance: Array
+    ) -> "Bounds":
+        """The same with what (m,) importance of the losses keeps each domain at."""
+        by_name = dict(zip(loss_names, importance.tolist(), strict=True))
+        return replace(self, trusted=_TRUSTED * np.array([by_name.get(name, 0.0) for name in names]))
 
     @property
     def baseline(self) -> Array:

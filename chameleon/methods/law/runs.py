@@ -1,7 +1,7 @@
 """The runs that a law is fitted to: a user's own, or small models trained here.
 
 The first run, on uniform weights, is the proxy that embeds the domains. Its affinities give the second
-mixture, CHAMELEON's pretrain weights, and choose the others.
+mixture, CHAMELEON's pretrain weights; the overlap of the domains' tokens chooses the others.
 
 Shapes: n runs, m losses, k domains, b replicates.
 """
@@ -25,6 +25,7 @@ from chameleon.methods.inputs import check_and_pack
 from chameleon.methods.law.affinities import Affinities, affinities_of
 from chameleon.methods.law.design import add_runs, rounded
 from chameleon.methods.law.fit import LawData, is_determined
+from chameleon.methods.law.overlap import overlaps
 from chameleon.methods.law.request import bounds_of, importance_of
 from chameleon.methods.options import MethodOptions
 from chameleon.methods.outcome import training_settings
@@ -41,7 +42,7 @@ from chameleon.training.trainer_settings import count_steps
 _REPLICATES = 200
 
 # With so many held-out documents, what is chance in these adds as much to a loss's variance as all else.
-_FEW_DOCUMENTS = 10
+FEW_DOCUMENTS = 10
 
 # The run on equal shares, which gains are over.
 UNIFORM = "uniform"
@@ -67,14 +68,19 @@ class MeasuredLength:
     documents: Documents = field(default_factory=dict)
 
     @property
-    def variances(self) -> Array | None:
-        """(m,) variances of losses, relative to one on many documents; None if the documents are unknown."""
+    def document_counts(self) -> dict[str, int]:
+        """Number of held-out documents of each loss; empty if they are unknown."""
         of_runs = [self.documents.get(run) for run in self.runs.ids]
         known = [each for each in of_runs if each is not None]
         if len(known) < len(of_runs):
-            return None
-        counts = [min(len(each[name][1]) for each in known) for name in self.runs.loss_names]
-        return 1 + _FEW_DOCUMENTS / np.array(counts)
+            return {}
+        return {name: min(len(each[name][1]) for each in known) for name in self.runs.loss_names}
+
+    @property
+    def variances(self) -> Array | None:
+        """(m,) variances of losses, relative to one on many documents; None if the documents are unknown."""
+        counts = self.document_counts
+        return 1 + FEW_DOCUMENTS / np.array(list(counts.values())) if counts else None
 
     def replicates(self, seed: int) -> Array | None:
         """(b, n, m) losses on resampled documents, the same ones for all runs; None if they are unknown."""
@@ -97,7 +103,7 @@ class LawRuns:
 
     Attributes:
         lengths: By rising number of tokens; the last is the one that weights are for.
-        affinities: By the proxy; None if unknown.
+        affinities: Of the domains; None if unknown.
         tokens: Tokens of the k domains.
         natural: (k,) natural shares.
         settings: To be recorded with the weights.
@@ -211,6 +217,12 @@ def _trained(options: MethodOptions, notify: Notify) -> LawRuns:
     trainer.train(mixtures)
     proxy = options.proxy or str(directory / UNIFORM)
     affinities = affinities_of(names, proxy, directory / "embeddings", options)
+    if options.target is None:
+        training, heldout = zip(
+            *((each.array(), each.heldout().tokens) for each in inputs.packed), strict=True
+        )
+        shares = overlaps(training, heldout, inputs.tokenizer.vocabulary)
+        affinities = replace(affinities, domains=shares)
     pretrain = rounded(affinities.pretrain)
     if np.ptp(pretrain) > 0:  # of two domains they are equal
         mixtures["pretrain"] = pretrain

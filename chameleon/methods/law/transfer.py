@@ -1,9 +1,10 @@
 """How much of each domain's share counts for a loss: the transfer matrix T of the affinity law.
 
-    e_l(w) = sum_j T_lj w_j,    T_lj = t + (1 where domain j is the loss's own, else s K_lj^g)
+    e_l(w) = sum_j T_lj w_j,    T_lj = t + (1 where domain j is the loss's own, else s A_lj^g)
 
-The effective share e of a loss counts a domain's own text once, that of another domain by its affinity K, and
-any text at all by the small constant t. s, g and t are not known; a law is fitted for each combination.
+The effective share e of a loss counts a domain's own text once, that of another domain by what its text is
+likely to count (A, from `overlap` or embeddings), and any text at all by the small constant t. s, g and t are
+not known; a law is fitted for each combination.
 
 Shapes: m losses, k domains, h combinations.
 """
@@ -19,11 +20,11 @@ from chameleon.common.arrays import Array
 # Values of s, g and t to try. With many losses fewer are tried, for a fit takes time in proportion to m^3.
 _Grid = tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...]]
 _FINE: _Grid = (
-    (0.0, 0.03, 0.06, 0.1, 0.2, 0.3, 0.45, 0.65),
-    (1.0, 2.0, 4.0, 8.0),
+    (0.0, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0, 1.5),
+    (0.5, 1.0, 2.0),
     (0.001, 0.003, 0.01, 0.03),
 )
-_COARSE: _Grid = ((0.0, 0.1, 0.3), (4.0,), (0.003,))
+_COARSE: _Grid = ((0.0, 0.35, 0.75), (1.0,), (0.003,))
 _FEW_LOSSES = 60
 
 
@@ -32,7 +33,7 @@ class Transfer:
     """Constants of a transfer matrix.
 
     Attributes:
-        discount: s, what another domain's text counts at an affinity of 1.
+        discount: s, what another domain's text counts for an affinity of 1.
         power: g, how fast that falls with the affinity.
         common: t, what any text counts for any loss.
     """
@@ -45,7 +46,8 @@ class Transfer:
         """(m, k) transfer matrix T.
 
         Args:
-            affinities: (m, k) affinity K of each loss's text and each domain, from 0 to 1; None if unknown.
+            affinities: (m, k) what each domain's text is likely to count for each loss, A, from 0 to 1; None
+                if unknown.
             is_own: (m, k) whether the loss is on the domain's own held-out text.
         """
         others = 0.0 if affinities is None else self.discount * np.clip(affinities, 0.0, 1.0) ** self.power
@@ -53,7 +55,7 @@ class Transfer:
 
 
 # Constants that fit most corpora measured so far (docs/comparison.md).
-USUAL = Transfer(0.2, 4.0, 0.003)
+USUAL = Transfer(0.75, 1.0, 0.003)
 
 
 def transfers(affinities: Array | None, is_own: npt.NDArray[np.bool_]) -> list[Transfer]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from chameleon.common.arrays import Array
+from chameleon.common.tables import listed
 from chameleon.export.budget import format_tokens
 from chameleon.methods.law.answer import Answer, Fitted
-from chameleon.methods.law.runs import LawRuns
+from chameleon.methods.law.runs import FEW_DOCUMENTS, LawRuns
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,6 +124,12 @@ def verdict(fitted: Fitted, carried: Answer | None, budget: float | None) -> str
 def _notices(runs: LawRuns, fitted: Fitted, own: OwnRun | None, budget: float | None) -> list[str]:
     notices = []
     tokens = fitted.length.tokens
+    counts = fitted.length.document_counts
+    if few := [f"{name} ({count})" for name, count in counts.items() if count < FEW_DOCUMENTS]:
+        notices.append(
+            f"few held-out documents: {listed(few, 10)}; their losses are uncertain and count less. Hold out "
+            "more with --heldout_share"
+        )
     if own is not None and not own.is_within:
         low, high = own.interval
         notices.append(
