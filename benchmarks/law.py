@@ -57,8 +57,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _case(random: np.random.Generator, is_wrong: bool) -> _Case:
     points = random.standard_normal((_K, 3)) * 1.2
     squared = np.square(points[:, None] - points[None]).sum(axis=2)
-    affinities = np.exp(-squared / (2 * np.median(squared[np.triu_indices(_K, 1)])))
-    transfer = Transfer(float(random.choice([0.1, 0.2, 0.4])), float(random.choice([2, 4, 8])), 0.003)
+    affinities = 0.5 * np.exp(-2 * squared / np.median(squared[np.triu_indices(_K, 1)]))
+    transfer = Transfer(float(random.choice([0.3, 0.6, 1.0])), float(random.choice([0.5, 1, 2])), 0.003)
     matrix = transfer.matrix(affinities, np.eye(_K, dtype=bool))
     slopes = np.clip(random.normal(0.3, 0.12, _K), 0.03, None)
     if not is_wrong:
@@ -87,13 +87,9 @@ def _answer(case: _Case, mixtures: Array, random: np.random.Generator) -> tuple[
 
     data = LawData(mixtures, measured(mixtures), np.eye(_K, dtype=bool), case.affinities)
     law = fit_law(data)
-    answer = answer_of(
-        law,
-        law.draw(DRAWS, random),
-        importance,
-        Bounds(np.zeros(_K), np.ones(_K)),
-        int(random.integers(1 << 30)),
-    )
+    names = tuple(map(str, range(_K)))
+    bounds = Bounds(np.zeros(_K), np.ones(_K)).for_importance(names, names, importance)
+    answer = answer_of(law, law.draw(DRAWS, random), importance, bounds, int(random.integers(1 << 30)))
     base, own, best = case.losses(np.stack([uniform, answer.weights, case.best])).mean(axis=1)
     seen = measured(np.stack([uniform, answer.weights])).mean(axis=1)
     low, high = answer.interval
@@ -162,17 +158,17 @@ def _published(directory: Path) -> Iterator[Figure]:
 def _left_out(directory: Path) -> Iterator[Figure]:
     """Gains of runs on real text over uniform weights, each predicted from the other runs of its corpus."""
     within, squares = [], []
-    for path in sorted(directory.glob("*_affinities.csv")):
-        corpus = path.name.removesuffix("_affinities.csv")
+    for path in sorted(directory.glob("*_overlaps.csv")):
+        corpus = path.name.removesuffix("_overlaps.csv")
         runs = read_runs(*(directory / f"{corpus}_{table}.csv" for table in ("mixtures", "losses")))
-        affinities = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, len(runs.names) + 1))
+        worth = np.loadtxt(path, delimiter=",", skiprows=1, usecols=range(1, len(runs.names) + 1))
         uniform, m = runs.ids.index("uniform"), len(runs.names)
         importance, is_own = np.full(m, 1 / m), np.eye(m, dtype=bool)
         for index in range(len(runs)):
             if index == uniform:
                 continue
             others = np.arange(len(runs)) != index
-            law = fit_law(LawData(runs.mixtures[others], runs.losses[others], is_own, affinities))
+            law = fit_law(LawData(runs.mixtures[others], runs.losses[others], is_own, worth))
             random = np.random.default_rng(index)
             mixtures = runs.mixtures[index], runs.mixtures[uniform]
             gains, seen = law.draw(DRAWS, random).gains(*mixtures, importance, random)

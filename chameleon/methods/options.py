@@ -246,7 +246,7 @@ METHODS: Mapping[str, MethodCommand] = {
         picture="the weights over the steps",
     ),
     "law": MethodCommand(
-        "a few small models and the affinities of the domains, and a law of both",
+        "a few small models, and a law of what domains learn from their own and other text",
         {
             "law": "importance target lengths no_own_run proxy",
             **_SMALL_MODELS,

@@ -11,7 +11,7 @@ from chameleon.common.arrays import Array
 from chameleon.methods.law.answer import DRAWS, Answer, answer_of
 from chameleon.methods.law.fit import LawData, fit_law
 from chameleon.methods.law.request import Bounds
-from chameleon.methods.law.transfer import Transfer
+from chameleon.methods.law.transfer import USUAL
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,8 +35,8 @@ class Truth:
         """Random domains, scattered in a plane."""
         random = np.random.default_rng(seed)
         points = random.normal(size=(k, 2))
-        affinities = np.exp(-np.square(points[:, None] - points).sum(axis=2) / 2)
-        matrix = Transfer(0.2, 4.0, 0.003).matrix(affinities, np.eye(k, dtype=bool))
+        affinities = 0.3 * np.exp(-2 * np.square(points[:, None] - points).sum(axis=2))
+        matrix = USUAL.matrix(affinities, np.eye(k, dtype=bool))
         return cls(
             affinities, matrix, random.uniform(2, 5, k), 0.3 * np.exp(random.normal(0, 0.5, k)), is_power
         )
@@ -56,8 +56,10 @@ class Truth:
 
 
 def answered(data: LawData, seed: int = 0) -> Answer:
-    """What a law fitted to the data says, with all losses equally important and without bounds."""
+    """What a law fitted to the data says, with all losses alike and no bounds but the law's own."""
     m, k = data.is_own.shape
+    names, importance = tuple(map(str, range(k))), np.full(m, 1 / m)
+    bounds = Bounds(np.zeros(k), np.ones(k)).for_importance(names, names[:m], importance)
     law = fit_law(data)
     draws = law.draw(DRAWS, np.random.default_rng(seed))
-    return answer_of(law, draws, np.full(m, 1 / m), Bounds(np.zeros(k), np.ones(k)), seed)
+    return answer_of(law, draws, importance, bounds, seed)

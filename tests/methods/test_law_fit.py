@@ -27,7 +27,7 @@ def deviations_by_formula(mixtures: Array, matrix: Array) -> tuple[Array, Array]
     from_uniform = logs - np.log(matrix @ np.full(k, 1 / k))
     scales = 1 + np.square(from_uniform).mean(axis=1) / 0.7**2
     alike = np.exp(-np.square(logs[:, None] - logs).mean(axis=2) / (2 * 0.7**2))
-    return 0.65 * np.outer(scales, scales) * alike, 0.35 * np.diag(scales**2)
+    return 0.5 * np.outer(scales, scales) * alike, 0.5 * np.diag(scales**2)
 
 
 class Dense:

@@ -27,7 +27,7 @@ from chameleon.methods.law.transfer import USUAL
 _LENGTH = 0.7
 
 # f, the part of the variance that depends on the mixture; the rest is chance.
-_SMOOTH = 0.65
+_SMOOTH = 0.5
 
 # h, how fast deviations grow with the distance from uniform weights.
 _GROWTH = 1.0

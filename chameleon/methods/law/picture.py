@@ -3,6 +3,7 @@
 Shapes: n runs, m losses, k domains.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,7 @@ def predictions(data: LawData, importance: Array) -> tuple[Array, Array]:
         others = np.arange(n) != run
         law = whole
         if n <= _MOST_LEFT_OUT and is_determined(data.mixtures[others], data.is_own):
-            law = fit_law(LawData(data.mixtures[others], data.losses[others], data.is_own, data.affinities))
+            law = fit_law(replace(data, mixtures=data.mixtures[others], losses=data.losses[others]))
         predicted[run] = (law.gains(data.mixtures[others], data.mixtures[run]) @ importance).mean()
         measured[run] = losses[run] - losses[others].mean()
     return predicted, measured
