@@ -4,6 +4,7 @@ Shapes: k domains, n tokens.
 """
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -35,8 +36,8 @@ def bigram_loss(weights: Array, training: list[Text], text: Text) -> float:
     singles = [Counter(each.tolist()) for each in training]
     pairs = [Counter(zip(each.tolist(), each.tolist()[1:], strict=False)) for each in training]
 
-    def mixed(counters: list[Counter[object]], key: object) -> float:
-        return sum(w * c[key] / c.total() for w, c in zip(weights, counters, strict=True))
+    def mixed(counters: list[Counter[Any]], key: object) -> float:
+        return float(sum(w * c[key] / c.total() for w, c in zip(weights, counters, strict=True)))
 
     losses = []
     for first, second in zip(text.tolist(), text.tolist()[1:], strict=False):

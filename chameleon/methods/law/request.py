@@ -40,7 +40,8 @@ class Bounds:
         """(k,) floors of the law's own mixture."""
         if self.trusted is None:
             return self.least
-        return np.minimum(np.maximum(self.least, (1 - self.least.sum()) * self.trusted), self.most)
+        trusted = (1 - self.least.sum()) * self.trusted
+        return np.asarray(np.minimum(np.maximum(self.least, trusted), self.most))
 
     def for_importance(
         self, names: tuple[str, ...], loss_names: tuple[str, ...], importance: Array
