@@ -3,13 +3,16 @@
 Shapes: k domains.
 """
 
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
+from law_cases import Truth, answered
 from scipy.optimize import Bounds, LinearConstraint, minimize
 
 from chameleon.common.arrays import Array
+from chameleon.methods.law import request
 from chameleon.methods.law.optimum import best_mixture, excess
 from chameleon.methods.law.transfer import Transfer, transfers
 
@@ -198,3 +201,19 @@ def test_the_transfer_counts_own_text_once_and_others_by_their_affinity() -> Non
     assert all(each.discount > 0 for each in transfers(affinities, is_own))
     assert any(each.discount == 0 for each in transfers(affinities, is_own[:1]))
     assert len(set(transfers(affinities, is_own))) == len(transfers(affinities, is_own))
+
+
+def test_a_domain_keeps_half_of_its_importance() -> None:
+    asked = request.Bounds(np.array([0.1, 0.0, 0.0]), np.array([1.0, 0.2, 1.0]))
+    bounds = asked.for_importance(("a", "b", "c"), ("b", "a"), np.array([0.75, 0.25]))
+    np.testing.assert_allclose(bounds.floors, [0.9 * 0.125, 0.2, 0.0])
+    np.testing.assert_array_equal(bounds.baseline, asked.baseline)
+    np.testing.assert_array_equal(asked.floors, asked.least)
+
+
+def test_a_domain_that_learns_nothing_from_its_share_goes_down_to_half_of_it() -> None:
+    truth = Truth.of(4, 3)
+    flat = replace(truth, slopes=truth.slopes * [0, 1, 1, 1])
+    weights = answered(flat.data(8, 0, noise=1e-4)).weights
+    assert weights[0] == pytest.approx(0.5 / 4, abs=1e-6)
+    assert weights[1:].min() > 0.5 / 4 - 1e-9
