@@ -7,7 +7,7 @@ from pathlib import Path
 from benchmarks.machine import texts_of
 
 # Of a domain with fewer documents than this, parts of so many characters stand for documents.
-_FEW_DOCUMENTS, _PART = 50, 8000
+_FEW_DOCUMENTS, _PART = 50, 2000
 _TEST_PERCENT = 15
 
 # Characters of a long document that are tested: many documents say more than a few long ones.
