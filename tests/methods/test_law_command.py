@@ -12,6 +12,9 @@ from method_runs import flags_for, make_corpus, read_weights
 
 from chameleon.methods import small_models
 from chameleon.methods.command import main
+from chameleon.methods.law import answer
+from chameleon.methods.law import runs as law_runs
+from chameleon.methods.law.fit import LawData, Posterior, fit_law
 from chameleon.methods.runs import read_runs
 
 Command = Callable[..., dict[str, Any]]
@@ -102,6 +105,25 @@ def test_losses_on_few_documents_are_named(trained: Path, again: Command) -> Non
     assert len(notices) == bool(few)
     for name in few:
         assert f"{name} ({len(documents[name][0])})" in notices[0]
+
+
+def test_the_fit_knows_the_documents_and_what_domains_share(
+    again: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shares = np.array([[1.0, 0.3, 0.2], [0.1, 1.0, 0.4], [0.0, 0.5, 1.0]])
+    fitted: list[LawData] = []
+
+    def fit(data: LawData) -> Posterior:
+        fitted.append(data)
+        return fit_law(data)
+
+    monkeypatch.setattr(law_runs, "overlaps", lambda training, heldout, vocabulary: shares)
+    monkeypatch.setattr(answer, "fit_law", fit)
+    # The choice of runs depends on the shares, so that only the two that come first are certain to be there.
+    again("--num_runs", "2")
+    np.testing.assert_array_equal(fitted[0].affinities, shares)
+    assert fitted[0].variances is not None
+    assert (fitted[0].variances >= 1 + 10 / 8).all()  # a tenth of at most 60 documents
 
 
 def test_a_second_call_repeats_no_run_and_gives_the_same_weights(

@@ -17,7 +17,6 @@ from chameleon.methods.token_counts import TokenCounts
 # Rounding of sums of floors.
 _TINY = 1e-9
 
-
 # Of its importance a domain keeps at least this part as its share: the law is fitted to mixtures near these.
 _TRUSTED = 0.5
 

@@ -54,7 +54,7 @@ class Transfer:
         return np.asarray(self.common + np.where(is_own, 1.0, others))
 
 
-# Constants that fit most corpora measured so far (docs/comparison.md).
+# Constants that fit the corpora measured so far (docs/decisions/methods.md).
 USUAL = Transfer(0.75, 1.0, 0.003)
 
 
