@@ -63,6 +63,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = command_line(__doc__)
     parser.add_argument("--work_dir", type=Path, help="directory of all files (default: delete them)")
     parser.add_argument("--steps", type=positive_int, default=2400, help="steps of a model (default: 2400)")
+    parser.add_argument(
+        "--weights_from", type=positive_int, metavar="STEPS",
+        help="train on the weights that a comparison of so many steps has found (default: find them)",
+    )  # fmt: skip
     parser.add_argument("--batch_size", type=positive_int, default=8, help="rows per step (default: 8)")
     parser.add_argument("--seeds", type=positive_int, default=2, help="models of each method (default: 2)")
     parser.add_argument(
@@ -94,6 +98,7 @@ def _compare(arguments: argparse.Namespace, work: Path) -> int:
         "rows of a step": arguments.batch_size,
         "tokens of a row": arguments.sample_length,
         "steps of each model": arguments.steps,
+        "steps of each model in the search": arguments.weights_from or arguments.steps,
         "tokens of each model": arguments.steps * arguments.batch_size * arguments.sample_length,
     }
     if arguments.picture is not None:
@@ -109,6 +114,8 @@ class _Comparison:
         self._arguments, self._work = arguments, work
         self._directory = self._work / f"steps-{arguments.steps}"
         self._directory.mkdir(parents=True, exist_ok=True)
+        searched = arguments.weights_from or arguments.steps
+        self._weights = self._work / f"steps-{searched}" / "weights"
         split_corpus(arguments.dataset, self._work / "text")
         model = self._work / "model.json"
         if not model.exists():
@@ -126,8 +133,12 @@ class _Comparison:
 
     def weights(self, method: str) -> dict[str, Any]:
         """The content of a method's weights file."""
-        path = self._directory / "weights" / f"{method}.json"
+        path = self._weights / f"{method}.json"
         if not path.exists():
+            if self._arguments.weights_from is not None:
+                raise SystemExit(
+                    f"there is no {path}; find weights with --steps {self._arguments.weights_from}"
+                )
             path.parent.mkdir(exist_ok=True)
             if method == "law-short":
                 self.weights("law")
@@ -210,7 +221,7 @@ class _Comparison:
             resume = ["--resume"] if (directory / "training.json").exists() else []
             self._command(
                 "-m", "chameleon", "train", *self._training, "--max_steps", steps, "--weights",
-                str(self._directory / "weights" / f"{method}.json"), "--seed", str(seed), "--output_dir",
+                str(self._weights / f"{method}.json"), "--seed", str(seed), "--output_dir",
                 str(directory), *resume,
             )  # fmt: skip
         self._measure(name, directory, self._directory / "models" / f"{BASELINE}-{seed}")

@@ -6,8 +6,9 @@ cd "$(dirname "$0")/.."
 data=$1 work=$2 results=$3
 mkdir -p "$work" "$results"
 cat > "$work/model-30M.json" <<'JSON'
-{"model_type": "gpt2", "vocab_size": 4096, "n_positions": 512, "n_embd": 512, "n_layer": 9, "n_head": 8,
- "resid_pdrop": 0.0, "embd_pdrop": 0.0, "attn_pdrop": 0.0, "bos_token_id": 0, "eos_token_id": 0}
+{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "vocab_size": 4096, "hidden_size": 512,
+ "intermediate_size": 1376, "num_hidden_layers": 8, "num_attention_heads": 8, "num_key_value_heads": 8,
+ "max_position_embeddings": 512, "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 0}
 JSON
 exec python3 -m benchmarks.comparison --dataset "$data" --work_dir "$work" --model "$work/model-30M.json" \
     --sample_length 512 --batch_size 64 --steps "${STEPS:-1280}" --learning_rate 1e-3 --seeds "${SEEDS:-1}" \
