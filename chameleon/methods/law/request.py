@@ -17,9 +17,6 @@ from chameleon.methods.token_counts import TokenCounts
 # Rounding of sums of floors.
 _TINY = 1e-9
 
-# Of its importance a domain keeps at least this part as its share: the law is fitted to mixtures near these.
-_TRUSTED = 0.5
-
 
 @dataclass(frozen=True, eq=False)
 class Bounds:
@@ -27,27 +24,27 @@ class Bounds:
 
     Attributes:
         least, most: As asked for.
-        trusted: Shares that the law's own mixture does not go below; None for no such.
+        importance: Of each domain's own loss, of which a mixture may have to keep a part; None for no such
+            floors.
     """
 
     least: Array
     most: Array
-    trusted: Array | None = None
+    importance: Array | None = None
 
-    @property
-    def floors(self) -> Array:
-        """(k,) floors of the law's own mixture."""
-        if self.trusted is None:
+    def floors(self, kept: float) -> Array:
+        """(k,) floors of mixtures that keep this part of each domain's importance as its share."""
+        if self.importance is None:
             return self.least
-        trusted = (1 - self.least.sum()) * self.trusted
-        return np.asarray(np.minimum(np.maximum(self.least, trusted), self.most))
+        shares = (1 - self.least.sum()) * kept * self.importance
+        return np.asarray(np.minimum(np.maximum(self.least, shares), self.most))
 
     def for_importance(
         self, names: tuple[str, ...], loss_names: tuple[str, ...], importance: Array
     ) -> "Bounds":
-        """The same with what (m,) importance of the losses keeps each domain at."""
+        """The same for (k,) names of domains and (m,) importance of the losses."""
         by_name = dict(zip(loss_names, importance.tolist(), strict=True))
-        return replace(self, trusted=_TRUSTED * np.array([by_name.get(name, 0.0) for name in names]))
+        return replace(self, importance=np.array([by_name.get(name, 0.0) for name in names]))
 
     @property
     def baseline(self) -> Array:
