@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, GPT2Config, LlamaConfig, PreTrainedModel
 
 from chameleon.common.errors import InputError, one_line
 from chameleon.common.files import digest_of_files, local_path, path_exists
@@ -16,8 +16,9 @@ from chameleon.common.libraries import quiet_transformers
 from chameleon.proxy.checkpoints import find_checkpoint
 from chameleon.proxy.model import context_of, fuse_activations, require_causal_architecture
 
-# Blocks, width and heads of the GPT-2 shapes of the method's papers.
-SIZES = {"82M": (6, 768, 12), "124M": (12, 768, 12), "684M": (36, 1200, 24)}
+# Blocks, width and heads of new models: the GPT-2 shapes of the method's papers, and a small Llama.
+SIZES = {"2M": (4, 128, 4), "82M": (6, 768, 12), "124M": (12, 768, 12), "684M": (36, 1200, 24)}
+_LLAMA = "2M"
 
 # Matrix units are faster if the embedding's rows are a multiple of this; no text has the tokens added.
 _VOCABULARY_STEP = 64
@@ -154,6 +155,23 @@ def gpt2_config(
     )
 
 
+def llama_config(
+    vocabulary: int, context: int, blocks: int, width: int, heads: int, end_of_text: int
+) -> LlamaConfig:
+    """The configuration of a Llama whose output has embeddings of its own, so that few tokens teach it."""
+    return LlamaConfig(
+        vocab_size=vocabulary,
+        max_position_embeddings=context,
+        hidden_size=width,
+        intermediate_size=-(-width * 8 // 24) * 8,
+        num_hidden_layers=blocks,
+        num_attention_heads=heads,
+        tie_word_embeddings=False,
+        bos_token_id=end_of_text,
+        eos_token_id=end_of_text,
+    )
+
+
 def _require_causal(model: Any, name: str) -> None:  # noqa: ANN401
     """Refuse a model whose outputs change with later tokens."""
     ids = torch.zeros(2, 8, dtype=torch.long)
@@ -189,7 +207,8 @@ def _load_or_create(
     if source.config is not None:
         return make(_config(source, False), dtype=torch.float32)
     entries = -(-vocabulary // _VOCABULARY_STEP) * _VOCABULARY_STEP
-    return make(gpt2_config(entries, context, *SIZES[source.name], end_of_text), dtype=torch.float32)
+    config = llama_config if source.name == _LLAMA else gpt2_config
+    return make(config(entries, context, *SIZES[source.name], end_of_text), dtype=torch.float32)
 
 
 def _text_config(source: ModelSource, trust_remote_code: bool) -> Any:  # noqa: ANN401

@@ -79,8 +79,9 @@ class TrainingOptions(ReadingOptions):
     )
     model: str = flag(
         "82M",
-        "82M, 124M or 684M (GPT-2 shapes of the method's papers), a config.json, or a checkpoint or hub id "
-        "to finetune (default: 82M, the proxy)",
+        "82M, 124M or 684M (GPT-2 shapes of the method's papers), 2M (a Llama that learns from few tokens, "
+        "for --vocab_size 4096), a config.json, or a checkpoint or hub id to finetune (default: 82M, the "
+        "proxy)",
     )
     tokenizer: str | None = flag(
         None,

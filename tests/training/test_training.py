@@ -189,6 +189,16 @@ def test_a_named_size_has_the_published_shape() -> None:
     assert not torch.equal(model.get_parameter(name), other.get_parameter(name))
 
 
+def test_the_small_size_is_a_llama_with_an_output_of_its_own() -> None:
+    from chameleon.training.models import ModelSource, build_model, count_parameters
+
+    model = build_model(ModelSource("2M"), 4096, 7, 128, 0, False)
+    block = 4 * 128**2 + 3 * 128 * 344 + 2 * 128
+    assert count_parameters(model) == 2 * 4096 * 128 + 4 * block + 128
+    assert model.config.max_position_embeddings == 128
+    assert model.config.eos_token_id == 7
+
+
 def test_max_tokens_sets_the_steps_and_repeated_domains_are_flagged(
     train_model: Train, capsys: pytest.CaptureFixture[str]
 ) -> None:
