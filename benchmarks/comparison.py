@@ -205,29 +205,31 @@ class _Comparison:
 
     def records(self, seeds: range) -> dict[str, Any]:
         """What is known of each model, by method and seed; the missing ones are trained."""
-        jobs = [(method, seed) for seed in seeds for method in self._arguments.methods]
+        methods = self._arguments.methods
         with ThreadPoolExecutor(self._arguments.jobs) as pool:
-            list(pool.map(lambda job: self._model(*job), jobs))
-        names = [f"{method}-{seed}" for method, seed in jobs]
+            for seed in seeds:
+                missing = [method for method in methods if f"{method}-{seed}" not in self._records]
+                for step in (self._train, self._measure):  # one after the other: all are beside uniform
+                    list(pool.map(step, missing, [seed] * len(missing)))
+        names = [f"{method}-{seed}" for seed in seeds for method in methods]
         return {name: self._records[name] for name in names}
 
-    def _model(self, method: str, seed: int) -> None:
-        name = f"{method}-{seed}"
-        if name in self._records:
-            return
-        directory = self._directory / "models" / name
+    def _directory_of(self, method: str, seed: int) -> Path:
+        return self._directory / "models" / f"{method}-{seed}"
+
+    def _train(self, method: str, seed: int) -> None:
+        directory = self._directory_of(method, seed)
         if not (directory / "config.json").exists():
-            steps = str(self._arguments.steps)
             resume = ["--resume"] if (directory / "training.json").exists() else []
             self._command(
-                "-m", "chameleon", "train", *self._training, "--max_steps", steps, "--weights",
-                str(self._weights / f"{method}.json"), "--seed", str(seed), "--output_dir",
-                str(directory), *resume,
+                "-m", "chameleon", "train", *self._training, "--max_steps", str(self._arguments.steps),
+                "--weights", str(self._weights / f"{method}.json"), "--seed", str(seed),
+                "--output_dir", str(directory), *resume,
             )  # fmt: skip
-        self._measure(name, directory, self._directory / "models" / f"{BASELINE}-{seed}")
 
-    def _measure(self, name: str, directory: Path, baseline: Path) -> None:
+    def _measure(self, method: str, seed: int) -> None:
         """Evaluate a model, beside the uniform one of its seed if there is one, and record its losses."""
+        directory, baseline = self._directory_of(method, seed), self._directory_of(BASELINE, seed)
         output = directory / "test.json"
         both = [baseline] if baseline != directory and (baseline / "config.json").exists() else []
         length = str(self._arguments.sample_length)
@@ -245,7 +247,7 @@ class _Comparison:
                 for domain, facts in domains.items()
             }
         with self._lock:
-            self._records[name] = record
+            self._records[f"{method}-{seed}"] = record
             write_atomically(self._path, (json.dumps(self._records, indent=1) + "\n").encode())
 
     def _command(self, *arguments: str) -> None:
