@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,10 @@ from method_runs import flags_for, make_corpus, read_weights
 
 from chameleon.methods import small_models
 from chameleon.methods.command import main
-from chameleon.methods.law import answer
+from chameleon.methods.law import answer, method
 from chameleon.methods.law import runs as law_runs
 from chameleon.methods.law.fit import LawData, Posterior, fit_law
+from chameleon.methods.law.verdict import OwnRun
 from chameleon.methods.runs import read_runs
 
 Command = Callable[..., dict[str, Any]]
@@ -88,7 +90,7 @@ def test_runs_are_trained_and_give_weights(trained: Path) -> None:
         np.testing.assert_allclose(list(result["losses"].values()), losses, rtol=1e-6)
     assert set(facts["slopes"]) == set(WORDS)
     assert facts["cost"]["tokens"] == 4 * 5 * 6 * 32
-    is_certain = facts["gain"] > 2 * facts["gain_standard_error"]
+    is_certain = facts["gain"] > 2 * facts["gain_standard_error"] and facts["own_run"]["measured_gain"] > 0
     assert facts["verdict"].startswith("use these weights" if is_certain else "stay with uniform weights")
     if not is_certain:
         np.testing.assert_allclose(list(content["weights"].values()), 1 / 3)
@@ -232,7 +234,9 @@ def test_weights_from_tables_of_runs(
     assert set(with_proxy["weights"]) == set(WORDS)
 
 
-def test_text_of_ones_own_asks_for_the_domain_that_is_like_it(corpus: Path, tmp_path: Path) -> None:
+def test_text_of_ones_own_asks_for_the_domain_that_is_like_it(
+    corpus: Path, tmp_path: Path, done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Models that learn something: the target's words are those of one domain."""
     write_jsonl(tmp_path / "target.jsonl", make_texts(WORDS["cooking"], 99, 12))
     longer = ["--max_steps", "50", "--num_runs", "3", "--target", str(tmp_path / "target.jsonl")]
@@ -243,6 +247,23 @@ def test_text_of_ones_own_asks_for_the_domain_that_is_like_it(corpus: Path, tmp_
     assert content["diagnostics"]["verdict"].startswith("use these weights")
     assert content["diagnostics"]["own_run"]["measured_gain"] > 0
     assert content["settings"]["target"] == str(tmp_path / "target.jsonl")
+
+    # Had the run on its answer been no better than uniform, the fit would not be believed.
+    run_answer, trained = method._run_answer, len(done)
+
+    def worse(*arguments: Any) -> tuple[law_runs.LawRuns, OwnRun | None]:  # noqa: ANN401
+        runs, own = run_answer(*arguments)
+        assert own is not None
+        return runs, replace(own, measured=-0.01)
+
+    monkeypatch.setattr(method, "_run_answer", worse)
+    assert main(flags_for(corpus, tmp_path, "law", *longer)) == 0
+    refuted = read_weights(tmp_path / "w.json")
+    assert len(done) == trained
+    assert refuted["diagnostics"]["gain"] > 2 * refuted["diagnostics"]["gain_standard_error"]
+    assert "a run on the law's own mixture was not better (gain -0.0100" in refuted["diagnostics"]["verdict"]
+    np.testing.assert_allclose(list(refuted["weights"].values()), 1 / 3)
+    assert refuted["domains"]["cooking"]["law_weight"] == pytest.approx(content["weights"]["cooking"])
 
 
 def test_text_unlike_all_domains_is_refused(

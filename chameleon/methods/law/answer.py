@@ -37,6 +37,7 @@ class Answer:
         gain: Expected gain over the baseline in the mean loss, in nats.
         gain_error: Its standard error.
         interval: In which the gain that two runs show lies with a probability of 95 %.
+        is_refuted: Whether a run on the law's own mixture was no better than one on uniform weights.
     """
 
     weights: Array
@@ -45,11 +46,12 @@ class Answer:
     gain: float
     gain_error: float
     interval: tuple[float, float]
+    is_refuted: bool = False
 
     @property
     def is_certain(self) -> bool:
-        """Whether the gain is beyond the errors."""
-        return self.gain > ENOUGH_ERRORS * self.gain_error
+        """Whether the gain is beyond the errors, and no run speaks against it."""
+        return self.gain > ENOUGH_ERRORS * self.gain_error and not self.is_refuted
 
     @property
     def advice(self) -> Array:

@@ -43,6 +43,8 @@ def weights_by_law(options: MethodOptions, notify: Notify) -> MethodOutcome:
     if runs.trainer is not None and not options.no_own_run:
         runs, own = _run_answer(runs, fitted.answer, importance, notify)
         fitted = fit_runs(runs, runs.lengths[-1], importance, bounds, seed)
+        if own is not None and own.measured <= 0:
+            fitted = replace(fitted, answer=replace(fitted.answer, is_refuted=True))
     shorter = [fit_runs(runs, each, importance, bounds, seed) for each in runs.lengths[:-1]]
     carried = None
     if options.budget is not None and shorter:

@@ -73,7 +73,7 @@ def describe(
     answer = carried or fitted.answer
     constants, length = fitted.law.most_probable(), fitted.length
     diagnostics: dict[str, Any] = {
-        "verdict": verdict(fitted, carried, budget),
+        "verdict": verdict(fitted, carried, own, budget),
         "gain": answer.gain,
         "gain_standard_error": answer.gain_error,
         "gain_interval": list(answer.interval),
@@ -105,7 +105,7 @@ def describe(
     return Description(diagnostics, facts, tuple(_notices(runs, fitted, own, budget)))
 
 
-def verdict(fitted: Fitted, carried: Answer | None, budget: float | None) -> str:
+def verdict(fitted: Fitted, carried: Answer | None, own: OwnRun | None, budget: float | None) -> str:
     """Whether to use the weights, in a sentence."""
     answer = carried or fitted.answer
     gain = f"{answer.gain:.4f} +- {answer.gain_error:.4f} nats"
@@ -118,6 +118,11 @@ def verdict(fitted: Fitted, carried: Answer | None, budget: float | None) -> str
         return f"stay with uniform weights: it is unknown what is better at {at} tokens (gain {gain})"
     if answer.is_certain:
         return f"use these weights: a gain of {gain} over uniform is expected{of_runs}"
+    if answer.is_refuted and own is not None:
+        return (
+            "stay with uniform weights: a run on the law's own mixture was not better (gain "
+            f"{own.measured:.4f} nats, predicted {own.predicted:.4f})"
+        )
     return f"stay with uniform weights: no mixture is better by more than two standard errors (gain {gain})"
 
 
